@@ -1,0 +1,158 @@
+"""The checkpoint: where it lies, what it promises (labels, activation, limit), and whether it can be trusted."""
+
+import hashlib
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from pipeline_lib.config import ModelSettings
+from pipeline_lib.errors import CheckpointError, did_you_mean, listed
+from pipeline_lib.scores import Activation, activation_for
+from pipeline_lib.storage import chunks, faults_named, filesystem, stamp_of
+
+# The files of a checkpoint folder that can change a score; onnx/, runs/ and the like are not among them.
+_FILES = ("*.json", "*.txt", "*.model", "*.tiktoken", "*.safetensors")
+_PICKLES = ("*.bin", "*.pt", "*.pth")
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint that was looked at and found usable; small, so that every worker can have it."""
+
+    name: str
+    commit: str | None
+    """Commit of a hub model, else None."""
+    fingerprint: str
+    """SHA-256 over the names and contents of the files that decide a score."""
+    architecture: str
+    labels: tuple[str, ...]
+    """Names by index. They may repeat."""
+    activation: Activation
+    max_tokens: int | None
+    """Longest text in tokens, special tokens included; None where nothing limits it."""
+    vocabulary: int
+    """Rows of the model's token table: a larger id has no meaning."""
+    inputs: tuple[str, ...]
+    """What the tokenizer gives the model: input_ids, and often attention_mask and token_type_ids."""
+    pads_safely: bool
+    """Whether a padded row gets the answer it gets alone."""
+
+
+def locate(settings: ModelSettings, commit: str | None = None) -> tuple[Path, str | None]:
+    """Return a local folder with the checkpoint's files, and its commit if it comes from a hub.
+
+    Hub models and URLs are fetched once per machine, into the Hugging Face cache or our own.
+
+    Raises:
+        CheckpointError: there is no such checkpoint, or it can't be reached.
+    """
+    if "://" in settings.name:
+        return _fetch_url(settings), None
+    folder = Path(settings.name).expanduser()
+    if folder.is_dir():
+        return folder.resolve(), None
+    if settings.name.startswith((".", "/", "~")) or settings.name.count("/") > 1:
+        near = [str(path) for path in folder.parent.iterdir() if path.is_dir()] if folder.parent.is_dir() else []
+        raise CheckpointError(f"model.name: no folder {settings.name!r}{did_you_mean(settings.name, near)}")
+    return _fetch_hub(settings, commit)
+
+
+def fingerprint(folder: Path, settings: ModelSettings) -> str:
+    """Return the SHA-256 over the names and contents of all files that decide a score."""
+    patterns = _patterns(settings)
+    digest = hashlib.sha256()
+    for path in sorted(path for path in folder.iterdir() if path.is_file()):
+        if any(path.match(pattern) for pattern in patterns):
+            inner = hashlib.sha256()
+            with path.open("rb") as file:
+                for piece in chunks(file):
+                    inner.update(piece)
+            digest.update(f"{path.name}\0{inner.hexdigest()}\n".encode())
+    return digest.hexdigest()
+
+
+def labels_of(config: Any) -> tuple[str, ...]:
+    """Return a model's label names by index.
+
+    Raises:
+        CheckpointError: id2label does not number its labels 0, 1, 2, ...
+    """
+    ids = sorted(config.id2label)
+    if ids != list(range(len(ids))):
+        raise CheckpointError(f"model: id2label must number its labels 0, 1, 2, ...; found {ids[:8]}")
+    return tuple(str(config.id2label[index]) for index in ids)
+
+
+def resolve_activation(settings: ModelSettings, config: Any) -> Activation:
+    """Return the activation the settings name, or the one the pipeline would choose."""
+    if settings.activation != "auto":
+        return settings.activation
+    return activation_for(config.problem_type, config.num_labels)
+
+
+def _patterns(settings: ModelSettings) -> tuple[str, ...]:
+    pickles = _PICKLES if settings.allow_pickle else ()
+    return (*_FILES, *pickles, *(("*.py",) if settings.allow_remote_code else ()))
+
+
+def _fetch_hub(settings: ModelSettings, commit: str | None) -> tuple[Path, str | None]:
+    from huggingface_hub import errors, snapshot_download
+
+    name = settings.name
+    try:
+        folder = Path(
+            snapshot_download(
+                name,
+                revision=commit or settings.revision,
+                allow_patterns=list(_patterns(settings)),
+                ignore_patterns=["*/*"],
+            )
+        )
+    except errors.HFValidationError:
+        raise CheckpointError(
+            f"model.name: {name!r} is neither a folder nor a hub id such as 'org/model'"
+        ) from None
+    except errors.GatedRepoError:
+        raise CheckpointError(f"model.name: {name!r} is gated; accept its terms and set HF_TOKEN") from None
+    except errors.RevisionNotFoundError:
+        raise CheckpointError(f"model.revision: {name!r} has no revision {settings.revision!r}") from None
+    except errors.RepositoryNotFoundError:
+        raise CheckpointError(f"model.name: the hub has no model {name!r}, or HF_TOKEN may not see it") from None
+    except (errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled, OSError) as error:
+        why = type(error).__name__
+        raise CheckpointError(
+            f"model.name: {name!r} is no folder here, is not in the cache, and the hub can't be reached ({why})"
+        ) from None
+    return folder, folder.name if folder.parent.name == "snapshots" else commit
+
+
+def _fetch_url(settings: ModelSettings) -> Path:
+    fs, source = filesystem(settings.name)
+    with faults_named(settings.name, "listing the checkpoint"):
+        entries = [entry for entry in fs.ls(source, detail=True) if entry["type"] == "file"]
+        stamps = sorted((entry["name"], str(stamp_of(entry))) for entry in entries)
+    if not any(name.endswith("/config.json") for name, _ in stamps):
+        found = listed(name.rsplit("/", 1)[-1] for name, _ in stamps)
+        raise CheckpointError(f"model.name: {settings.name!r} holds no config.json (found {found})")
+    key = hashlib.sha256(repr((settings.name, stamps)).encode()).hexdigest()[:24]
+    cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "nightscore" / "checkpoints"
+    cache.mkdir(parents=True, exist_ok=True)
+    folder = cache / key
+    # Several actors of one machine start together; one fetches, the others wait for it.
+    with FileLock(cache / f"{key}.lock"):
+        if not folder.is_dir():
+            fetching = Path(tempfile.mkdtemp(dir=cache))
+            try:
+                with faults_named(settings.name, "fetching the checkpoint"):
+                    for name, _ in stamps:
+                        if any(Path(name).match(pattern) for pattern in _patterns(settings)):
+                            fs.get_file(name, str(fetching / Path(name).name))
+                fetching.rename(folder)
+            finally:
+                shutil.rmtree(fetching, ignore_errors=True)
+    return folder

@@ -1,0 +1,68 @@
+"""Names and types of the columns the job adds, inside the flow and in its output."""
+
+from collections.abc import Sequence
+
+import pyarrow as pa
+
+# Inside the flow. The double underscores keep them apart from anybody's data; the planner checks it.
+ROW = "__row__"
+LINE = "__line__"
+TEXT = "__text__"
+PAIR = "__pair__"
+REJECT_CODE = "__reject_code__"
+REJECT_MESSAGE = "__reject_message__"
+TOKEN_IDS = "__token_ids__"  # noqa: S105 - no password
+TYPE_IDS = "__type_ids__"
+INTERNAL = (ROW, LINE, TEXT, PAIR, REJECT_CODE, REJECT_MESSAGE, TOKEN_IDS, TYPE_IDS)
+
+# In the output.
+LABEL = "label"
+SCORE = "score"
+SCORES = "scores"
+LOGITS = "logits"
+N_TOKENS = "n_tokens"
+TRUNCATED = "truncated"
+OUTPUT = (LABEL, SCORE, SCORES, LOGITS, N_TOKENS, TRUNCATED)
+
+# In the rejects.
+SHARD_PATH = "shard"
+ROW_NUMBER = "row"
+LINE_NUMBER = "line"
+CODE = "code"
+MESSAGE = "message"
+REJECTS = (SHARD_PATH, ROW_NUMBER, LINE_NUMBER, CODE, MESSAGE)
+
+# A kept column of one of these names is published with this prefix: nothing is lost and nothing is mistaken
+# for a prediction.
+CLASH_PREFIX = "input_"
+
+
+def output_name(column: str) -> str:
+    """Return the name under which a user's column is published."""
+    return CLASH_PREFIX + column if column in {*OUTPUT, *REJECTS} else column
+
+
+def score_fields(*, scores: bool, logits: bool) -> list[pa.Field]:
+    """Return the fields that the model stage adds, in the order of the output."""
+    fields = [pa.field(LABEL, pa.string()), pa.field(SCORE, pa.float32())]
+    if scores:
+        fields.append(pa.field(SCORES, pa.list_(pa.float32())))
+    if logits:
+        fields.append(pa.field(LOGITS, pa.list_(pa.float32())))
+    return [*fields, pa.field(N_TOKENS, pa.int32()), pa.field(TRUNCATED, pa.bool_())]
+
+
+def reject_fields() -> list[pa.Field]:
+    """Return the fields that say which row was rejected and why."""
+    return [
+        pa.field(SHARD_PATH, pa.string()),
+        pa.field(ROW_NUMBER, pa.int64()),
+        pa.field(LINE_NUMBER, pa.int64()),
+        pa.field(CODE, pa.string()),
+        pa.field(MESSAGE, pa.string()),
+    ]
+
+
+def without(table: pa.Table, names: Sequence[str]) -> pa.Table:
+    """Return the table without the named columns; names it does not have are no error."""
+    return table.drop_columns([name for name in names if name in table.column_names])

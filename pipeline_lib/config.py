@@ -1,0 +1,274 @@
+"""The job's settings: what they are called, what they may be, and how they are read and overridden."""
+
+import codecs
+import datetime as dt
+from collections.abc import Hashable, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from pipeline_lib.errors import SettingsError, did_you_mean, listed
+
+# These write a newline as something else than the one byte 0x0A, so a shard could not be cut into slices.
+_UNSLICEABLE_ENCODINGS = ("utf-16", "utf-32", "utf-7", "cp037", "cp500", "cp1026", "cp1140")
+
+ColumnType = Literal["string", "int64", "float64", "bool", "date32", "timestamp"]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, protected_namespaces=())
+
+
+class ModelSettings(_Section):
+    """Which checkpoint scores, and how its answers are read."""
+
+    name: str = Field(min_length=1, description="Hub id, local folder, or URL of a folder (s3://...).")
+    revision: str | None = Field(
+        None, description="Branch, tag or commit of a hub model; resolved to a commit and recorded."
+    )
+    max_tokens: int | None = Field(
+        None, ge=1, description="Longest text in tokens. Null: the tightest of tokenizer and position table."
+    )
+    precision: Literal["float32", "bfloat16", "float16", "auto"] = Field(
+        "float32", description="Number format of weights and arithmetic. auto: the checkpoint's own."
+    )
+    activation: Literal["auto", "softmax", "sigmoid", "none"] = Field(
+        "auto", description="Logits to scores. auto: by problem_type, as pipeline() does."
+    )
+    allow_pickle: bool = Field(
+        default=False, description="Load weights from pickle files (.bin), which can run code."
+    )
+    allow_remote_code: bool = Field(default=False, description="Run Python code that comes with the checkpoint.")
+
+
+class CsvSettings(_Section):
+    """How CSV and TSV shards are read; Parquet needs none of this."""
+
+    encoding: str = Field("utf-8", description="Encoding of the files; a byte-order mark is dropped.")
+    delimiter: str | None = Field(
+        None, min_length=1, max_length=1, description="Null: comma for .csv, tab for .tsv."
+    )
+    column_types: dict[str, ColumnType] = Field(
+        default_factory=dict,
+        description="Types of kept columns. A column not named here stays the exact text of the file.",
+    )
+
+    @field_validator("encoding")
+    @classmethod
+    def _known_encoding(cls, value: str) -> str:
+        try:
+            name = codecs.lookup(value).name
+        except LookupError:
+            raise ValueError("no such encoding; 'utf-8', 'latin-1' and 'cp1252' are usual") from None
+        if name.startswith(_UNSLICEABLE_ENCODINGS):
+            raise ValueError("its line ends are not single bytes; convert the files to 'utf-8'")
+        return name
+
+
+class InputSettings(_Section):
+    """Which shards are read and which of their columns matter."""
+
+    path: str | list[str] = Field(
+        description="File, folder, glob, or a list of these: .parquet, .csv, .csv.gz, .tsv, .tsv.gz. "
+        "{date} stands for --date."
+    )
+    text_column: str = Field("text", min_length=1, description="Column with the text to score.")
+    text_pair_column: str | None = Field(None, description="Column with the second text of a pair.")
+    keep_columns: list[str] | None = Field(
+        None, description="Columns that pass through to the output. Null: every column but the text."
+    )
+    blank_texts: Literal["score", "reject"] = Field(
+        "score", description="What becomes of empty and white-space texts. score: as pipeline() does."
+    )
+    csv: CsvSettings = CsvSettings()
+
+    @field_validator("path")
+    @classmethod
+    def _some_path(cls, value: str | list[str]) -> str | list[str]:
+        if not value or (isinstance(value, list) and "" in value):
+            raise ValueError("an empty path")
+        return value
+
+    @property
+    def paths(self) -> list[str]:
+        """The path setting as a list, however it was written."""
+        return [self.path] if isinstance(self.path, str) else self.path
+
+
+class OutputSettings(_Section):
+    """Where the result is published and what it holds besides label and score."""
+
+    path: str = Field(min_length=1, description="Folder to publish in. {date} stands for --date.")
+    scores: Literal["top", "all"] = Field(
+        "top", description="top: the best label and its score. all: also a list of every label's score."
+    )
+    logits: bool = Field(default=False, description="Add a list of the model's raw logits.")
+
+
+class LimitSettings(_Section):
+    """Gates: beyond these nothing is published."""
+
+    max_reject_rate: float = Field(0.05, ge=0, le=1, description="Largest share of rows that may be rejected.")
+
+
+class TuningSettings(_Section):
+    """Knobs that are rarely needed; null takes the measured default."""
+
+    rows_per_slice: int = Field(
+        4096, ge=1, description="Rows in a slice: the unit of work, of resume, and of one output file."
+    )
+    tokens_per_batch: int | None = Field(
+        None, ge=1, description="Token budget of a micro-batch, padding included. Null: by device."
+    )
+    model_actors: int | None = Field(None, ge=1, description="Null: one per GPU, or one per CPU without GPUs.")
+    cpus_per_model_actor: int | None = Field(None, ge=1, description="CPU threads of a model actor. Null: 1.")
+    gpus_per_model_actor: float | None = Field(
+        None, ge=0, description="Null: 1 where the cluster has GPUs, else 0. 0 keeps the model on CPUs."
+    )
+    tokenizer_actors: int | None = Field(None, ge=1, description="Null: enough that the model never waits.")
+
+
+class Settings(_Section):
+    """All settings of one job, validated. See the README's table for what each one does."""
+
+    model: ModelSettings
+    input: InputSettings
+    output: OutputSettings
+    limits: LimitSettings = LimitSettings()
+    tuning: TuningSettings = TuningSettings()
+
+    @model_validator(mode="after")
+    def _distinct_columns(self) -> "Settings":
+        if self.input.text_pair_column == self.input.text_column:
+            raise ValueError("input.text_pair_column is the same column as input.text_column")
+        return self
+
+    def on_date(self, date: dt.date | None) -> "Settings":
+        """Return these settings with `{date}` filled in as YYYY-MM-DD.
+
+        Raises:
+            SettingsError: a path has `{date}` and no date was given, or the other way round.
+        """
+        templates = [*self.input.paths, self.output.path]
+        dated = any("{date}" in path for path in templates)
+        if dated and date is None:
+            raise SettingsError("the paths contain {date}; give the day with --date YYYY-MM-DD")
+        if date is None:
+            return self
+        if not dated:
+            raise SettingsError("--date was given, but neither input.path nor output.path contains {date}")
+        filled = [path.replace("{date}", date.isoformat()) for path in templates]
+        return self.model_copy(
+            update={
+                "input": self.input.model_copy(update={"path": filled[:-1]}),
+                "output": self.output.model_copy(update={"path": filled[-1]}),
+            }
+        )
+
+
+class _UniqueKeyLoader(yaml.SafeLoader):
+    """YAML's safe loader, which would silently keep the last of two equal keys."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        keys = [self.construct_object(key, deep=deep) for key, _ in node.value]
+        for key in keys:
+            if keys.count(key) > 1:
+                raise yaml.constructor.ConstructorError(None, None, f"{key!r} is set twice", node.start_mark)
+        return super().construct_mapping(node, deep=deep)
+
+
+def load_settings(path: Path, overrides: Sequence[str] = ()) -> Settings:
+    """Read a YAML file, apply `key=value` overrides and validate the result.
+
+    Raises:
+        SettingsError: the file can't be read, a key is unknown, or a value is not allowed.
+    """
+    values = _read_yaml(path)
+    for override in overrides:
+        _override(values, override)
+    return parse_settings(values, where=str(path))
+
+
+def parse_settings(values: dict[str, Any], where: str = "settings") -> Settings:
+    """Validate settings given as nested dictionaries.
+
+    Raises:
+        SettingsError: with one line for each thing that is wrong.
+    """
+    try:
+        return Settings.model_validate(values)
+    except ValidationError as error:
+        lines = [_explain(dict(problem)) for problem in error.errors()]
+        raise SettingsError(f"{where}: " + "; ".join(lines)) from None
+
+
+def known_keys(section: type[BaseModel] = Settings, prefix: str = "") -> list[str]:
+    """Return every setting as a dotted key, in the order of the README."""
+    keys: list[str] = []
+    for name, field in section.model_fields.items():
+        kind = field.annotation
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            keys += known_keys(kind, f"{prefix}{name}.")
+        else:
+            keys.append(f"{prefix}{name}")
+    return keys
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        folder = path.parent
+        near = [str(p) for p in folder.glob("*.y*ml")] if folder.is_dir() else []
+        raise SettingsError(
+            f"no settings file {str(path)!r}{did_you_mean(str(path), near)}"
+            + (f" (in {str(folder)!r}: {listed(sorted(near))})" if near else "")
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"can't read the settings file {str(path)!r}: {error}") from None
+    try:
+        values = yaml.load(text, Loader=_UniqueKeyLoader)  # noqa: S506 - a SafeLoader
+    except yaml.YAMLError as error:
+        raise SettingsError(f"{path}: not valid YAML: " + " ".join(str(error).split())) from None
+    if not isinstance(values, dict):
+        raise SettingsError(f"{path}: expected sections such as 'model:' and 'input:', found {values!r:.80}")
+    return values
+
+
+def _override(values: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    if not equals:
+        raise SettingsError(f"--set {override!r}: expected key=value, such as output.logits=true")
+    *sections, name = key.strip().split(".")
+    for section in sections:
+        inner = values.setdefault(section, {})
+        if not isinstance(inner, dict):
+            raise SettingsError(f"--set {override!r}: {section!r} is not a section{_nearest_key(key)}")
+        values = inner
+    try:
+        values[name] = yaml.safe_load(text) if text else None
+    except yaml.YAMLError as error:
+        raise SettingsError(f"--set {override!r}: not a YAML value: " + " ".join(str(error).split())) from None
+
+
+def _explain(problem: dict[str, Any]) -> str:
+    key = ".".join(str(part) for part in problem["loc"] if part not in ("str", "list[str]"))
+    found = problem["input"]
+    if problem["type"] == "extra_forbidden":
+        return f"unknown setting {key!r}{_nearest_key(key)}"
+    if problem["type"] == "missing":
+        return f"{key!r} is required"
+    reason = str(problem["msg"]).removeprefix("Value error, ")
+    return f"{key or 'settings'}: {reason} (found {found!r:.80})" if key else reason
+
+
+def _nearest_key(key: str) -> str:
+    near = did_you_mean(key, known_keys())
+    if near:
+        return near
+    section, _, _ = key.rpartition(".")
+    siblings = [known for known in known_keys() if known.rpartition(".")[0] == section]
+    near = did_you_mean(key.rpartition(".")[2], [known.rpartition(".")[2] for known in known_keys()])
+    return near or f" (known: {listed(siblings or list(Settings.model_fields))})"

@@ -1,0 +1,102 @@
+"""The arithmetic of a model on one micro-batch: token ids in, logits out."""
+
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline_lib.batching import padded
+
+Ids = NDArray[np.int32]
+Rows = NDArray[np.int64]
+Floats = NDArray[np.float32]
+
+
+class TorchEngine:
+    """A sequence-classification model of transformers, run by PyTorch.
+
+    Args:
+        model: in evaluation mode.
+        inputs: the inputs that the checkpoint's tokenizer gives its model (`model_input_names`).
+        device: where to compute, such as `cpu` or `cuda`.
+    """
+
+    def __init__(self, model: Any, inputs: Sequence[str], device: str) -> None:
+        import torch
+
+        self._torch = torch
+        self._model = model.to(device)
+        self._device = device
+        self._masked = "attention_mask" in inputs
+        self._typed = "token_type_ids" in inputs
+        self._options = {"use_cache": False} if "use_cache" in inspect.signature(model.forward).parameters else {}
+        self._config = model.config.get_text_config()
+
+    def logits(self, rows: Sequence[Ids], types: Sequence[Ids]) -> Floats:
+        """Return logits of shape [rows, labels] in float32.
+
+        Args:
+            rows: token ids, each of shape [tokens of that row].
+            types: token type ids of the same shapes; not looked at where the model takes none.
+
+        Raises:
+            torch.OutOfMemoryError: the batch is too large for the device.
+        """
+        pad = self._config.pad_token_id
+        ids, mask = padded(rows, _absent_id(rows) if pad is None else pad)
+        arguments = {"input_ids": ids}
+        if self._masked:
+            arguments["attention_mask"] = mask
+        if self._typed:
+            arguments["token_type_ids"], _ = padded(types, 0)
+        tensors = {name: self._torch.from_numpy(array).to(self._device) for name, array in arguments.items()}
+        with self._torch.inference_mode():
+            if pad is not None or len(rows) == 1:
+                output = self._model(**tensors, **self._options).logits
+            else:
+                # Causal classifiers find a row's last token by this setting and refuse a batch without it; any id
+                # that no row holds does.
+                self._config.pad_token_id = _absent_id(rows)
+                try:
+                    output = self._model(**tensors, **self._options).logits
+                finally:
+                    self._config.pad_token_id = None
+        return np.asarray(output.reshape(len(rows), -1).float().cpu().numpy(), np.float32)
+
+
+def halving(compute: Callable[[Rows], Floats], batch: Rows) -> Floats:
+    """Compute a batch; when the device runs out of memory, its halves, and theirs.
+
+    Args:
+        compute: takes row numbers and returns an array whose first axis is those rows.
+        batch: the row numbers, at least one.
+
+    Raises:
+        MemoryError: a single row is too large for the device.
+    """
+    try:
+        return compute(batch)
+    except (MemoryError, RuntimeError) as error:
+        if not _is_out_of_memory(error):
+            raise
+        if len(batch) == 1:
+            raise MemoryError(f"one text does not fit into the device's memory: {error}") from None
+    # Outside the except block: inside it the failed batch would stay alive in the traceback.
+    middle = len(batch) // 2
+    return np.concatenate([halving(compute, batch[:middle]), halving(compute, batch[middle:])])
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    # torch.OutOfMemoryError is a RuntimeError that says so; on CPUs the allocator names itself.
+    return isinstance(error, MemoryError) or any(
+        sign in str(error) for sign in ("out of memory", "DefaultCPUAllocator")
+    )
+
+
+def _absent_id(rows: Sequence[Ids]) -> int:
+    """Return the smallest token id that no row holds; with few ids in play it is always a valid one."""
+    present = np.unique(np.concatenate(rows))
+    gaps = np.flatnonzero(present != np.arange(len(present)))
+    return int(gaps[0]) if len(gaps) else len(present)

@@ -1,0 +1,70 @@
+"""A close look at a checkpoint before work starts: loaded once, checked, and tried on two texts."""
+
+from typing import Any
+
+import numpy as np
+
+from pipeline_lib import loading
+from pipeline_lib.checkpoint import Checkpoint, fingerprint, labels_of, locate, resolve_activation
+from pipeline_lib.config import Settings
+from pipeline_lib.engine import TorchEngine
+from pipeline_lib.errors import CheckpointError, SettingsError
+
+# In float32, padding changes a logit in its last digits only; a model that minds padding is off by far more.
+_PADDING_TOLERANCE = 1e-4
+_PROBES = ("fine", "a somewhat longer text, so that the first one must be padded to its length")
+
+
+def examine(settings: Settings) -> Checkpoint:
+    """Find, load and check the checkpoint that the settings name.
+
+    Raises:
+        CheckpointError: it can't be found, loaded or trusted to give the pipeline's answers.
+        SettingsError: `model.max_tokens` leaves no room for text.
+    """
+    folder, commit = locate(settings.model)
+    config = loading.load_config(folder, settings.model)
+    labels = labels_of(config)
+    tokenizer = loading.load_tokenizer(folder, settings.model)
+    model = loading.load_model(folder, settings.model, "float32")
+    limit = loading.max_tokens_of(tokenizer, model, settings.model.max_tokens)
+    _check_room(tokenizer, limit, pairs=settings.input.text_pair_column is not None)
+    return Checkpoint(
+        name=settings.model.name,
+        commit=commit,
+        fingerprint=fingerprint(folder, settings.model),
+        architecture=type(model).__name__,
+        labels=labels,
+        activation=resolve_activation(settings.model, config),
+        max_tokens=limit,
+        vocabulary=int(model.get_input_embeddings().weight.shape[0]),
+        inputs=tuple(tokenizer.model_input_names),
+        pads_safely=_pads_safely(tokenizer, model, limit),
+    )
+
+
+def _check_room(tokenizer: Any, limit: int | None, *, pairs: bool) -> None:
+    special = tokenizer.num_special_tokens_to_add(pair=pairs)
+    if limit is not None and limit <= special:
+        raise SettingsError(
+            f"model.max_tokens: {limit} leaves no room for text beside {special} special tokens; "
+            f"allowed is {special + 1} or more"
+        )
+
+
+def _pads_safely(tokenizer: Any, model: Any, limit: int | None) -> bool:
+    """Tell whether the short probe's logits stay the same when it is padded to the long one's length."""
+    encoded = [tokenizer(text, truncation=limit is not None, max_length=limit) for text in _PROBES]
+    rows = [np.array(entry["input_ids"], np.int32) for entry in encoded]
+    types = [np.array(entry.get("token_type_ids", []), np.int32) for entry in encoded]
+    engine = TorchEngine(model, tokenizer.model_input_names, "cpu")
+    alone = engine.logits(rows[:1], types[:1])
+    if not np.isfinite(alone).all():
+        raise CheckpointError(f"the model's answer to {_PROBES[0]!r} is not finite: {alone.tolist()}")
+    if "attention_mask" not in tokenizer.model_input_names:
+        return False
+    try:
+        together = engine.logits(rows, types)
+    except (RuntimeError, ValueError, IndexError):
+        return False  # a model that refuses a padded batch is run on batches of one length
+    return bool(np.abs(alone[0] - together[0]).max() <= _PADDING_TOLERANCE * max(1.0, np.abs(alone).max()))

@@ -1,0 +1,43 @@
+"""One door to the shards of every format: look at one, and read a slice of one."""
+
+from collections.abc import Sequence
+
+import pyarrow as pa
+
+from pipeline_lib import columns, csv_shards, parquet_shards
+from pipeline_lib.config import CsvSettings
+from pipeline_lib.shards import Contents, Format, Shard, Slice
+from pipeline_lib.storage import filesystem
+
+
+def schema_of(path: str, kind: Format, settings: CsvSettings) -> pa.Schema:
+    """Return a shard's columns from its footer or header alone."""
+    fs, name = filesystem(path)
+    if kind == "parquet":
+        return parquet_shards.inspect(fs, name).schema
+    return csv_shards.read_header(fs, name, settings)
+
+
+def inspect(path: str, kind: Format, settings: CsvSettings, rows_per_slice: int) -> Contents:
+    """Return a shard's columns and rows, and where its slices start."""
+    fs, name = filesystem(path)
+    if kind == "parquet":
+        return parquet_shards.inspect(fs, name)
+    return csv_shards.inspect(fs, name, settings, rows_per_slice)
+
+
+def read_slice(shard: Shard, part: Slice, names: Sequence[str], settings: CsvSettings) -> pa.Table:
+    """Return the named columns of a slice with each row's number, line (CSV) and reject (or null)."""
+    fs, path = filesystem(shard.path)
+    if shard.format == "parquet":
+        table = parquet_shards.read_rows(fs, path, (part.first_row, part.rows), names)
+        for name, kind in (
+            (columns.LINE, pa.int64()),
+            (columns.REJECT_CODE, pa.string()),
+            (columns.REJECT_MESSAGE, pa.string()),
+        ):
+            table = table.append_column(name, pa.nulls(part.rows, kind))
+    else:
+        table = csv_shards.read_rows(fs, path, part, names, settings)
+    numbers = pa.array(range(part.first_row, part.first_row + part.rows), pa.int64())
+    return table.append_column(columns.ROW, numbers)

@@ -1,0 +1,74 @@
+"""Parquet shards: their footer, and any run of their rows without reading the rest into memory."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline_lib.errors import InputError
+from pipeline_lib.shards import Contents
+from pipeline_lib.storage import faults_named
+
+_BATCH_ROWS = 1024
+# Without pre-buffering, pages are read as they are decoded: memory follows the batch, not the row group.
+_READ_OPTIONS = {"pre_buffer": False, "buffer_size": 1 << 20}
+
+
+def inspect(fs: Any, path: str) -> Contents:
+    """Return what a shard's footer tells.
+
+    Raises:
+        InputError: the file is not Parquet, is cut short, or can't be read.
+    """
+    with faults_named(path, "reading the Parquet footer"):
+        try:
+            with fs.open(path, "rb") as file:
+                footer = pq.read_metadata(file)
+                return Contents(footer.schema.to_arrow_schema().remove_metadata(), footer.num_rows)
+        except (pa.ArrowException, ValueError) as error:
+            reason = str(error).splitlines()[0]
+            raise InputError(f"{path!r} is not a whole Parquet file: {reason}") from error
+
+
+def read_rows(fs: Any, path: str, run: tuple[int, int], columns: Sequence[str]) -> pa.Table:
+    """Return `run = (first row, number of rows)` of the named columns, with their exact types.
+
+    Raises:
+        InputError: the pages can't be read, or the file ends early.
+    """
+    first, rows = run
+    with faults_named(path, "reading Parquet rows"), fs.open(path, "rb") as handle:
+        try:
+            file = pq.ParquetFile(handle, **_READ_OPTIONS)
+            groups, skip = _groups_of(file.metadata, first, rows)
+            batches = _run_of(file.iter_batches(_BATCH_ROWS, groups, list(columns)), skip, rows)
+            schema = pa.schema([file.schema_arrow.field(name) for name in columns])
+            table = pa.Table.from_batches(batches, schema) if batches else schema.empty_table()
+        except pa.ArrowException as error:
+            raise InputError(f"{path!r}: damaged near row {first:,}: {str(error).splitlines()[0]}") from error
+    if columns and table.num_rows != rows:
+        raise InputError(f"{path!r} has {table.num_rows:,} rows from row {first:,} on, expected {rows:,}")
+    return table.replace_schema_metadata(None)
+
+
+def _groups_of(footer: pq.FileMetaData, first: int, rows: int) -> tuple[list[int], int]:
+    """Return the row groups that a run touches, and the rows to skip in the first of them."""
+    ends = np.cumsum([footer.row_group(index).num_rows for index in range(footer.num_row_groups)])
+    starts = np.concatenate([[0], ends[:-1]]) if len(ends) else ends
+    touched = np.flatnonzero((ends > first) & (starts < first + rows))
+    return touched.tolist(), int(first - starts[touched[0]]) if len(touched) else 0
+
+
+def _run_of(batches: Any, skip: int, rows: int) -> list[pa.RecordBatch]:
+    kept = []
+    for batch in batches:
+        part = batch.slice(skip, rows)
+        skip = max(skip - batch.num_rows, 0)
+        rows -= part.num_rows
+        if part.num_rows:
+            kept.append(part)
+        if not rows:
+            break
+    return kept

@@ -1,0 +1,132 @@
+"""Report: what a run did, as the closing line and as JSON beside the output."""
+
+import contextlib
+import datetime as dt
+import time
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from pipeline_lib import storage
+from pipeline_lib.errors import NightscoreError
+from pipeline_lib.manifest import METRICS, RUNS, Receipt
+from pipeline_lib.plan import Plan
+from pipeline_lib.version import library_versions
+from pipeline_lib.words import duration, size
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How an attempt ended."""
+
+    status: str
+    """PUBLISHED, COMPLETE (it was already) or FAILED."""
+    version: str
+    date: str | None
+    rows: int
+    scored: int
+    rejected: int
+    rows_this_run: int
+    """Rows that this attempt scored or rejected; the others stood already."""
+    seconds: float
+    peak_bytes: dict[str, list[int]] = field(default_factory=dict)
+    """Largest resident memory of every process, by what it did."""
+    error: str | None = None
+    exit_code: int = 0
+
+    @property
+    def rows_per_second(self) -> float:
+        """Rows of this attempt over all of its time, start-up included."""
+        return self.rows_this_run / self.seconds if self.seconds else 0.0
+
+    def line(self) -> str:
+        """Return the closing line of a run."""
+        day = f"ds={self.date} " if self.date else ""
+        counts = f"in={self.rows:,} scored={self.scored:,} rejected={self.rejected:,}"
+        share = f"({self.rejected / max(self.rows, 1):.3%})"
+        speed = f"{self.rows_per_second:,.0f} rows/s" if self.rows_this_run else "nothing to score"
+        return f"{self.status} {day}{counts} {share} {duration(self.seconds)} {speed}"
+
+    def memory(self) -> str:
+        """Return the peak memory of the attempt's processes in words, or nothing where none was measured."""
+        if not self.peak_bytes:
+            return ""
+        roles = (
+            f"{role} {f'{len(peaks)} x ' if len(peaks) > 1 else ''}{size(max(peaks))}"
+            for role, peaks in self.peak_bytes.items()
+        )
+        return f"{size(sum(map(sum, self.peak_bytes.values())))} at most ({', '.join(roles)})"
+
+
+def report(
+    plan: Plan,
+    date: dt.date | None,
+    started: float,
+    fresh: Sequence[Receipt] = (),
+    peaks: Mapping[str, list[int]] | None = None,
+) -> Outcome:
+    """Record a run that ended well and return how.
+
+    Args:
+        plan: the run's plan.
+        date: the day that was scored, if the job has days.
+        started: `time.monotonic()` at its start.
+        fresh: receipts of the slices that this run scored.
+        peaks: memory by role, from the tally.
+    """
+    receipts = plan.published.slices if plan.complete and plan.published else [*plan.standing, *fresh]
+    outcome = Outcome(
+        status="COMPLETE" if plan.complete else "PUBLISHED",
+        version=plan.version,
+        date=date.isoformat() if date else None,
+        rows=plan.rows,
+        scored=sum(receipt.scored for receipt in receipts),
+        rejected=sum(receipt.rejected for receipt in receipts),
+        rows_this_run=sum(receipt.rows for receipt in fresh),
+        seconds=round(time.monotonic() - started, 3),
+        peak_bytes=dict(peaks or {}),
+    )
+    _record(plan, outcome, metrics=not plan.complete)
+    return outcome
+
+
+@contextlib.contextmanager
+def failures_reported(plan: Plan, date: dt.date | None, started: float) -> Iterator[None]:
+    """Record a failure of ours that ends the block, then let it go on."""
+    try:
+        yield
+    except NightscoreError as error:
+        outcome = Outcome(
+            status="FAILED",
+            version=plan.version,
+            date=date.isoformat() if date else None,
+            rows=plan.rows,
+            scored=0,
+            rejected=0,
+            rows_this_run=0,
+            seconds=round(time.monotonic() - started, 3),
+            error=str(error),
+            exit_code=error.exit_code,
+        )
+        # The failure itself is what the user must hear of, also when the storage refuses the record.
+        with contextlib.suppress(NightscoreError):
+            _record(plan, outcome, metrics=False)
+        raise
+
+
+def _record(plan: Plan, outcome: Outcome, *, metrics: bool) -> None:
+    fs, folder = storage.filesystem(plan.settings.output.path)
+    now = dt.datetime.now(dt.UTC)
+    found: dict[str, Any] = {
+        **asdict(outcome),
+        "rows_per_second": round(outcome.rows_per_second, 1),
+        "line": outcome.line(),
+        "finished_at": now.isoformat(timespec="seconds"),
+        "libraries": library_versions(),
+    }
+    run = f"{now:%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:8]}"
+    with storage.faults_named(plan.settings.output.path, "recording the run"):
+        storage.write_atomically(fs, f"{folder}/{RUNS}/{run}.json", storage.to_json(found))
+        if metrics:
+            storage.write_atomically(fs, f"{folder}/{METRICS}", storage.to_json(found))

@@ -1,0 +1,80 @@
+"""What the flow knows of its input: shards, and the slices they are cut into."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import pyarrow as pa
+
+from pipeline_lib.storage import FileStamp
+
+Format = Literal["parquet", "csv"]
+
+# Longest first, so that .csv.gz is not taken for an unknown .gz.
+FORMATS: dict[str, Format] = {
+    ".parquet": "parquet",
+    ".csv.gz": "csv",
+    ".tsv.gz": "csv",
+    ".csv": "csv",
+    ".tsv": "csv",
+}
+
+
+@dataclass(frozen=True)
+class Slice:
+    """A fixed run of rows of one shard: the unit of work, of resume and of one output file."""
+
+    shard: int
+    """Number of the shard in the manifest."""
+    first_row: int
+    rows: int
+    offset: int = 0
+    """CSV: bytes before the first row, in the unpacked file."""
+    line: int = 0
+    """CSV: lines before the first row."""
+
+    @property
+    def name(self) -> str:
+        """The name of this slice's files, without an ending."""
+        return f"part-{self.shard:05d}-{self.first_row:09d}"
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What a look at a shard's footer or header tells: its columns, its rows, and where slices can start."""
+
+    schema: pa.Schema
+    rows: int
+    marks: tuple[tuple[int, int], ...] = ()
+    """CSV: (offset, line) of every slice's first row."""
+
+
+@dataclass(frozen=True)
+class Shard:
+    """An input file as it was when the plan was made."""
+
+    number: int
+    path: str
+    format: Format
+    stamp: FileStamp
+    rows: int
+    columns: tuple[str, ...]
+    """Names in the file's own order; a CSV reader needs them all."""
+    slices: tuple[Slice, ...]
+
+
+def format_of(path: str) -> Format | None:
+    """Return the format that a file's name tells, or None where it tells none."""
+    for ending, kind in FORMATS.items():
+        if path.lower().endswith(ending):
+            return kind
+    return None
+
+
+def cut(number: int, contents: Contents, rows_per_slice: int) -> tuple[Slice, ...]:
+    """Return the slices of a shard; a shard without rows has one empty slice, so that it leaves a trace."""
+    starts = range(0, max(contents.rows, 1), rows_per_slice)
+    marks = contents.marks or ((0, 0),) * len(starts)
+    return tuple(
+        Slice(number, start, min(rows_per_slice, contents.rows - start), *mark)
+        for start, mark in zip(starts, marks, strict=True)
+    )

@@ -1,0 +1,163 @@
+"""Files anywhere fsspec reaches: local paths, s3:// and other URLs, through one small set of functions."""
+
+import contextlib
+import hashlib
+import json
+import os
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import IO, Any
+
+import fsspec
+from fsspec.core import url_to_fs
+from fsspec.implementations.local import LocalFileSystem
+
+from pipeline_lib.errors import FaultError, InputError, SettingsError, did_you_mean
+
+_CHUNK_BYTES = 4 << 20
+
+
+@dataclass(frozen=True)
+class FileStamp:
+    """What tells one state of a file from another without reading it."""
+
+    size: int
+    tag: str
+    """ETag where the store has one, else the modification time."""
+
+
+def filesystem(url: str) -> tuple[Any, str]:
+    """Return the file system of a path or URL, and the path as that file system spells it.
+
+    Listings are never cached: another process may be writing what we look at.
+
+    Raises:
+        SettingsError: the URL's scheme is not known, or its library is not installed.
+    """
+    try:
+        fs, path = url_to_fs(url, use_listings_cache=False)
+    except (ValueError, ImportError) as error:
+        scheme = url.partition("://")[0]
+        near = did_you_mean(scheme, fsspec.available_protocols())
+        raise SettingsError(f"{url!r}: can't open this kind of URL: {error}{near}") from None
+    path = os.path.abspath(path) if is_local(fs) else str(path).rstrip("/")
+    return fs, path or "/"
+
+
+def is_local(fs: Any) -> bool:
+    """Tell whether files of this file system can be renamed and synced by the operating system."""
+    return isinstance(fs, LocalFileSystem)
+
+
+def full_name(fs: Any, path: str) -> str:
+    """Return a path so that `filesystem` on any machine finds it again: absolute, or with its scheme."""
+    return path if is_local(fs) else str(fs.unstrip_protocol(path))
+
+
+@contextlib.contextmanager
+def faults_named(url: str, doing: str) -> Iterator[None]:
+    """Turn the many exceptions of storage libraries into one that says where and what.
+
+    Missing files and refused permissions are the user's to mend; everything else may pass.
+    """
+    try:
+        yield
+    except (FileNotFoundError, PermissionError, NotADirectoryError, IsADirectoryError) as error:
+        raise InputError(f"{url!r}: {doing} failed: {_reason(error)}") from error
+    except OSError as error:
+        raise FaultError(f"{url!r}: {doing} failed: {_reason(error)}") from error
+    except Exception as error:
+        if type(error).__module__.partition(".")[0] not in {"botocore", "aiobotocore", "aiohttp", "fsspec"}:
+            raise
+        kind = SettingsError if "redential" in str(error) else FaultError
+        raise kind(f"{url!r}: {doing} failed: {_reason(error)}") from error
+
+
+def stamp(fs: Any, path: str) -> FileStamp:
+    """Return a file's size and tag."""
+    info = fs.info(path)
+    return stamp_of(info)
+
+
+def stamp_of(info: dict[str, Any]) -> FileStamp:
+    """Return the stamp that a file system's own listing entry holds."""
+    etag = info.get("ETag") or info.get("etag")
+    if etag:
+        return FileStamp(int(info["size"]), str(etag).strip('"'))
+    when = info.get("mtime", info.get("LastModified", info.get("last_modified", "")))
+    return FileStamp(int(info["size"]), f"{when:.6f}" if isinstance(when, float) else str(when))
+
+
+def read_bytes(fs: Any, path: str) -> bytes | None:
+    """Return a whole small file, or None where there is none."""
+    try:
+        return bytes(fs.cat_file(path))
+    except FileNotFoundError:
+        return None
+
+
+def write_atomically(fs: Any, path: str, content: bytes) -> None:
+    """Write a file so that readers see all of it or none of it, also after a crash.
+
+    Object stores publish an object when its upload completes; a disk needs a rename of a synced file.
+    """
+    if not is_local(fs):
+        fs.pipe_file(path, content)
+        return
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    temporary = os.path.join(os.path.dirname(path), f".{os.path.basename(path)}.{uuid.uuid4().hex}.tmp")
+    try:
+        with open(temporary, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise
+    sync_folder(os.path.dirname(path))
+
+
+def move(fs: Any, source: str, target: str) -> None:
+    """Move a file within one file system; on a disk atomically, on an object store by copy and delete."""
+    if is_local(fs):
+        os.makedirs(os.path.dirname(target), exist_ok=True)
+        os.replace(source, target)
+    else:
+        fs.copy(source, target)
+        fs.rm_file(source)
+
+
+def sync_folder(path: str) -> None:
+    """Make renames in a local folder survive a power cut."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sha256(fs: Any, path: str) -> str:
+    """Return the SHA-256 of a file as hex, reading it in pieces."""
+    digest = hashlib.sha256()
+    with fs.open(path, "rb") as file:
+        for piece in chunks(file):
+            digest.update(piece)
+    return digest.hexdigest()
+
+
+def chunks(file: IO[bytes]) -> Iterator[bytes]:
+    """Yield a file's bytes a few megabytes at a time."""
+    while piece := file.read(_CHUNK_BYTES):
+        yield piece
+
+
+def to_json(value: Any) -> bytes:
+    """Return JSON bytes that are the same for the same value."""
+    return (json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode()
+
+
+def _reason(error: BaseException) -> str:
+    return " ".join(str(error).split()) or type(error).__name__

@@ -1,0 +1,84 @@
+"""Write: a scored slice becomes one part, its rejects a file of their own, and a receipt that both are whole."""
+
+import hashlib
+import io
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from pipeline_lib import columns, storage
+from pipeline_lib.manifest import REJECTS, STAGING, FileRecord, Receipt
+from pipeline_lib.plan import Plan
+from pipeline_lib.shards import Slice
+
+
+class Writer:
+    """Writes slices below `_staging/<version>/` of the output folder.
+
+    Args:
+        plan: the run's plan, which has the schemas and the version.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        output = plan.settings.output
+        self._version = plan.version
+        self._url = f"{output.path.rstrip('/')}/{STAGING}/{plan.version}"
+        lineage = {
+            "nightscore.version": plan.version,
+            "nightscore.model": plan.checkpoint.name,
+            "nightscore.commit": plan.checkpoint.commit or "",
+        }
+        self._scored = plan.layout.scored_schema(output).with_metadata(lineage)
+        self._rejects = plan.layout.reject_schema().with_metadata(lineage)
+        self._shards = {shard.number: shard for shard in plan.shards}
+
+    def __call__(self, table: pa.Table, part: Slice) -> Receipt:
+        """Write a slice's files, each whole or not at all, then its receipt.
+
+        Raises:
+            FaultError: the storage failed.
+        """
+        shard = self._shards[part.shard]
+        is_scored = pc.is_null(table.column(columns.REJECT_CODE))
+        scored = table.filter(is_scored).select(self._scored.names)
+        rejected = _reject_rows(table.filter(pc.invert(is_scored)), shard.path, self._rejects)
+        fs, folder = storage.filesystem(self._url)
+        with storage.faults_named(self._url, "writing"):
+            receipt = Receipt(
+                version=self._version,
+                shard=shard.number,
+                path=shard.path,
+                size=shard.stamp.size,
+                tag=shard.stamp.tag,
+                first_row=part.first_row,
+                rows=part.rows,
+                part=_write(fs, folder, f"{part.name}.parquet", scored.cast(self._scored)),
+                rejects=_write(fs, folder, f"{REJECTS}/{part.name}.parquet", rejected) if len(rejected) else None,
+            )
+            storage.write_atomically(fs, f"{folder}/{part.name}.json", receipt.to_bytes())
+        return receipt
+
+
+def _reject_rows(table: pa.Table, shard: str, schema: pa.Schema) -> pa.Table:
+    found = {
+        columns.SHARD_PATH: pa.array([shard] * table.num_rows, pa.string()),
+        columns.ROW_NUMBER: table.column(columns.ROW),
+        columns.LINE_NUMBER: table.column(columns.LINE),
+        columns.CODE: table.column(columns.REJECT_CODE),
+        columns.MESSAGE: table.column(columns.REJECT_MESSAGE),
+    }
+    kept = {name: table.column(name) for name in schema.names if name not in found}
+    return pa.table({**found, **kept}).select(schema.names).cast(schema)
+
+
+def _write(fs: Any, folder: str, name: str, table: pa.Table) -> FileRecord:
+    """Write a Parquet file; the same rows give the same bytes."""
+    buffer = io.BytesIO()
+    pq.write_table(table.combine_chunks().unify_dictionaries(), buffer, compression="zstd")
+    content = buffer.getvalue()
+    storage.write_atomically(fs, f"{folder}/{name}", content)
+    return FileRecord(
+        file=name, rows=table.num_rows, bytes=len(content), sha256=hashlib.sha256(content).hexdigest()
+    )
