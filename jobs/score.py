@@ -37,7 +37,7 @@ Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an e
 
 @app.command()
 def run(config: Config, date: Date = None, overrides: Overrides = None, *, debug: Debug = False) -> None:
-    """Score what is not scored yet and publish it. Safe to run again at any time."""
+    """Score and publish what is not scored yet. Safe to run again at any time."""
 
     def job() -> None:
         settings, day = _settings(config, overrides), _day(date)
@@ -58,7 +58,7 @@ def run(config: Config, date: Date = None, overrides: Overrides = None, *, debug
 
 @app.command()
 def plan(config: Config, date: Date = None, overrides: Overrides = None, *, debug: Debug = False) -> None:
-    """Show what a run would do: shards, slices to score, model, labels and limit. Touches nothing."""
+    """Show what a run would do. Touches nothing."""
 
     def job() -> None:
         settings, day = _settings(config, overrides), _day(date)
@@ -75,7 +75,7 @@ def plan(config: Config, date: Date = None, overrides: Overrides = None, *, debu
 
 @app.command()
 def verify(config: Config, date: Date = None, overrides: Overrides = None, *, debug: Debug = False) -> None:
-    """Read what was published again and check every file and count against the manifest. Exit 3 if it differs."""
+    """Check every published file and count against the manifest. Exit 3 if anything differs."""
 
     def job() -> None:
         settings = _settings(config, overrides).on_date(_day(date))
@@ -85,9 +85,8 @@ def verify(config: Config, date: Date = None, overrides: Overrides = None, *, de
         for problem in problems:
             _note(f"wrong: {problem}")
         counts = f"in={manifest.rows:,} scored={manifest.scored:,} rejected={manifest.rejected:,}"
-        print(
-            f"{'DAMAGED' if problems else 'VERIFIED'} {counts} files={_files(manifest):,} version={manifest.version}"
-        )
+        verdict = "DAMAGED" if problems else "VERIFIED"
+        print(f"{verdict} {counts} files={_files(manifest):,} version={manifest.version}")
         if problems:
             raise typer.Exit(3)
 
@@ -96,7 +95,7 @@ def verify(config: Config, date: Date = None, overrides: Overrides = None, *, de
 
 @app.command()
 def schema() -> None:
-    """Print the JSON schema of the settings, for editors that check YAML while it is typed."""
+    """Print the settings' JSON schema, for editors."""
     print(json.dumps(Settings.model_json_schema(), indent=2))
 
 

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import ray
 
-import pipeline_lib
 from pipeline_lib.errors import FaultError, NightscoreError
 
 # What Ray would print and this job has better words for, or no use for.
@@ -47,7 +46,7 @@ def _connect() -> None:
     for name, value in _QUIET.items():
         os.environ.setdefault(name, value)
     # Workers on other machines get this very package, whatever is installed there.
-    code = {"py_modules": [str(Path(pipeline_lib.__file__).parent)]}
+    code = {"py_modules": [str(Path(__file__).parent)]}
     try:
         ray.init("auto", runtime_env=code, log_to_driver=False, logging_level=logging.ERROR)
     except ConnectionError as error:

@@ -63,7 +63,7 @@ class Scorer:
         result = scored.select(schema.names).cast(schema)
         result = result.append_column(REJECT, scored.column(columns.REJECT_CODE))
         if isinstance(rows, pa.Table):
-            return result
+            return cast("_T", result)
         frame = result.to_pandas()
         frame.index = rows.index
         return cast("_T", frame)

@@ -1,0 +1,48 @@
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+PYTHON ?= python3
+BIN := .venv/bin
+SOURCES := jobs pipeline_lib tests
+
+run: .venv/run ## Score the embedded sample (sets everything up first)
+	@$(BIN)/python -m jobs.score run configs/sample.yaml
+
+test: .venv/dev ## Run the tests
+	@$(BIN)/pytest
+
+check: lint typecheck ## Lint, types, import contract, tests, coverage of the pure modules
+	@$(BIN)/coverage run -m pytest
+	@$(BIN)/coverage report
+
+setup: .venv/dev ## Make .venv with everything, pinned by constraints.txt
+
+format: .venv/dev ## Format the code and apply safe fixes
+	@$(BIN)/ruff format $(SOURCES)
+	@$(BIN)/ruff check --fix $(SOURCES)
+
+lint: .venv/dev ## Check style, and that imports point down only
+	@$(BIN)/ruff format --check $(SOURCES)
+	@$(BIN)/ruff check $(SOURCES)
+	@$(BIN)/lint-imports
+
+typecheck: .venv/dev ## Check types, strictly
+	@$(BIN)/mypy
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+# What the program needs to run, then what it needs to be worked on.
+.venv/run: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Nightscore needs Python 3.11 or later; name one with: make PYTHON=python3.12 ..."; exit 1; }
+	@echo "Installing into .venv, a few minutes the first time ..."
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable .
+	@touch $@
+
+.venv/dev: .venv/run
+	@echo "Installing the development tools ..."
+	@$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[cluster,dev]'
+	@touch $@
+
+.PHONY: run test check setup format lint typecheck help
