@@ -3,12 +3,13 @@
 import contextlib
 import logging
 import os
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
 import ray
 
-from pipeline_lib.errors import FaultError, NightscoreError
+from pipeline_lib.errors import FaultError, NightscoreError, SettingsError
 
 # What Ray would print and this job has better words for, or no use for.
 _QUIET = {
@@ -20,6 +21,9 @@ _QUIET = {
 }
 
 
+_SECONDS_TO_ANSWER = 5.0
+
+
 @contextlib.contextmanager
 def connected() -> Iterator[tuple[float, float]]:
     """Connect to a running cluster, or start Ray here and stop it afterwards; yield its CPUs and GPUs.
@@ -29,6 +33,7 @@ def connected() -> Iterator[tuple[float, float]]:
 
     Raises:
         FaultError: `RAY_ADDRESS` names a cluster that does not answer.
+        SettingsError: `RAY_ADDRESS` is not the address of a cluster.
     """
     ours = not ray.is_initialized()
     if ours:
@@ -47,12 +52,40 @@ def _connect() -> None:
         os.environ.setdefault(name, value)
     # Workers on other machines get this very package, whatever is installed there.
     code = {"py_modules": [str(Path(__file__).parent)]}
-    try:
-        ray.init("auto", runtime_env=code, log_to_driver=False, logging_level=logging.ERROR)
-    except ConnectionError as error:
-        if os.environ.get("RAY_ADDRESS", "local") not in ("local", "auto", ""):
-            raise FaultError(f"RAY_ADDRESS={os.environ['RAY_ADDRESS']!r}: no Ray answers there") from error
+    address = _running_cluster()
+    if address:
+        ray.init(address, runtime_env=code, log_to_driver=False, logging_level=logging.ERROR)
+    else:
         ray.init("local", include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+
+
+def _running_cluster() -> str | None:
+    """Return the address of the cluster to use, or None where there is none.
+
+    It is tried first: `ray.init` would wait minutes for one that is gone, and a Ray that was killed leaves its
+    address behind.
+    """
+    named = os.environ.get("RAY_ADDRESS", "")
+    if named.startswith("http"):
+        raise SettingsError(
+            f"RAY_ADDRESS={named!r} is the address of a job server; use `ray job submit`, or name host:port"
+        )
+    if named and named != "auto":
+        if named != "local" and not _answers(named):
+            raise FaultError(f"RAY_ADDRESS={named!r}: no Ray answers there")
+        return None if named == "local" else named
+    note = Path(os.environ.get("RAY_TMPDIR", "/tmp"), "ray", "ray_current_cluster")  # noqa: S108 - Ray's own place
+    found = note.read_text().strip() if note.is_file() else ""
+    return found if found and _answers(found) else None
+
+
+def _answers(address: str) -> bool:
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=_SECONDS_TO_ANSWER).close()
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def _hush() -> None:

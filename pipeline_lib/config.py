@@ -14,7 +14,7 @@ from pipeline_lib.errors import SettingsError, did_you_mean, listed
 # These write a newline as something else than the one byte 0x0A, so a shard could not be cut into slices.
 _UNSLICEABLE_ENCODINGS = ("utf-16", "utf-32", "utf-7", "cp037", "cp500", "cp1026", "cp1140")
 
-ColumnType = Literal["string", "int64", "float64", "bool", "date32", "timestamp"]
+ColumnType = Literal["string", "int64", "float64", "bool", "date32", "timestamp", "timestamp_utc"]
 
 
 class _Section(BaseModel):
@@ -265,7 +265,7 @@ def _explain(problem: dict[str, Any]) -> str:
 
 
 def _nearest_key(key: str) -> str:
-    near = did_you_mean(key, known_keys())
+    near = did_you_mean(key, [*known_keys(), *Settings.model_fields])
     if near:
         return near
     section, _, _ = key.rpartition(".")

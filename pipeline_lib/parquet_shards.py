@@ -27,7 +27,9 @@ def inspect(fs: Any, path: str) -> Contents:
             with fs.open(path, "rb") as file:
                 footer = pq.read_metadata(file)
                 return Contents(footer.schema.to_arrow_schema().remove_metadata(), footer.num_rows)
-        except (pa.ArrowException, ValueError) as error:
+        except (pa.ArrowException, OSError, ValueError) as error:
+            if _is_storage_fault(error):
+                raise
             reason = str(error).splitlines()[0]
             raise InputError(f"{path!r} is not a whole Parquet file: {reason}") from error
 
@@ -46,7 +48,9 @@ def read_rows(fs: Any, path: str, run: tuple[int, int], columns: Sequence[str]) 
             batches = _run_of(file.iter_batches(_BATCH_ROWS, groups, list(columns)), skip, rows)
             schema = pa.schema([file.schema_arrow.field(name) for name in columns])
             table = pa.Table.from_batches(batches, schema) if batches else schema.empty_table()
-        except pa.ArrowException as error:
+        except (pa.ArrowException, OSError) as error:
+            if _is_storage_fault(error):
+                raise
             raise InputError(f"{path!r}: damaged near row {first:,}: {str(error).splitlines()[0]}") from error
     if columns and table.num_rows != rows:
         raise InputError(f"{path!r} has {table.num_rows:,} rows from row {first:,} on, expected {rows:,}")
@@ -59,6 +63,12 @@ def _groups_of(footer: pq.FileMetaData, first: int, rows: int) -> tuple[list[int
     starts = np.concatenate([[0], ends[:-1]]) if len(ends) else ends
     touched = np.flatnonzero((ends > first) & (starts < first + rows))
     return touched.tolist(), int(first - starts[touched[0]]) if len(touched) else 0
+
+
+def _is_storage_fault(error: Exception) -> bool:
+    """Tell a failing disk or network from damaged content, which Arrow also reports as an OSError, of no number."""
+    signs = ("thrift", "arquet", "ecompress", "orrupt", "nexpected end of stream", "page")
+    return isinstance(error, OSError) and (error.errno is not None or not any(s in str(error) for s in signs))
 
 
 def _run_of(batches: Any, skip: int, rows: int) -> list[pa.RecordBatch]:

@@ -1,0 +1,100 @@
+"""What the tests share: one Ray, small checkpoints and small inputs, all real."""
+
+import os
+import socket
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import hypothesis
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import tiny_checkpoints
+from pipeline_lib import pipeline
+from pipeline_lib.config import Settings, parse_settings
+from pipeline_lib.progress import Progress
+from pipeline_lib.report import Outcome
+from rich.console import Console
+
+# A busy machine is no failure.
+hypothesis.settings.register_profile("tests", deadline=None)
+hypothesis.settings.load_profile("tests")
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _a_home_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Keep caches and credentials of whoever runs the tests out of them."""
+    os.environ["HOME"] = str(tmp_path_factory.mktemp("home"))
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    os.environ.pop("RAY_ADDRESS", None)
+
+
+@pytest.fixture(scope="session")
+def one_ray() -> Iterator[None]:
+    """One Ray for all tests, with more logical CPUs than cores so that several actors fit."""
+    import ray
+
+    ray.init("local", num_cpus=6, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    yield
+    ray.shutdown()
+
+
+@pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny BERT with two labels and 64 positions."""
+    folder = tmp_path_factory.mktemp("checkpoint") / "bert"
+    return tiny_checkpoints.build(tiny_checkpoints.Recipe("bert"), folder)
+
+
+SettingsMaker = Callable[..., Settings]
+
+
+@pytest.fixture
+def settings_for(checkpoint: Path, tmp_path: Path) -> SettingsMaker:
+    """Make settings for the tiny checkpoint, `tmp_path/in` and `tmp_path/out`; sections may be given."""
+
+    def make(**sections: Mapping[str, Any]) -> Settings:
+        base: dict[str, dict[str, Any]] = {
+            "model": {"name": str(checkpoint)},
+            "input": {"path": str(tmp_path / "in")},
+            "output": {"path": str(tmp_path / "out")},
+            "tuning": {"model_actors": 1, "tokenizer_actors": 1},
+        }
+        for name, section in sections.items():
+            base[name] = {**base.get(name, {}), **section}
+        return parse_settings(base)
+
+    return make
+
+
+Runner = Callable[[Settings], Outcome]
+
+
+@pytest.fixture
+def run_job(one_ray: None) -> Runner:
+    """Run the whole job in this process, on the shared Ray."""
+    del one_ray
+    return lambda settings: pipeline.run(settings, None, Progress(Console(quiet=True)))
+
+
+def write_parquet(path: Path, columns: Mapping[str, Any] | pa.Table, **options: Any) -> Path:
+    """Write a Parquet file, its folder too."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    table = columns if isinstance(columns, pa.Table) else pa.table(dict(columns))
+    pq.write_table(table, path, **options)
+    return path
+
+
+def read_output(folder: Path | str) -> pa.Table:
+    """Return the published rows."""
+    return pq.read_table(folder)
+
+
+def free_port() -> int:
+    """Return a port of this machine that nothing listens on."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])

@@ -1,0 +1,56 @@
+"""Micro-batches: every row once, under the budget, whatever the lengths."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pipeline_lib.batching import equal_length_batches, micro_batches, padded
+
+LENGTHS = st.lists(st.integers(1, 600), max_size=200).map(lambda values: np.array(values, np.int32))
+CUTS = pytest.mark.parametrize("cut", [micro_batches, equal_length_batches])
+
+
+@CUTS
+@given(lengths=LENGTHS, budget=st.integers(1, 4096))
+def test_every_row_is_in_exactly_one_batch(cut, lengths, budget):  # type: ignore[no-untyped-def]
+    rows = [row for batch in cut(lengths, budget) for row in batch.tolist()]
+    assert sorted(rows) == list(range(len(lengths)))
+
+
+@CUTS
+@given(lengths=LENGTHS, budget=st.integers(1, 4096))
+def test_no_batch_exceeds_the_budget_unless_it_is_one_row(cut, lengths, budget):  # type: ignore[no-untyped-def]
+    for batch in cut(lengths, budget):
+        assert len(batch) == 1 or len(batch) * lengths[batch].max() <= budget
+
+
+@given(lengths=LENGTHS, budget=st.integers(1, 4096))
+def test_lengths_fall_from_batch_to_batch_so_that_padding_stays_small(lengths, budget):  # type: ignore[no-untyped-def]
+    order = [lengths[row] for batch in micro_batches(lengths, budget) for row in batch]
+    assert order == sorted(order, reverse=True)
+
+
+@given(lengths=LENGTHS, budget=st.integers(1, 4096))
+def test_equal_length_batches_hold_one_length_each(lengths, budget):  # type: ignore[no-untyped-def]
+    for batch in equal_length_batches(lengths, budget):
+        assert len(set(lengths[batch].tolist())) == 1
+
+
+def test_rows_of_equal_length_keep_their_order() -> None:
+    lengths = np.array([3, 5, 3, 5, 3], np.int32)
+    assert [batch.tolist() for batch in micro_batches(lengths, 10)] == [[1, 3], [0, 2, 4]]
+
+
+@given(rows=st.lists(st.lists(st.integers(0, 9), max_size=8), min_size=1, max_size=8), fill=st.integers(0, 9))
+def test_padding_keeps_every_row_and_masks_the_rest(rows, fill):  # type: ignore[no-untyped-def]
+    ids, mask = padded([np.array(row, np.int32) for row in rows], fill)
+    assert ids.shape == mask.shape == (len(rows), max(map(len, rows)))
+    for row, found, real in zip(rows, ids, mask, strict=True):
+        assert found[: len(row)].tolist() == row
+        assert set(found[len(row) :].tolist()) <= {fill}
+        assert real.tolist() == [1] * len(row) + [0] * (ids.shape[1] - len(row))
+
+
+def test_padding_no_rows_gives_an_empty_batch() -> None:
+    ids, mask = padded([], 0)
+    assert ids.shape == mask.shape == (0, 0)

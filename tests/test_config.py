@@ -1,0 +1,114 @@
+"""Settings: what is allowed, what is said when it is not, and dates and overrides."""
+
+import datetime as dt
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pipeline_lib.config import Settings, known_keys, load_settings, parse_settings
+from pipeline_lib.errors import SettingsError
+
+MINIMAL: dict[str, Any] = {"model": {"name": "m"}, "input": {"path": "in"}, "output": {"path": "out"}}
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "job.yaml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_only_the_three_names_are_required() -> None:
+    settings = parse_settings(MINIMAL)
+    assert settings.input.paths == ["in"]
+    assert settings.limits.max_reject_rate == 0.05
+    assert settings.model.precision == "float32"
+
+
+@pytest.mark.parametrize("section", ["model", "input", "output"])
+def test_a_missing_section_is_named(section: str) -> None:
+    values = {name: value for name, value in MINIMAL.items() if name != section}
+    with pytest.raises(SettingsError, match=f"'{section}' is required"):
+        parse_settings(values)
+
+
+@pytest.mark.parametrize(
+    ("key", "nearest"),
+    [
+        ("model.precison", "model.precision"),
+        ("input.textcolumn", "input.text_column"),
+        ("output.logit", "output.logits"),
+        ("tuning.rows_per_slices", "tuning.rows_per_slice"),
+        ("limit.max_reject_rate", "limits.max_reject_rate"),
+        ("input.csv.encodin", "input.csv.encoding"),
+    ],
+)
+def test_an_unknown_key_names_the_nearest_known_one(key: str, nearest: str, tmp_path: Path) -> None:
+    path = write(tmp_path, "model: {name: m}\ninput: {path: in}\noutput: {path: out}\n")
+    with pytest.raises(SettingsError, match=f"did you mean '{nearest}'|did you mean '{nearest.split('.')[0]}'"):
+        load_settings(path, [f"{key}=1"])
+
+
+def test_every_wrong_setting_is_told_at_once() -> None:
+    values = {**MINIMAL, "limits": {"max_reject_rate": 7}, "output": {"path": "out", "scores": "some"}}
+    with pytest.raises(SettingsError, match=r"output\.scores: .*; limits\.max_reject_rate: "):
+        parse_settings(values)
+
+
+def test_overrides_reach_every_depth_and_are_read_as_yaml(tmp_path: Path) -> None:
+    path = write(tmp_path, "model: {name: m}\ninput: {path: in}\noutput: {path: out}\n")
+    overrides = ["output.logits=true", "input.keep_columns=[a, b]", "input.csv.delimiter=;", "model.revision="]
+    settings = load_settings(path, overrides)
+    assert settings.output.logits is True
+    assert settings.input.keep_columns == ["a", "b"]
+    assert settings.input.csv.delimiter == ";"
+    assert settings.model.revision is None
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("model: {name: a}\nmodel: {name: b}\n", "'model' is set twice"),
+        ("model: [\n", "not valid YAML"),
+        ("just words\n", "expected sections"),
+        ("", "expected sections"),
+        ("a: !!python/object/apply:os.system ['true']\n", "not valid YAML"),
+    ],
+)
+def test_a_file_that_is_no_settings_file_is_refused(text: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=message):
+        load_settings(write(tmp_path, text))
+
+
+@pytest.mark.parametrize("override", ["model.name", "=x", "model.name.x=1", "model=[1"])
+def test_an_override_that_is_none_is_refused(override: str, tmp_path: Path) -> None:
+    path = write(tmp_path, "model: {name: m}\ninput: {path: in}\noutput: {path: out}\n")
+    with pytest.raises(SettingsError):
+        load_settings(path, [override])
+
+
+def test_a_date_fills_every_path() -> None:
+    values = {**MINIMAL, "input": {"path": ["a/{date}", "b"]}, "output": {"path": "out/ds={date}"}}
+    settings = parse_settings(values).on_date(dt.date(2026, 11, 22))
+    assert settings.input.paths == ["a/2026-11-22", "b"]
+    assert settings.output.path == "out/ds=2026-11-22"
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-32-le", "nonsense"])
+def test_encodings_that_can_not_be_sliced_are_refused(encoding: str) -> None:
+    with pytest.raises(SettingsError, match=r"input\.csv\.encoding"):
+        parse_settings({**MINIMAL, "input": {"path": "in", "csv": {"encoding": encoding}}})
+
+
+def test_the_pair_must_be_another_column_than_the_text() -> None:
+    with pytest.raises(SettingsError, match="the same column"):
+        parse_settings({**MINIMAL, "input": {"path": "in", "text_pair_column": "text"}})
+
+
+def test_every_setting_explains_itself() -> None:
+    def undescribed(schema: dict[str, Any]) -> list[str]:
+        sections = [schema, *schema.get("$defs", {}).values()]
+        fields = [(name, field) for section in sections for name, field in section["properties"].items()]
+        return [name for name, field in fields if "$ref" not in field and "description" not in field]
+
+    assert undescribed(Settings.model_json_schema()) == []
+    assert len(known_keys()) > 20

@@ -1,0 +1,48 @@
+"""Out of memory: the batch is halved, no row is lost, and one row that is too large is told."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from pipeline_lib.engine import halving
+
+Rows = NDArray[np.int64]
+
+
+@given(rows=st.integers(1, 200), room=st.integers(1, 50))
+def test_whatever_the_memory_every_row_gets_its_answer(rows: int, room: int) -> None:
+    def compute(batch: Rows) -> NDArray[np.float32]:
+        if len(batch) > room:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        return (batch * 2).astype(np.float32)[:, None]
+
+    found = halving(compute, np.arange(rows))
+    assert found[:, 0].tolist() == [row * 2 for row in range(rows)]
+
+
+def test_memory_that_this_machine_really_does_not_have_is_recognized() -> None:
+    def compute(batch: Rows) -> NDArray[np.float32]:
+        if len(batch) > 1:
+            torch.empty(1 << 50)  # a petabyte
+        return batch.astype(np.float32)
+
+    assert halving(compute, np.arange(5)).tolist() == [0, 1, 2, 3, 4]
+
+
+def test_one_row_that_is_too_large_is_told() -> None:
+    def compute(_: Rows) -> NDArray[np.float32]:
+        torch.empty(1 << 50)
+        raise AssertionError
+
+    with pytest.raises(MemoryError, match="one text does not fit"):
+        halving(compute, np.arange(4))
+
+
+def test_other_failures_are_not_taken_for_a_lack_of_memory() -> None:
+    def compute(_: Rows) -> NDArray[np.float32]:
+        raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+
+    with pytest.raises(RuntimeError, match="shapes"):
+        halving(compute, np.arange(4))

@@ -1,0 +1,64 @@
+"""Shares of a machine: always within it, or refused by name."""
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from pipeline_lib.config import TuningSettings
+from pipeline_lib.errors import SettingsError
+from pipeline_lib.resources import allot
+
+OPTIONAL = st.none() | st.integers(1, 8)
+TUNINGS = st.builds(
+    lambda models, threads, gpus, tokenizers: TuningSettings(
+        model_actors=models,
+        cpus_per_model_actor=threads,
+        gpus_per_model_actor=gpus,
+        tokenizer_actors=tokenizers,
+    ),
+    OPTIONAL,
+    OPTIONAL,
+    st.none() | st.sampled_from([0.0, 0.25, 0.5, 1.0, 2.0]),
+    OPTIONAL,
+)
+
+
+@given(cpus=st.integers(1, 256), gpus=st.integers(0, 16), tuning=TUNINGS)
+def test_what_is_allotted_fits_or_is_refused(cpus: int, gpus: int, tuning: TuningSettings) -> None:
+    """One task of every stage must fit beside all the others, or Ray would wait for ever."""
+    try:
+        found = allot(cpus, gpus, tuning)
+    except SettingsError as error:
+        assume("need" in str(error))
+        return
+    used = found.model_actors * found.cpus_per_model_actor + found.tokenizer_actors * found.cpus_per_tokenizer
+    assert used + found.cpus_per_writer <= cpus + 1e-6
+    assert found.model_actors * found.gpus_per_model_actor <= gpus
+    assert min(found.model_actors, found.tokenizer_actors, found.writers) >= 1
+
+
+@given(cpus=st.integers(1, 256))
+def test_every_cpu_of_a_machine_without_gpus_gets_a_model(cpus: int) -> None:
+    found = allot(cpus, 0, TuningSettings())
+    assert (found.device, found.model_actors) == ("cpu", cpus)
+
+
+@given(gpus=st.integers(1, 16))
+def test_every_gpu_gets_a_model(gpus: int) -> None:
+    found = allot(16 * gpus, gpus, TuningSettings())
+    assert (found.device, found.model_actors, found.gpus_per_model_actor) == ("cuda", gpus, 1)
+    assert found.tokenizer_actors == 8 * gpus
+
+
+def test_gpus_can_be_left_alone() -> None:
+    assert allot(8, 2, TuningSettings(gpus_per_model_actor=0)).device == "cpu"
+
+
+def test_a_share_of_a_gpu_lets_several_actors_use_it() -> None:
+    assert allot(16, 1, TuningSettings(gpus_per_model_actor=0.25)).model_actors == 4
+
+
+def test_what_does_not_fit_is_refused_in_numbers() -> None:
+    with pytest.raises(SettingsError, match="8 model actors, 1 tokenizers and a writer need 6.6 CPUs .* there are 2"):
+        allot(2, 0, TuningSettings(model_actors=8))
+    with pytest.raises(SettingsError, match="need .* and 2 GPUs; there are 8 and 1"):
+        allot(8, 1, TuningSettings(model_actors=2))
