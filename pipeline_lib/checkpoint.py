@@ -25,6 +25,7 @@ class Checkpoint:
     """A checkpoint that was looked at and found usable; small, so that every worker can have it."""
 
     name: str
+    """As in the settings; a local folder's absolute path, so that every worker finds it."""
     commit: str | None
     """Commit of a hub model, else None."""
     fingerprint: str
@@ -57,8 +58,7 @@ def locate(settings: ModelSettings, commit: str | None = None) -> tuple[Path, st
     if folder.is_dir():
         return folder.resolve(), None
     if settings.name.startswith((".", "/", "~")) or settings.name.count("/") > 1:
-        near = [str(path) for path in folder.parent.iterdir() if path.is_dir()] if folder.parent.is_dir() else []
-        raise CheckpointError(f"model.name: no folder {settings.name!r}{did_you_mean(settings.name, near)}")
+        raise CheckpointError(f"model.name: no folder {settings.name!r}{_near_folders(settings.name)}")
     return _fetch_hub(settings, commit)
 
 
@@ -126,9 +126,16 @@ def _fetch_hub(settings: ModelSettings, commit: str | None) -> tuple[Path, str |
     except (errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled, OSError) as error:
         why = type(error).__name__
         raise CheckpointError(
-            f"model.name: {name!r} is no folder here, is not in the cache, and the hub can't be reached ({why})"
+            f"model.name: {name!r} is no folder here{_near_folders(name)}, is not in the cache, and the hub can't "
+            f"be reached ({why})"
         ) from None
     return folder, folder.name if folder.parent.name == "snapshots" else commit
+
+
+def _near_folders(name: str) -> str:
+    parent = Path(name).expanduser().parent
+    near = [str(path) for path in parent.iterdir() if path.is_dir()] if parent.is_dir() else []
+    return did_you_mean(name.removeprefix("./"), near)
 
 
 def _fetch_url(settings: ModelSettings) -> Path:

@@ -99,7 +99,7 @@ class _Records:
     def __init__(self, file: IO[bytes], path: str, settings: CsvSettings, start: tuple[int, int] = (0, 0)) -> None:
         self._file, self._path, self._encoding = file, path, settings.encoding
         self._offset, self._line = start
-        delimiter = settings.delimiter or ("\t" if ".tsv" in path.lower() else ",")
+        delimiter = settings.delimiter or ("\t" if path.lower().endswith((".tsv", ".tsv.gz")) else ",")
         csv.field_size_limit(sys.maxsize)
         self._reader = csv.reader(self._lines(), delimiter=delimiter, strict=True)
 

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline_lib.batching import padded
+from pipeline_lib.errors import FaultError
 
 Ids = NDArray[np.int32]
 Rows = NDArray[np.int64]
@@ -67,22 +68,25 @@ class TorchEngine:
 
 
 def halving(compute: Callable[[Rows], Floats], batch: Rows) -> Floats:
-    """Compute a batch; when the device runs out of memory, its halves, and theirs.
+    """Compute a batch; when that fails, its halves, and theirs.
+
+    It fails when the device runs out of memory, or when a model wants its rows alike in some way: BART, say, wants
+    the same number of end tokens in each. A row on its own is what the pipeline would compute.
 
     Args:
         compute: takes row numbers and returns an array whose first axis is those rows.
         batch: the row numbers, at least one.
 
     Raises:
-        MemoryError: a single row is too large for the device.
+        FaultError: a single row is too large for the device.
     """
     try:
         return compute(batch)
-    except (MemoryError, RuntimeError) as error:
-        if not _is_out_of_memory(error):
-            raise
+    except (MemoryError, RuntimeError, ValueError, IndexError) as error:
+        if len(batch) == 1 and _is_out_of_memory(error):
+            raise FaultError(f"a single text does not fit into the device's memory: {error}") from None
         if len(batch) == 1:
-            raise MemoryError(f"one text does not fit into the device's memory: {error}") from None
+            raise
     # Outside the except block: inside it the failed batch would stay alive in the traceback.
     middle = len(batch) // 2
     return np.concatenate([halving(compute, batch[:middle]), halving(compute, batch[middle:])])

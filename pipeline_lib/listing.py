@@ -4,7 +4,7 @@ import glob
 from typing import Any
 
 from pipeline_lib.errors import InputError, InputNotReadyError, did_you_mean, listed
-from pipeline_lib.shards import FORMATS, format_of
+from pipeline_lib.shards import FORMATS, is_shard
 from pipeline_lib.storage import FileStamp, faults_named, filesystem, full_name, stamp_of
 
 
@@ -39,7 +39,7 @@ def _under(path: str) -> dict[str, FileStamp]:
             entries = [info for info in fs.glob(name, detail=True).values() if info["type"] == "file"]
             root = name.split("*", 1)[0].rpartition("/")[0]
         elif fs.isfile(name):
-            if format_of(name) is None:
+            if not is_shard(name):
                 raise InputError(f"input.path: {path!r} is not one of {listed(FORMATS)}")
             return {full_name(fs, name): stamp_of(fs.info(name))}
         elif fs.isdir(name):
@@ -49,7 +49,7 @@ def _under(path: str) -> dict[str, FileStamp]:
     return {
         full_name(fs, info["name"]): stamp_of(info)
         for info in entries
-        if format_of(info["name"]) and not _hidden(str(info["name"])[len(root) :])
+        if is_shard(info["name"]) and not _hidden(str(info["name"])[len(root) :])
     }
 
 

@@ -1,5 +1,6 @@
 """Plan: look at every shard, the checkpoint and what already stands, and decide what is to be done."""
 
+import os
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 
@@ -31,6 +32,7 @@ def make_plan(settings: Settings, *, dated: bool = False) -> Plan:
     Raises:
         NightscoreError: of the kind that says who can mend it; see `errors`.
     """
+    settings = _for_every_worker(settings)
     stamps = list_shards(settings.input.paths, dated=dated)
     schemas = _schemas(stamps, settings.input)
     layout, notices = lay_out(schemas, settings.input)
@@ -43,6 +45,15 @@ def make_plan(settings: Settings, *, dated: bool = False) -> Plan:
     whole, broken = _standing(settings, shards, receipts)
     _refuse_lost_shards(published, shards)
     return Plan(settings, checkpoint, layout, fingerprint, version, shards, whole, published, notices, broken)
+
+
+def _for_every_worker(settings: Settings) -> Settings:
+    """Return settings whose paths mean the same wherever a worker runs: relative ones made absolute."""
+    model, output = settings.model, settings.output
+    output = output.model_copy(update={"path": storage.full_name(*storage.filesystem(output.path))})
+    if os.path.isdir(model.name):
+        model = model.model_copy(update={"name": os.path.abspath(model.name)})
+    return settings.model_copy(update={"model": model, "output": output})
 
 
 def lay_out(schemas: Mapping[str, pa.Schema], settings: InputSettings) -> tuple[Layout, tuple[str, ...]]:
@@ -70,7 +81,7 @@ def lay_out(schemas: Mapping[str, pa.Schema], settings: InputSettings) -> tuple[
 
 def _schemas(stamps: Mapping[str, storage.FileStamp], settings: InputSettings) -> dict[str, pa.Schema]:
     def look(path: str) -> pa.Schema:
-        return formats.schema_of(path, format_of(path) or "csv", settings.csv)
+        return formats.schema_of(path, format_of(path), settings.csv)
 
     with ThreadPoolExecutor(_THREADS) as pool:
         return dict(zip(stamps, pool.map(look, stamps), strict=True))
@@ -180,7 +191,7 @@ def _shards(
     fresh = {path: after + at for at, path in enumerate(path for path in stamps if path not in numbers)}
 
     def look(path: str) -> Shard:
-        kind = format_of(path) or "csv"
+        kind = format_of(path)
         contents = formats.inspect(path, kind, settings.input.csv, rows_per_slice)
         number = (numbers | fresh)[path]
         names = tuple(contents.schema.names)

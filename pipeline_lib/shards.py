@@ -62,12 +62,14 @@ class Shard:
     slices: tuple[Slice, ...]
 
 
-def format_of(path: str) -> Format | None:
-    """Return the format that a file's name tells, or None where it tells none."""
-    for ending, kind in FORMATS.items():
-        if path.lower().endswith(ending):
-            return kind
-    return None
+def is_shard(path: str) -> bool:
+    """Tell whether a file's name is that of a shard."""
+    return path.lower().endswith(tuple(FORMATS))
+
+
+def format_of(path: str) -> Format:
+    """Return the format that a shard's name tells."""
+    return next(kind for ending, kind in FORMATS.items() if path.lower().endswith(ending))
 
 
 def cut(number: int, contents: Contents, rows_per_slice: int) -> tuple[Slice, ...]:

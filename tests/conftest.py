@@ -11,11 +11,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import tiny_checkpoints
+from rich.console import Console
+
 from pipeline_lib import pipeline
 from pipeline_lib.config import Settings, parse_settings
 from pipeline_lib.progress import Progress
 from pipeline_lib.report import Outcome
-from rich.console import Console
 
 # A busy machine is no failure.
 hypothesis.settings.register_profile("tests", deadline=None)

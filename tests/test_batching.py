@@ -1,10 +1,17 @@
 """Micro-batches: every row once, under the budget, whatever the lengths."""
 
+from collections.abc import Callable, Iterator
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
+
 from pipeline_lib.batching import equal_length_batches, micro_batches, padded
+
+Lengths = NDArray[np.int32]
+Cut = Callable[[Lengths, int], Iterator[NDArray[np.int64]]]
 
 LENGTHS = st.lists(st.integers(1, 600), max_size=200).map(lambda values: np.array(values, np.int32))
 CUTS = pytest.mark.parametrize("cut", [micro_batches, equal_length_batches])
@@ -12,26 +19,26 @@ CUTS = pytest.mark.parametrize("cut", [micro_batches, equal_length_batches])
 
 @CUTS
 @given(lengths=LENGTHS, budget=st.integers(1, 4096))
-def test_every_row_is_in_exactly_one_batch(cut, lengths, budget):  # type: ignore[no-untyped-def]
+def test_every_row_is_in_exactly_one_batch(cut: Cut, lengths: Lengths, budget: int) -> None:
     rows = [row for batch in cut(lengths, budget) for row in batch.tolist()]
     assert sorted(rows) == list(range(len(lengths)))
 
 
 @CUTS
 @given(lengths=LENGTHS, budget=st.integers(1, 4096))
-def test_no_batch_exceeds_the_budget_unless_it_is_one_row(cut, lengths, budget):  # type: ignore[no-untyped-def]
+def test_no_batch_exceeds_the_budget_unless_it_is_one_row(cut: Cut, lengths: Lengths, budget: int) -> None:
     for batch in cut(lengths, budget):
         assert len(batch) == 1 or len(batch) * lengths[batch].max() <= budget
 
 
 @given(lengths=LENGTHS, budget=st.integers(1, 4096))
-def test_lengths_fall_from_batch_to_batch_so_that_padding_stays_small(lengths, budget):  # type: ignore[no-untyped-def]
+def test_lengths_fall_from_batch_to_batch_so_that_padding_stays_small(lengths: Lengths, budget: int) -> None:
     order = [lengths[row] for batch in micro_batches(lengths, budget) for row in batch]
     assert order == sorted(order, reverse=True)
 
 
 @given(lengths=LENGTHS, budget=st.integers(1, 4096))
-def test_equal_length_batches_hold_one_length_each(lengths, budget):  # type: ignore[no-untyped-def]
+def test_equal_length_batches_hold_one_length_each(lengths: Lengths, budget: int) -> None:
     for batch in equal_length_batches(lengths, budget):
         assert len(set(lengths[batch].tolist())) == 1
 
@@ -42,7 +49,7 @@ def test_rows_of_equal_length_keep_their_order() -> None:
 
 
 @given(rows=st.lists(st.lists(st.integers(0, 9), max_size=8), min_size=1, max_size=8), fill=st.integers(0, 9))
-def test_padding_keeps_every_row_and_masks_the_rest(rows, fill):  # type: ignore[no-untyped-def]
+def test_padding_keeps_every_row_and_masks_the_rest(rows: list[list[int]], fill: int) -> None:
     ids, mask = padded([np.array(row, np.int32) for row in rows], fill)
     assert ids.shape == mask.shape == (len(rows), max(map(len, rows)))
     for row, found, real in zip(rows, ids, mask, strict=True):

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from pipeline_lib.config import Settings, known_keys, load_settings, parse_settings
 from pipeline_lib.errors import SettingsError
 
@@ -44,7 +45,9 @@ def test_a_missing_section_is_named(section: str) -> None:
 )
 def test_an_unknown_key_names_the_nearest_known_one(key: str, nearest: str, tmp_path: Path) -> None:
     path = write(tmp_path, "model: {name: m}\ninput: {path: in}\noutput: {path: out}\n")
-    with pytest.raises(SettingsError, match=f"did you mean '{nearest}'|did you mean '{nearest.split('.')[0]}'"):
+    with pytest.raises(
+        SettingsError, match=f"did you mean '{nearest}'|did you mean '{nearest.split('.', maxsplit=1)[0]}'"
+    ):
         load_settings(path, [f"{key}=1"])
 
 

@@ -11,6 +11,7 @@ import pytest
 from fsspec.implementations.local import LocalFileSystem
 from hypothesis import given
 from hypothesis import strategies as st
+
 from pipeline_lib import columns, csv_shards
 from pipeline_lib.config import CsvSettings
 from pipeline_lib.errors import FaultError, InputError
@@ -42,8 +43,8 @@ CELLS = st.text(st.characters(codec="utf-8", exclude_characters="\r\0"), max_siz
 
 
 @given(table=st.lists(st.tuples(CELLS, CELLS), max_size=12), rows=st.integers(1, 5), packed=st.booleans())
-def test_what_the_csv_module_writes_is_read_back_whatever_the_slices(  # type: ignore[no-untyped-def]
-    table, rows, packed, tmp_path_factory
+def test_what_the_csv_module_writes_is_read_back_whatever_the_slices(
+    table: list[tuple[str, str]], rows: int, packed: bool, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     file = io.StringIO(newline="")
     writer = csv.writer(file)

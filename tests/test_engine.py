@@ -6,7 +6,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+
 from pipeline_lib.engine import halving
+from pipeline_lib.errors import FaultError
 
 Rows = NDArray[np.int64]
 
@@ -36,11 +38,21 @@ def test_one_row_that_is_too_large_is_told() -> None:
         torch.empty(1 << 50)
         raise AssertionError
 
-    with pytest.raises(MemoryError, match="one text does not fit"):
+    with pytest.raises(FaultError, match="a single text does not fit"):
         halving(compute, np.arange(4))
 
 
-def test_other_failures_are_not_taken_for_a_lack_of_memory() -> None:
+@given(kinds=st.lists(st.integers(0, 2), min_size=1, max_size=40))
+def test_a_model_that_wants_its_rows_alike_gets_them_so(kinds: list[int]) -> None:
+    def compute(batch: Rows) -> NDArray[np.float32]:
+        if len({kinds[row] for row in batch}) > 1:
+            raise ValueError("All examples must have the same number of <eos> tokens.")
+        return batch.astype(np.float32)
+
+    assert halving(compute, np.arange(len(kinds))).tolist() == list(range(len(kinds)))
+
+
+def test_a_row_that_fails_alone_fails_with_its_own_error() -> None:
     def compute(_: Rows) -> NDArray[np.float32]:
         raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
 

@@ -3,6 +3,7 @@
 import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
+
 from pipeline_lib.packing import pack, unpack
 from pipeline_lib.shards import Slice
 
@@ -13,8 +14,8 @@ from pipeline_lib.shards import Slice
     shard=st.integers(0, 9),
     row=st.integers(0, 2**40),
 )
-def test_a_slice_and_its_table_survive_packing(  # type: ignore[no-untyped-def]
-    texts, ids, shard, row
+def test_a_slice_and_its_table_survive_packing(
+    texts: list[str | None], ids: list[list[int]], shard: int, row: int
 ) -> None:
     rows = min(len(texts), len(ids))
     part = Slice(shard, row, rows, offset=row + 1, line=7)

@@ -13,8 +13,9 @@ import pyarrow as pa
 import pytest
 import tiny_checkpoints as tiny
 from conftest import Runner, SettingsMaker, read_output, write_parquet
-from pipeline_lib import Scorer
 from tiny_checkpoints import ADVERSARIAL_TEXTS, ARCHITECTURES, Recipe
+
+from pipeline_lib import Scorer
 
 TOLERANCE = 1e-5
 EVERYTHING = {"scores": "all", "logits": True}
@@ -85,7 +86,7 @@ def score(folder: Path, texts: Sequence[str | tuple[str, str]], **model: Any) ->
 @pytest.mark.parametrize("architecture", [*ARCHITECTURES, *tiny.EXTRA_ARCHITECTURES])
 def test_every_architecture_agrees_on_texts_and_pairs(architecture: str, tmp_path: Path) -> None:
     folder = tiny.build(Recipe(architecture), tmp_path)
-    texts = [*texts_for(architecture), *(pair for pair in PAIRS if pair[0] or pair[1])]
+    texts: list[str | tuple[str, str]] = [*texts_for(architecture), *(pair for pair in PAIRS if pair[0] or pair[1])]
     assert_same(score(folder, texts), tiny.oracle(folder, texts, 64))
 
 

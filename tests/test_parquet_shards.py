@@ -11,6 +11,7 @@ from conftest import ROOT, write_parquet
 from fsspec.implementations.local import LocalFileSystem
 from hypothesis import given
 from hypothesis import strategies as st
+
 from pipeline_lib import parquet_shards
 from pipeline_lib.errors import InputError
 
@@ -30,7 +31,7 @@ def grouped(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @given(first=st.integers(0, 99), rows=st.integers(0, 100))
-def test_any_run_of_rows_is_read_exactly(first, rows, grouped):  # type: ignore[no-untyped-def]
+def test_any_run_of_rows_is_read_exactly(first: int, rows: int, grouped: Path) -> None:
     rows = min(rows, 100 - first)
     table = parquet_shards.read_rows(FS, str(grouped), (first, rows), ["text", "row"])
     assert table.column_names == ["text", "row"]
@@ -42,7 +43,9 @@ def test_a_run_beyond_the_end_is_an_error(grouped: Path) -> None:
         parquet_shards.read_rows(FS, str(grouped), (90, 20), ["row"])
 
 
-@pytest.mark.parametrize("content", [b"", b"PAR1", b"not parquet at all, just text", b"PAR1" + b"\0" * 50 + b"PAR1"])
+@pytest.mark.parametrize(
+    "content", [b"", b"PAR1", b"not parquet at all, just text", b"PAR1" + b"\0" * 50 + b"PAR1"]
+)
 def test_what_is_no_parquet_file_is_named(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "bad.parquet"
     path.write_bytes(content)
@@ -63,7 +66,9 @@ def test_memory_stays_flat_when_one_row_group_is_large(tmp_path: Path) -> None:
     """A slice of a 300 MB row group costs a small part of it; measured in a process of its own."""
     path = tmp_path / "a.parquet"
     texts = pa.array([f"{row} " * 100 for row in range(500_000)])
-    pq.write_table(pa.table({"text": texts}), path, row_group_size=500_000, compression="none", use_dictionary=False)
+    pq.write_table(
+        pa.table({"text": texts}), path, row_group_size=500_000, compression="none", use_dictionary=False
+    )
     program = (
         "import resource, sys\n"
         "from fsspec.implementations.local import LocalFileSystem as FS\n"

@@ -5,6 +5,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 from conftest import SettingsMaker, write_parquet
+
 from pipeline_lib.config import InputSettings
 from pipeline_lib.errors import InputError, InputNotReadyError, NightscoreError, OutputError
 from pipeline_lib.listing import list_shards
@@ -21,7 +22,7 @@ TEXT = InputSettings(path="in")
 def test_a_column_that_some_shards_lack_is_kept_and_told() -> None:
     shards = {"a": schema(text=pa.string(), stars=pa.int8()), "b": schema(text=pa.string())}
     layout, notices = lay_out(shards, TEXT)
-    assert [str(field) for field in layout.kept_fields] == ["stars: int8"]
+    assert layout.kept_fields == [pa.field("stars", pa.int8())]
     assert notices == ("column 'stars' is in 1 of 2 shards and null for the others",)
 
 
@@ -58,9 +59,11 @@ def test_every_kind_of_text_column_is_accepted(kind: pa.DataType) -> None:
     lay_out({"a": schema(text=kind)}, TEXT)
 
 
-@pytest.mark.parametrize("kind", [pa.int64(), pa.binary(), pa.list_(pa.string()), pa.dictionary(pa.int8(), pa.int8())])
+@pytest.mark.parametrize(
+    "kind", [pa.int64(), pa.binary(), pa.list_(pa.string()), pa.dictionary(pa.int8(), pa.int8())]
+)
 def test_a_text_column_of_another_type_is_refused(kind: pa.DataType) -> None:
-    with pytest.raises(InputError, match="column 'text' of 'a' is .*; it must be string"):
+    with pytest.raises(InputError, match=r"column 'text' of 'a' is .*; it must be string"):
         lay_out({"a": schema(text=kind)}, TEXT)
 
 

@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 from conftest import ROOT
-from pipeline_lib import errors
-from pipeline_lib.config import Settings
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
+
+from pipeline_lib import errors
+from pipeline_lib.config import Settings
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
@@ -26,7 +27,7 @@ def _rows(section: type[BaseModel], prefix: str) -> list[str]:
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
             rows += _rows(field.annotation, f"{prefix}{name}.")
         else:
-            default: Any = field.get_default(call_default_factory=True)  # type: ignore[call-arg]
+            default: Any = field.get_default(call_default_factory=True)
             shown = "required" if default is PydanticUndefined else f"`{json.dumps(default)}`"
             rows.append(f"| `{prefix}{name}` | {shown} | {field.description} |")
     return rows

@@ -3,6 +3,7 @@
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
+
 from pipeline_lib.config import TuningSettings
 from pipeline_lib.errors import SettingsError
 from pipeline_lib.resources import allot
@@ -58,7 +59,9 @@ def test_a_share_of_a_gpu_lets_several_actors_use_it() -> None:
 
 
 def test_what_does_not_fit_is_refused_in_numbers() -> None:
-    with pytest.raises(SettingsError, match="8 model actors, 1 tokenizers and a writer need 6.6 CPUs .* there are 2"):
+    with pytest.raises(
+        SettingsError, match=r"8 model actors, 1 tokenizers and a writer need 6\.6 CPUs .* there are 2"
+    ):
         allot(2, 0, TuningSettings(model_actors=8))
-    with pytest.raises(SettingsError, match="need .* and 2 GPUs; there are 8 and 1"):
+    with pytest.raises(SettingsError, match=r"need .* and 2 GPUs; there are 8 and 1"):
         allot(8, 1, TuningSettings(model_actors=2))

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 import s3fs
 from conftest import Runner, SettingsMaker, free_port
+
 from pipeline_lib.errors import InputError, InputNotReadyError
 from pipeline_lib.planner import make_plan
 from pipeline_lib.verifier import verify

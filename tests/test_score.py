@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import yaml
 from conftest import ROOT, write_parquet
+
 from pipeline_lib.config import Settings
 
 
@@ -57,7 +58,9 @@ def test_run_publishes_says_so_in_its_last_line_and_is_quiet_otherwise(config: P
         r"PUBLISHED in=10 scored=10 rejected=0 \(0\.000%\) [\d.ms]+ [\d,]+ rows/s", result.stdout.strip()
     )
     topics = {line.split()[0] for line in result.stderr.splitlines()}
-    assert topics <= {"input", "model", "labels", "output", "workers", "scoring", "publish", "memory"}, result.stderr
+    assert topics <= {"input", "model", "labels", "output", "workers", "scoring", "publish", "memory"}, (
+        result.stderr
+    )
     (record,) = (tmp_path / "out" / "_runs").iterdir()
     assert json.loads(record.read_text())["line"] == result.stdout.strip()
     again = score("run", str(config), "--set", "output.scores=all")
@@ -71,7 +74,13 @@ def test_run_publishes_says_so_in_its_last_line_and_is_quiet_otherwise(config: P
 def test_plan_shows_what_would_be_done_and_touches_nothing(config: Path, tmp_path: Path) -> None:
     result = score("plan", str(config))
     assert result.returncode == 0, result.stderr
-    for said in ("2 shards, 10 rows, 2 slices", "BertForSequenceClassification", "up to 64 tokens", "softmax", "CPU"):
+    for said in (
+        "2 shards, 10 rows, 2 slices",
+        "BertForSequenceClassification",
+        "up to 64 tokens",
+        "softmax",
+        "CPU",
+    ):
         assert said in result.stdout
     assert not (tmp_path / "out").exists()
 
@@ -135,7 +144,9 @@ def test_pickled_weights_are_refused_unless_the_settings_allow_them(
     assert score("plan", str(config), *name, "--set", "model.allow_pickle=true").returncode == 0
 
 
-def test_code_that_comes_with_a_checkpoint_is_refused_by_name(config: Path, tmp_path: Path, checkpoint: Path) -> None:
+def test_code_that_comes_with_a_checkpoint_is_refused_by_name(
+    config: Path, tmp_path: Path, checkpoint: Path
+) -> None:
     folder = shutil.copytree(checkpoint, tmp_path / "remote")
     values = json.loads((folder / "config.json").read_text())
     values |= {"model_type": "mine", "auto_map": {"AutoConfig": "mine.MyConfig"}}

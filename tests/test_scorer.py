@@ -11,6 +11,7 @@ from conftest import Runner, SettingsMaker, read_output, write_parquet
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+
 from pipeline_lib import Scorer
 from pipeline_lib.errors import InputError
 

@@ -5,8 +5,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
-from pipeline_lib.scores import activate, activation_for, top
+from numpy.typing import NDArray
 from transformers.pipelines import text_classification as oracle
+
+from pipeline_lib.scores import activate, activation_for, top
+
+Logits = NDArray[np.float32]
 
 LOGITS = arrays(
     np.float32,
@@ -34,29 +38,29 @@ def test_the_activation_is_the_one_the_pipeline_chooses(
 
 
 @given(LOGITS)
-def test_softmax_equals_the_pipelines_for_every_row(logits):  # type: ignore[no-untyped-def]
+def test_softmax_equals_the_pipelines_for_every_row(logits: Logits) -> None:
     expected = np.stack([oracle.softmax(row) for row in logits])
     np.testing.assert_allclose(activate(logits, "softmax"), expected, rtol=1e-6)
 
 
 @given(LOGITS)
-def test_sigmoid_equals_the_pipelines_for_every_row(logits):  # type: ignore[no-untyped-def]
+def test_sigmoid_equals_the_pipelines_for_every_row(logits: Logits) -> None:
     expected = np.stack([oracle.sigmoid(row) for row in logits])
     np.testing.assert_allclose(activate(logits, "sigmoid"), expected, rtol=1e-6)
 
 
 @given(LOGITS)
-def test_no_activation_leaves_the_logits(logits):  # type: ignore[no-untyped-def]
+def test_no_activation_leaves_the_logits(logits: Logits) -> None:
     assert (activate(logits, "none") == logits).all()
 
 
 @given(LOGITS)
-def test_softmax_scores_of_a_row_sum_to_one(logits):  # type: ignore[no-untyped-def]
+def test_softmax_scores_of_a_row_sum_to_one(logits: Logits) -> None:
     np.testing.assert_allclose(activate(logits, "softmax").sum(axis=1), 1, rtol=1e-5)
 
 
 @given(LOGITS)
-def test_the_top_label_is_the_one_with_the_largest_score(logits):  # type: ignore[no-untyped-def]
+def test_the_top_label_is_the_one_with_the_largest_score(logits: Logits) -> None:
     names = [f"label {index}" for index in range(logits.shape[1])]
     labels, best = top(logits, names)
     for row, label, score in zip(logits, labels, best, strict=True):

@@ -27,7 +27,17 @@ def cluster(tmp_path: Path) -> Iterator[dict[str, str]]:
         "RAY_ADDRESS": f"http://127.0.0.1:{jobs}",
         "RAY_API_SERVER_ADDRESS": f"http://127.0.0.1:{jobs}",
     }
-    start = [BIN / "ray", "start", "--head", "--port", str(port), "--dashboard-port", str(jobs), "--num-cpus", "4"]
+    start: list[str | Path] = [
+        BIN / "ray",
+        "start",
+        "--head",
+        "--port",
+        str(port),
+        "--dashboard-port",
+        str(jobs),
+        "--num-cpus",
+        "4",
+    ]
     # Not the temporary folder of the test: Ray's socket names must stay short.
     folder = Path(f"/tmp/ray-{port}")  # noqa: S108
     head = {name: value for name, value in environment.items() if name != "RAY_ADDRESS"}
@@ -56,18 +66,33 @@ def test_the_nightly_job_runs_from_a_clean_clone_and_again_scores_nothing(
     night = tmp_path / "reviews" / "ds=2026-11-22"
     write_parquet(night / "a.parquet", {"id": range(20), "text": [f"review {row}" for row in range(20)]})
     out = tmp_path / "scores" / "ds=2026-11-22"
-    command = [BIN / "ray", "job", "submit", "--working-dir", ".", "--", "python", "-m", "jobs.score", "run"]
+    command: list[str | Path] = [
+        BIN / "ray",
+        "job",
+        "submit",
+        "--working-dir",
+        ".",
+        "--",
+        "python",
+        "-m",
+        "jobs.score",
+        "run",
+    ]
     command += ["configs/reviews_nightly.yaml", "--date", "2026-11-22"]
     command += ["--set", f"input.path={tmp_path}/reviews/ds={{date}}/*.parquet"]
     command += ["--set", f"output.path={tmp_path}/scores/ds={{date}}", "--set", f"model.name={checkpoint}"]
 
-    first = subprocess.run(command, cwd=clone, env=cluster, capture_output=True, text=True, timeout=280, check=False)
+    first = subprocess.run(
+        command, cwd=clone, env=cluster, capture_output=True, text=True, timeout=280, check=False
+    )
     assert first.returncode == 0, first.stdout + first.stderr
     assert "PUBLISHED ds=2026-11-22 in=20 scored=20 rejected=0" in first.stdout
     before = {path.name: path.read_bytes() for path in out.glob("*") if path.is_file()}
     assert read_output(out).num_rows == 20
 
-    again = subprocess.run(command, cwd=clone, env=cluster, capture_output=True, text=True, timeout=280, check=False)
+    again = subprocess.run(
+        command, cwd=clone, env=cluster, capture_output=True, text=True, timeout=280, check=False
+    )
     assert again.returncode == 0, again.stdout + again.stderr
     assert "COMPLETE ds=2026-11-22" in again.stdout
     assert {path.name: path.read_bytes() for path in out.glob("*") if path.is_file()} == before

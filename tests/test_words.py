@@ -3,6 +3,7 @@
 import doctest
 
 import pytest
+
 from pipeline_lib import errors, words
 
 
