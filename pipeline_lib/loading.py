@@ -125,4 +125,6 @@ def _explained(settings: ModelSettings, what: str) -> Iterator[None]:
                 f"model.name: {settings.name!r} needs Python code that comes with it; to trust it set "
                 "model.allow_remote_code"
             ) from None
+        if "ignore_mismatched_sizes" in reason:
+            reason = "their shapes don't fit config.json; does it state another number of labels?"
         raise CheckpointError(f"model.name: can't load {what} of {settings.name!r}: {reason:.300}") from error
