@@ -4,6 +4,8 @@ import contextlib
 import logging
 import os
 import socket
+import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -53,10 +55,12 @@ def _connect() -> None:
     # Workers on other machines get this very package, whatever is installed there.
     code = {"py_modules": [str(Path(__file__).parent)]}
     address = _running_cluster()
-    if address:
-        ray.init(address, runtime_env=code, log_to_driver=False, logging_level=logging.ERROR)
-    else:
-        ray.init("local", include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+    quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
+    with _chatter_kept_back():
+        if address:
+            ray.init(address, runtime_env=code, **quiet)
+        else:
+            ray.init("local", include_dashboard=False, **quiet)
 
 
 def _running_cluster() -> str | None:
@@ -86,6 +90,24 @@ def _answers(address: str) -> bool:
     except (OSError, ValueError):
         return False
     return True
+
+
+@contextlib.contextmanager
+def _chatter_kept_back() -> Iterator[None]:
+    """Keep what C++ code writes to standard error while Ray starts, and show it only if the start fails."""
+    sys.stderr.flush()
+    real = os.dup(2)
+    with tempfile.TemporaryFile() as kept:
+        os.dup2(kept.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            kept.seek(0)
+            os.write(real, kept.read())
+            raise
+        finally:
+            os.dup2(real, 2)
+            os.close(real)
 
 
 def _hush() -> None:

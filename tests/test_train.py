@@ -117,7 +117,7 @@ def test_a_teacher_alone_can_teach_the_rule(toy: Path, tmp_path: Path) -> None:
         (["--sentences", "5"], "needs a --teacher"),
         (["--heads", "5"], "5 heads do not divide"),
         (["--positions", "16"], "512 tokens do not fit 16 positions"),
-        (["--teacher", "no-such-folder/model/here"], "cannot load the teacher"),
+        (["--teacher", "no-such-folder/model/here"], "cannot load no-such-folder/model/here"),
         (["--train", "no-such-file.parquet"], "does not exist"),
         (["--train", __file__], "not a readable Parquet file"),
     ],

@@ -261,10 +261,16 @@ def _encoder(recipe: Recipe) -> dict[str, Any]:
         "intermediate_size": 48,
         "max_position_embeddings": recipe.max_positions + reserved,
         **({"embedding_size": 24} if recipe.architecture in ("albert", "electra") else {}),
-        **({"relative_attention": True, "pos_att_type": ["p2c", "c2p"], "position_biased_input": False}
-           if recipe.architecture == "deberta-v2" else {}),
-        **({"global_attn_every_n_layers": 2, "local_attention": 16, "cls_token_id": None, "sep_token_id": None}
-           if recipe.architecture == "modernbert" else {}),
+        **(
+            {"relative_attention": True, "pos_att_type": ["p2c", "c2p"], "position_biased_input": False}
+            if recipe.architecture == "deberta-v2"
+            else {}
+        ),
+        **(
+            {"global_attn_every_n_layers": 2, "local_attention": 16, "cls_token_id": None, "sep_token_id": None}
+            if recipe.architecture == "modernbert"
+            else {}
+        ),
     }
 
 
@@ -274,7 +280,13 @@ def _decoder_shape(recipe: Recipe) -> dict[str, Any]:
 
 _SHAPES: dict[str, Callable[[Recipe], dict[str, Any]]] = {
     "encoder": _encoder,
-    "distilbert": lambda r: {"dim": 32, "n_layers": 2, "n_heads": 2, "hidden_dim": 48, "max_position_embeddings": r.max_positions},
+    "distilbert": lambda r: {
+        "dim": 32,
+        "n_layers": 2,
+        "n_heads": 2,
+        "hidden_dim": 48,
+        "max_position_embeddings": r.max_positions,
+    },
     "gpt2": lambda r: {"n_embd": 32, "n_layer": 2, "n_head": 2, "n_positions": r.max_positions},
     "opt": lambda r: {
         "hidden_size": 32,
