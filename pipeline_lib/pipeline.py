@@ -57,7 +57,7 @@ def run(settings: Settings, date: dt.date | None, progress: Progress) -> Outcome
         return report(plan, date, started)
     with failures_reported(plan, date, started):
         with connected() as (cpus, gpus), tally.watched(progress.scored) as counts:
-            allotment = allot(cpus, gpus, plan.settings.tuning)
+            allotment = allot(cpus, gpus, len(plan.todo), plan.settings.tuning)
             progress.starting(plan, allotment)
             fresh = list(score(plan, allotment, counts))
             peaks = counts.peaks()

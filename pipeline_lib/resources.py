@@ -1,6 +1,6 @@
 """How many actors of each stage run, and what each may use. Pure arithmetic."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pipeline_lib.config import TuningSettings
 from pipeline_lib.errors import SettingsError
@@ -21,8 +21,8 @@ class Allotment:
     cpus_per_writer: float
 
 
-def allot(cpus: float, gpus: float, tuning: TuningSettings) -> Allotment:
-    """Share a machine or cluster between the stages.
+def allot(cpus: float, gpus: float, slices: int, tuning: TuningSettings) -> Allotment:
+    """Share a machine or cluster between the stages; no stage gets more actors than there are slices.
 
     All stages run at once, so one task of each must fit beside all model actors; otherwise Ray would wait for
     ever without a word. Without GPUs the model takes nearly all: tokenizing and writing cost a few percent.
@@ -32,6 +32,7 @@ def allot(cpus: float, gpus: float, tuning: TuningSettings) -> Allotment:
     """
     per_actor = tuning.gpus_per_model_actor if tuning.gpus_per_model_actor is not None else float(gpus > 0)
     shared = _on_gpus(cpus, gpus, per_actor, tuning) if per_actor > 0 else _on_cpus(cpus, tuning)
+    shared = _at_most(shared, slices, tuning)
     needed = (
         shared.model_actors * shared.cpus_per_model_actor
         + shared.tokenizer_actors * shared.cpus_per_tokenizer
@@ -44,6 +45,16 @@ def allot(cpus: float, gpus: float, tuning: TuningSettings) -> Allotment:
             f"need {needed:g} CPUs and {shared.model_actors * per_actor:g} GPUs; there are {cpus:g} and {gpus:g}"
         )
     return shared
+
+
+def _at_most(shared: Allotment, slices: int, tuning: TuningSettings) -> Allotment:
+    """Return a share without actors that would start for nothing; what the settings ask for stays."""
+    return replace(
+        shared,
+        model_actors=tuning.model_actors or max(min(shared.model_actors, slices), 1),
+        tokenizer_actors=tuning.tokenizer_actors or max(min(shared.tokenizer_actors, slices), 1),
+        writers=max(min(shared.writers, slices), 1),
+    )
 
 
 def _on_cpus(cpus: float, tuning: TuningSettings) -> Allotment:

@@ -2,6 +2,10 @@
 
 import os
 import socket
+import subprocess
+import sys
+import time
+import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -34,9 +38,50 @@ def _a_home_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> None:
 
 
 @pytest.fixture(scope="session")
-def one_ray() -> Iterator[None]:
-    """One Ray for all tests, with more logical CPUs than cores so that several actors fit."""
+def s3_server() -> Iterator[str]:
+    """A real S3 server on loopback; libraries find it by the usual environment variables."""
+    endpoint = f"http://127.0.0.1:{free_port()}"
+    command = [
+        str(Path(sys.executable).parent / "moto_server"),
+        "-H",
+        "127.0.0.1",
+        "-p",
+        endpoint.rpartition(":")[2],
+    ]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        try:
+            _wait_for(endpoint)
+            os.environ |= {
+                "AWS_ENDPOINT_URL": endpoint,
+                "AWS_ACCESS_KEY_ID": "test",
+                "AWS_SECRET_ACCESS_KEY": "test",
+                "AWS_DEFAULT_REGION": "us-east-1",
+            }
+            yield endpoint
+        finally:
+            process.kill()
+
+
+def _wait_for(endpoint: str) -> None:
+    for _ in range(300):
+        try:
+            urllib.request.urlopen(endpoint, timeout=1).close()  # noqa: S310 - our own server
+        except OSError:
+            time.sleep(0.1)
+        else:
+            return
+    raise TimeoutError(endpoint)
+
+
+@pytest.fixture(scope="session")
+def one_ray(s3_server: str) -> Iterator[None]:
+    """One Ray for all tests, with more logical CPUs than cores so that several actors fit.
+
+    It starts after the S3 server, so that its workers know where that is.
+    """
     import ray
+
+    del s3_server
 
     ray.init("local", num_cpus=6, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     yield

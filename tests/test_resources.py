@@ -23,11 +23,11 @@ TUNINGS = st.builds(
 )
 
 
-@given(cpus=st.integers(1, 256), gpus=st.integers(0, 16), tuning=TUNINGS)
-def test_what_is_allotted_fits_or_is_refused(cpus: int, gpus: int, tuning: TuningSettings) -> None:
+@given(cpus=st.integers(1, 256), gpus=st.integers(0, 16), slices=st.integers(0, 500), tuning=TUNINGS)
+def test_what_is_allotted_fits_or_is_refused(cpus: int, gpus: int, slices: int, tuning: TuningSettings) -> None:
     """One task of every stage must fit beside all the others, or Ray would wait for ever."""
     try:
-        found = allot(cpus, gpus, tuning)
+        found = allot(cpus, gpus, slices, tuning)
     except SettingsError as error:
         assume("need" in str(error))
         return
@@ -39,29 +39,34 @@ def test_what_is_allotted_fits_or_is_refused(cpus: int, gpus: int, tuning: Tunin
 
 @given(cpus=st.integers(1, 256))
 def test_every_cpu_of_a_machine_without_gpus_gets_a_model(cpus: int) -> None:
-    found = allot(cpus, 0, TuningSettings())
+    found = allot(cpus, 0, 1000, TuningSettings())
     assert (found.device, found.model_actors) == ("cpu", cpus)
 
 
 @given(gpus=st.integers(1, 16))
 def test_every_gpu_gets_a_model(gpus: int) -> None:
-    found = allot(16 * gpus, gpus, TuningSettings())
+    found = allot(16 * gpus, gpus, 1000, TuningSettings())
     assert (found.device, found.model_actors, found.gpus_per_model_actor) == ("cuda", gpus, 1)
     assert found.tokenizer_actors == 8 * gpus
 
 
 def test_gpus_can_be_left_alone() -> None:
-    assert allot(8, 2, TuningSettings(gpus_per_model_actor=0)).device == "cpu"
+    assert allot(8, 2, 1000, TuningSettings(gpus_per_model_actor=0)).device == "cpu"
 
 
 def test_a_share_of_a_gpu_lets_several_actors_use_it() -> None:
-    assert allot(16, 1, TuningSettings(gpus_per_model_actor=0.25)).model_actors == 4
+    assert allot(16, 1, 1000, TuningSettings(gpus_per_model_actor=0.25)).model_actors == 4
 
 
 def test_what_does_not_fit_is_refused_in_numbers() -> None:
     with pytest.raises(
         SettingsError, match=r"8 model actors, 1 tokenizers and a writer need 6\.6 CPUs .* there are 2"
     ):
-        allot(2, 0, TuningSettings(model_actors=8))
+        allot(2, 0, 1000, TuningSettings(model_actors=8))
     with pytest.raises(SettingsError, match=r"need .* and 2 GPUs; there are 8 and 1"):
-        allot(8, 1, TuningSettings(model_actors=2))
+        allot(8, 1, 1000, TuningSettings(model_actors=2))
+
+
+def test_no_actor_starts_for_nothing() -> None:
+    found = allot(64, 0, 3, TuningSettings())
+    assert (found.model_actors, found.tokenizer_actors, found.writers) == (3, 3, 3)

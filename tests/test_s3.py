@@ -1,18 +1,12 @@
 """Input, output and checkpoint on a real S3 server on loopback."""
 
-import os
-import subprocess
-import sys
-import time
-import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 import s3fs
-from conftest import Runner, SettingsMaker, free_port
+from conftest import Runner, SettingsMaker
 
 from pipeline_lib.errors import InputError, InputNotReadyError
 from pipeline_lib.planner import make_plan
@@ -22,61 +16,19 @@ TEXTS = [f"review {row}" for row in range(30)]
 
 
 @pytest.fixture(scope="module")
-def s3() -> Iterator[s3fs.S3FileSystem]:
-    """Start a server with one bucket; the libraries find it by the usual environment variables."""
-    endpoint = f"http://127.0.0.1:{free_port()}"
-    names = {
-        "AWS_ENDPOINT_URL": endpoint,
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
-        "AWS_DEFAULT_REGION": "us-east-1",
-    }
-    server = Path(sys.executable).parent / "moto_server"
-    command = [str(server), "-H", "127.0.0.1", "-p", endpoint.rpartition(":")[2]]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        try:
-            _wait_for(endpoint)
-            os.environ.update(names)
-            s3fs.S3FileSystem.clear_instance_cache()
-            fs = s3fs.S3FileSystem()
-            fs.mkdir("reviews")
-            fs.mkdir("scores")
-            yield fs
-        finally:
-            for name in names:
-                os.environ.pop(name, None)
-            process.kill()
-
-
-def _wait_for(endpoint: str) -> None:
-    for _ in range(100):
-        try:
-            urllib.request.urlopen(endpoint, timeout=1).close()  # noqa: S310 - our own server
-        except OSError:
-            time.sleep(0.1)
-        else:
-            return
-    raise TimeoutError(endpoint)
-
-
-@pytest.fixture
-def s3_job(s3: s3fs.S3FileSystem) -> Iterator[None]:
-    """A Ray whose workers know the server's address; the shared one was started without it."""
-    import ray
-
-    del s3
-    ray.shutdown()
-    ray.init("local", num_cpus=4, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
-    yield
-    ray.shutdown()
-    ray.init("local", num_cpus=6, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+def s3(s3_server: str) -> s3fs.S3FileSystem:
+    """A file system on the server, with two buckets."""
+    del s3_server
+    fs = s3fs.S3FileSystem()
+    fs.mkdir("reviews")
+    fs.mkdir("scores")
+    return fs
 
 
 @pytest.mark.parametrize("kind", ["parquet", "csv"])
 def test_shards_on_s3_are_scored_and_published_on_s3(
-    kind: str, s3: s3fs.S3FileSystem, s3_job: None, settings_for: SettingsMaker, run_job: Runner
+    kind: str, s3: s3fs.S3FileSystem, settings_for: SettingsMaker, run_job: Runner
 ) -> None:
-    del s3_job
     frame = pd.DataFrame({"id": range(30), "text": TEXTS})
     with s3.open(f"reviews/{kind}/a.{kind}", "wb") as file:
         frame.to_parquet(file) if kind == "parquet" else frame.to_csv(file, index=False)

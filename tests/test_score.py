@@ -12,7 +12,9 @@ from typing import Any
 import pytest
 import yaml
 from conftest import ROOT, write_parquet
+from typer.testing import CliRunner
 
+from jobs.score import app
 from pipeline_lib.config import Settings
 
 
@@ -34,6 +36,7 @@ def config(tmp_path: Path, checkpoint: Path) -> Path:
         "model": {"name": str(checkpoint)},
         "input": {"path": str(tmp_path / "in")},
         "output": {"path": str(tmp_path / "out")},
+        "tuning": {"model_actors": 1, "tokenizer_actors": 1},
     }
     path = tmp_path / "job.yaml"
     path.write_text(yaml.safe_dump(values), encoding="utf-8")
@@ -183,10 +186,11 @@ def test_a_day_without_input_exits_5_so_that_a_scheduler_can_wait(config: Path, 
     assert "ds=2026-11-22" in message
 
 
-def test_a_failed_gate_exits_3(config: Path, tmp_path: Path) -> None:
+def test_a_failed_gate_exits_3(config: Path, tmp_path: Path, one_ray: None) -> None:
+    del one_ray
     write_parquet(tmp_path / "in" / "c.parquet", {"id": [1], "text": [None]})
-    result = score("run", str(config))
-    assert result.returncode == 3, result.stderr
+    result = CliRunner().invoke(app, ["run", str(config)])
+    assert result.exit_code == 3, result.output
     assert "1 of 11 rows were rejected (9.091%), limits.max_reject_rate is 5.000%" in result.stderr
 
 
@@ -198,8 +202,9 @@ def test_every_command_has_help(command: str) -> None:
     assert "{date}" in result.stdout or command == "schema"
 
 
-def test_verify_names_each_damaged_file(config: Path, tmp_path: Path) -> None:
-    assert score("run", str(config)).returncode == 0
+def test_verify_names_each_damaged_file(config: Path, tmp_path: Path, one_ray: None) -> None:
+    del one_ray
+    assert CliRunner().invoke(app, ["run", str(config)]).exit_code == 0
     first, second = sorted((tmp_path / "out").glob("part-*.parquet"))
     content = bytearray(first.read_bytes())
     content[50] ^= 1

@@ -1,5 +1,6 @@
 """A Ray cluster on loopback, and the nightly job submitted to it from a clean clone."""
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -7,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 from conftest import ROOT, free_port, read_output, write_parquet
 
@@ -51,9 +53,10 @@ def cluster(tmp_path: Path) -> Iterator[dict[str, str]]:
     try:
         yield environment
     finally:
-        subprocess.run(
-            ["pkill", "-9", "-f", f"ray-{port}|127.0.0.1:{port}|--port={port}|gcs_server_port={port}"], check=False
-        )
+        for process in psutil.process_iter(["cmdline"]):
+            if any(str(folder) in word or f":{port}" in word for word in process.info["cmdline"] or ()):
+                with contextlib.suppress(psutil.Error):
+                    process.kill()
         shutil.rmtree(folder, ignore_errors=True)
 
 
