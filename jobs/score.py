@@ -9,8 +9,9 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from pipeline_lib.config import Settings, load_settings
+from pipeline_lib.config import Settings
 from pipeline_lib.errors import NightscoreError, SettingsError
+from pipeline_lib.settings_file import load_settings
 
 app = typer.Typer(
     help="Score the texts of Parquet or CSV shards with a Hugging Face classifier, and publish the result.",

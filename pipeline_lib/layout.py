@@ -1,12 +1,14 @@
 """Which columns the output has, in types that hold every shard's values exactly."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
 
 from pipeline_lib import columns
-from pipeline_lib.config import OutputSettings
+from pipeline_lib.config import InputSettings, OutputSettings
+from pipeline_lib.errors import InputError, did_you_mean, listed
+from pipeline_lib.shards import format_of
 
 
 @dataclass(frozen=True)
@@ -61,3 +63,84 @@ def is_text(kind: pa.DataType) -> bool:
 
 def _is_plain_text(kind: pa.DataType) -> bool:
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
+
+
+def lay_out(schemas: Mapping[str, pa.Schema], settings: InputSettings) -> tuple[Layout, tuple[str, ...]]:
+    """Return the layout of the output, and what the user should know of it.
+
+    Args:
+        schemas: every shard's path and columns.
+        settings: which columns are text and which are kept.
+
+    Raises:
+        InputError: a column is missing, is no text, repeats, or has types that can't be one column.
+    """
+    texts = [name for name in (settings.text_column, settings.text_pair_column) if name]
+    for path, schema in schemas.items():
+        _check_texts(path, schema, texts, settings)
+    everywhere = list(dict.fromkeys(name for schema in schemas.values() for name in schema.names))
+    if settings.keep_columns is None:
+        names = [name for name in everywhere if name not in texts]
+    else:
+        names = settings.keep_columns
+        _check_kept(schemas, names)
+    kept = tuple((name, _kept_field(schemas, name)) for name in names)
+    return Layout(kept), _notices(schemas, kept)
+
+
+def _check_texts(path: str, schema: pa.Schema, texts: list[str], settings: InputSettings) -> None:
+    for name, key in zip(texts, ("text_column", "text_pair_column"), strict=False):
+        if name not in schema.names:
+            near = did_you_mean(name, schema.names)
+            raise InputError(f"input.{key}: {path!r} has no column {name!r}{near} (it has {listed(schema.names)})")
+        if not is_text(schema.field(name).type):
+            raise InputError(
+                f"input.{key}: column {name!r} of {path!r} is {schema.field(name).type}; "
+                "it must be string, large_string or a dictionary of these"
+            )
+    taken = sorted(set(columns.INTERNAL) & set(schema.names))
+    if taken:
+        raise InputError(f"{path!r}: the column names {listed(taken)} are reserved; rename them")
+    repeated = sorted({name for name in schema.names if schema.names.count(name) > 1})
+    if repeated:
+        raise InputError(f"{path!r} has several columns named {listed(repeated)}")
+    unknown = sorted(set(settings.csv.column_types) - set(schema.names))
+    if unknown and format_of(path) == "csv":
+        near = did_you_mean(unknown[0], schema.names)
+        raise InputError(f"input.csv.column_types: {path!r} has no column {unknown[0]!r}{near}")
+
+
+def _check_kept(schemas: Mapping[str, pa.Schema], names: list[str]) -> None:
+    for path, schema in schemas.items():
+        for name in names:
+            if name not in schema.names:
+                near = did_you_mean(name, schema.names)
+                raise InputError(f"input.keep_columns: {path!r} has no column {name!r}{near}")
+
+
+def _kept_field(schemas: Mapping[str, pa.Schema], name: str) -> pa.Field:
+    fields = [(path, schema.field(name)) for path, schema in schemas.items() if name in schema.names]
+    field = unified(fields)
+    if isinstance(field, pa.Field):
+        return pa.field(columns.output_name(name), field.type)
+    kinds = dict(fields)
+    found = "; ".join(f"{kinds[path].type} in {path!r}" for path in field)
+    raise InputError(f"column {name!r} has types that can't be one column: {found}; see input.keep_columns")
+
+
+def _notices(schemas: Mapping[str, pa.Schema], kept: tuple[tuple[str, pa.Field], ...]) -> tuple[str, ...]:
+    renamed = [
+        f"column {name!r} is kept as {field.name!r}, since {name!r} is a column of the output"
+        for name, field in kept
+        if name != field.name
+    ]
+    outputs = [field.name for _, field in kept]
+    clash = sorted({name for name in outputs if outputs.count(name) > 1})
+    if clash:
+        raise InputError(f"two kept columns would be named {clash[0]!r}; leave one out with input.keep_columns")
+    partial = [
+        f"column {name!r} is in {there:,} of {len(schemas):,} shards and null for the others"
+        for name, _ in kept
+        if (there := sum(name in schema.names for schema in schemas.values())) < len(schemas)
+    ]
+    return (*renamed, *partial)

@@ -13,10 +13,11 @@ import pyarrow as pa
 
 from pipeline_lib import columns
 from pipeline_lib.classifier import Classifier
-from pipeline_lib.config import Settings, load_settings, parse_settings
+from pipeline_lib.config import Settings
 from pipeline_lib.examiner import examine
-from pipeline_lib.planner import lay_out
+from pipeline_lib.layout import lay_out
 from pipeline_lib.reader import shaped
+from pipeline_lib.settings_file import load_settings, parse_settings
 from pipeline_lib.tokenizer import Tokenizer
 
 _T = TypeVar("_T", pa.Table, pd.DataFrame)

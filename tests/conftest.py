@@ -18,9 +18,10 @@ import tiny_checkpoints
 from rich.console import Console
 
 from pipeline_lib import pipeline
-from pipeline_lib.config import Settings, parse_settings
+from pipeline_lib.config import Settings
 from pipeline_lib.progress import Progress
 from pipeline_lib.report import Outcome
+from pipeline_lib.settings_file import parse_settings
 
 # A busy machine is no failure.
 hypothesis.settings.register_profile("tests", deadline=None)

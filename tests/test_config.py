@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from pipeline_lib.config import Settings, known_keys, load_settings, parse_settings
+from pipeline_lib.config import Settings
 from pipeline_lib.errors import SettingsError
+from pipeline_lib.settings_file import known_keys, load_settings, parse_settings
 
 MINIMAL: dict[str, Any] = {"model": {"name": "m"}, "input": {"path": "in"}, "output": {"path": "out"}}
 

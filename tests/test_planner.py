@@ -8,8 +8,9 @@ from conftest import SettingsMaker, write_parquet
 
 from pipeline_lib.config import InputSettings
 from pipeline_lib.errors import InputError, InputNotReadyError, NightscoreError, OutputError
+from pipeline_lib.layout import lay_out
 from pipeline_lib.listing import list_shards
-from pipeline_lib.planner import lay_out, make_plan
+from pipeline_lib.planner import make_plan
 
 
 def schema(**types: pa.DataType) -> pa.Schema:
