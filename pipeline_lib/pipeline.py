@@ -7,7 +7,6 @@ import datetime as dt
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import pyarrow as pa
@@ -151,7 +150,7 @@ class _Classify:
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         part, table = unpack(batch)
-        classified = self._classifier(table, partial(self._counts.scored, part))
+        classified = self._classifier(table, self._counts.scoring(part))
         self._counts.scored(part, part.rows)
         self._counts.used("model")
         return pack(part, classified)

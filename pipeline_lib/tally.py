@@ -5,6 +5,7 @@ import os
 import resource
 import sys
 import threading
+import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -54,6 +55,18 @@ class Tally:
     def scored(self, part: Slice, rows: int) -> None:
         """Report how many rows of a slice are done; said again after a retry, it does not count twice."""
         self._counts.scored.remote((part.shard, part.first_row), rows)
+
+    def scoring(self, part: Slice) -> Callable[[int], None]:
+        """Return a function that reports how many rows of a slice are done so far, twice a second at most."""
+        told = time.monotonic()
+
+        def report(rows: int) -> None:
+            nonlocal told
+            if time.monotonic() - told >= _POLL_SECONDS:
+                told = time.monotonic()
+                self.scored(part, rows)
+
+        return report
 
     def used(self, role: str) -> None:
         """Report this process's memory."""
