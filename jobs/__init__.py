@@ -1,0 +1,1 @@
+"""The programs: run each with `python -m jobs.<name>`."""
