@@ -60,7 +60,7 @@ class Classifier:
         """
         rows = np.flatnonzero(pc.is_null(table.column(columns.REJECT_CODE)).to_numpy())
         logits = np.full((table.num_rows, len(self._checkpoint.labels)), np.nan, np.float32)
-        logits[rows] = self._logits(table.take(pa.array(rows)), on_rows)
+        logits[rows] = self._logits(_tokens(table, rows), on_rows)
         finite = np.isfinite(logits[rows]).all(axis=1)
         table = columns.without(table, [columns.TOKEN_IDS, columns.TYPE_IDS])
         return self._with_scores(_reject(table, rows[~finite]), logits, rows[finite])
@@ -99,6 +99,12 @@ class Classifier:
             if field.name in found:
                 table = table.append_column(field, found[field.name].take(taken))
         return table
+
+
+def _tokens(table: pa.Table, rows: Rows) -> pa.Table:
+    """Return the token columns of some rows; the user's columns are not copied."""
+    present = [name for name in (columns.TOKEN_IDS, columns.TYPE_IDS) if name in table.column_names]
+    return table.select(present).take(pa.array(rows))
 
 
 def _ragged(table: pa.Table, name: str) -> list[NDArray[np.int32]]:

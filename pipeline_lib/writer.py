@@ -42,8 +42,8 @@ class Writer:
         """
         shard = self._shards[part.shard]
         is_scored = pc.is_null(table.column(columns.REJECT_CODE))
-        scored = table.filter(is_scored).select(self._scored.names)
-        rejected = _reject_rows(table.filter(pc.invert(is_scored)), shard.path, self._rejects)
+        scored = _where(is_scored, table.select(self._scored.names))
+        rejected = _reject_rows(_where(pc.invert(is_scored), table), shard.path, self._rejects)
         fs, folder = storage.filesystem(self._url)
         with storage.faults_named(self._url, "writing"):
             receipt = Receipt(
@@ -59,6 +59,13 @@ class Writer:
             )
             storage.write_atomically(fs, f"{folder}/{part.name}.json", receipt.to_bytes())
         return receipt
+
+
+def _where(mask: pa.ChunkedArray, table: pa.Table) -> pa.Table:
+    """Return the rows of a mask, which Arrow can't yet pick from string views and binary views."""
+    plain = {pa.string_view(): pa.large_string(), pa.binary_view(): pa.large_binary()}
+    schema = pa.schema([field.with_type(plain.get(field.type, field.type)) for field in table.schema])
+    return table.cast(schema).filter(mask).cast(table.schema)
 
 
 def _reject_rows(table: pa.Table, shard: str, schema: pa.Schema) -> pa.Table:

@@ -46,6 +46,10 @@ def every_type(rows: int) -> pa.Table:
             "kind": pa.array(["red", "green", None][index % 3] for index in range(rows)).dictionary_encode(),
             "raw": pa.array([bytes([index % 256]) for index in range(rows)], pa.binary()),
             "nothing": pa.nulls(rows),
+            "view": pa.array([str(index) for index in range(rows)], pa.string_view()),
+            "took": pa.array(range(rows), pa.duration("s")),
+            "uuid": pa.array([bytes([index]) * 16 for index in range(rows)], pa.uuid()),
+            "pairs": pa.array([[("a", index)] for index in range(rows)], pa.map_(pa.string(), pa.int8())),
             "text": pa.array(f"text {index}" for index in range(rows)),
         }
     )
