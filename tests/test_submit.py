@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -51,6 +52,7 @@ def cluster(tmp_path: Path) -> Iterator[dict[str, str]]:
         timeout=120,
     )
     try:
+        _wait_for_the_job_agent(environment)
         yield environment
     finally:
         for process in psutil.process_iter(["cmdline"]):
@@ -58,6 +60,24 @@ def cluster(tmp_path: Path) -> Iterator[dict[str, str]]:
                 with contextlib.suppress(psutil.Error):
                     process.kill()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _wait_for_the_job_agent(environment: dict[str, str]) -> None:
+    """Return once the head takes jobs: `ray start` returns before its agent has registered."""
+    deadline = time.monotonic() + 120
+    while True:
+        probe = subprocess.run(
+            [BIN / "ray", "job", "submit", "--", "true"],
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        if probe.returncode == 0:
+            return
+        assert time.monotonic() < deadline, probe.stdout + probe.stderr
+        time.sleep(1)
 
 
 @pytest.mark.timeout(600)
