@@ -2,6 +2,7 @@
 
 import datetime as dt
 import json
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,7 +11,7 @@ import typer
 from rich.console import Console
 
 from pipeline_lib.config import Settings
-from pipeline_lib.errors import NightscoreError, SettingsError
+from pipeline_lib.errors import NightscoreError, SettingsError, StoppedError
 from pipeline_lib.settings_file import load_settings
 
 app = typer.Typer(
@@ -36,8 +37,21 @@ Overrides = Annotated[
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 
 
+Replace = Annotated[
+    bool,
+    typer.Option("--replace", help="Publish instead of another version, or without shards that are gone."),
+]
+
+
 @app.command()
-def run(config: Config, date: Date = None, overrides: Overrides = None, *, debug: Debug = False) -> None:
+def run(
+    config: Config,
+    date: Date = None,
+    overrides: Overrides = None,
+    *,
+    replace: Replace = False,
+    debug: Debug = False,
+) -> None:
     """Score and publish what is not scored yet. Safe to run again at any time."""
 
     def job() -> None:
@@ -47,7 +61,7 @@ def run(config: Config, date: Date = None, overrides: Overrides = None, *, debug
 
         progress = Progress(Console(stderr=True))
         try:
-            outcome = pipeline.run(settings, day, progress)
+            outcome = pipeline.run(settings, day, progress, replace=replace)
         finally:
             progress.close()
         if memory := outcome.memory():
@@ -58,7 +72,14 @@ def run(config: Config, date: Date = None, overrides: Overrides = None, *, debug
 
 
 @app.command()
-def plan(config: Config, date: Date = None, overrides: Overrides = None, *, debug: Debug = False) -> None:
+def plan(
+    config: Config,
+    date: Date = None,
+    overrides: Overrides = None,
+    *,
+    replace: Replace = False,
+    debug: Debug = False,
+) -> None:
     """Show what a run would do. Touches nothing."""
 
     def job() -> None:
@@ -66,7 +87,7 @@ def plan(config: Config, date: Date = None, overrides: Overrides = None, *, debu
         from pipeline_lib.planner import make_plan
         from pipeline_lib.progress import described, devices
 
-        found = make_plan(settings.on_date(day), dated=day is not None)
+        found = make_plan(settings.on_date(day), dated=day is not None, replace=replace)
         for topic, text in [*described(found), ("devices", devices())]:
             print(f"{topic:<8} {text}")
         print("to do    " + (f"{len(found.todo):,} slices" if not found.complete else "nothing: published already"))
@@ -119,6 +140,7 @@ def _files(manifest: Any) -> int:
 
 def _ended(job: Callable[[], None], *, debug: bool) -> None:
     """Run a command's body; an error of ours becomes its message and its exit code."""
+    signal.signal(signal.SIGTERM, _stop)
     try:
         job()
     except NightscoreError as error:
@@ -129,6 +151,11 @@ def _ended(job: Callable[[], None], *, debug: bool) -> None:
     except KeyboardInterrupt:
         _note("error: interrupted; run the same command again to go on where it stopped")
         raise typer.Exit(1) from None
+
+
+def _stop(*_: Any) -> None:
+    """End as a scheduler asks for, at the next line of Python; what is staged stays."""
+    raise StoppedError("stopped by SIGTERM; run the same command again to go on where it stopped")
 
 
 def _note(text: str) -> None:

@@ -19,6 +19,9 @@ from pipeline_lib.storage import chunks, faults_named, filesystem, stamp_of
 _FILES = ("*.json", "*.txt", "*.model", "*.tiktoken", "*.safetensors")
 _PICKLES = ("*.bin", "*.pt", "*.pth")
 
+PROBE = "fine"
+"""A text that every checkpoint is tried on before work starts."""
+
 
 @dataclass(frozen=True)
 class Checkpoint:
@@ -42,6 +45,8 @@ class Checkpoint:
     """What the tokenizer gives the model: input_ids, and often attention_mask and token_type_ids."""
     pads_safely: bool
     """Whether a padded row gets the answer it gets alone."""
+    probe: tuple[int, ...]
+    """Token ids of the probe: when the model no longer answers them, the device is at fault."""
 
 
 def locate(settings: ModelSettings, commit: str | None = None) -> tuple[Path, str | None]:

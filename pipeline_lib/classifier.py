@@ -1,8 +1,10 @@
 """Classify: token ids become logits, scores and labels, in micro-batches of like lengths."""
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -13,9 +15,13 @@ from pipeline_lib import columns, loading
 from pipeline_lib.batching import equal_length_batches, micro_batches
 from pipeline_lib.checkpoint import Checkpoint, fingerprint, locate
 from pipeline_lib.config import Settings
+from pipeline_lib.drift import compared
 from pipeline_lib.engine import Floats, Rows, TorchEngine, halving
 from pipeline_lib.errors import CheckpointError
+from pipeline_lib.manifest import Drift
 from pipeline_lib.scores import activate, top
+
+OnBatch = Callable[[Sequence[int]], None]
 
 # Measured: on CPUs small batches stay in the cache, on GPUs large ones fill the card.
 _TOKENS_PER_BATCH = {"cpu": 2_048, "cuda": 65_536}
@@ -38,48 +44,101 @@ class Classifier:
         CheckpointError: the checkpoint is another one here than where it was examined.
     """
 
+    name = "model"
+
     def __init__(self, settings: Settings, checkpoint: Checkpoint, device: str = "cpu") -> None:
         folder, _ = locate(settings.model, checkpoint.commit)
         if fingerprint(folder, settings.model) != checkpoint.fingerprint:
             raise CheckpointError(f"model.name: {checkpoint.name!r} holds other files on this worker")
-        model = loading.load_model(folder, settings.model, settings.model.precision)
-        self._engine = TorchEngine(model, checkpoint.inputs, device)
+        self._load = partial(_engine, folder, settings, checkpoint, device)
+        self._engine = self._load(settings.model.precision)
+        self._full: TorchEngine | None = None
         self._checkpoint = checkpoint
-        self._output = settings.output
+        self._settings = settings
         cut = micro_batches if checkpoint.pads_safely else equal_length_batches
         self._batches = partial(cut, token_budget=token_budget(settings, device))
 
-    def __call__(self, table: pa.Table, on_rows: Callable[[int], None] = lambda _: None) -> pa.Table:
+    def __call__(self, table: pa.Table, on_batch: OnBatch | None = None) -> pa.Table:
         """Replace the token ids by label and score; rows whose logits are not finite are rejected.
 
         Rows keep their order; rejected rows have null scores.
 
         Args:
             table: a tokenized slice.
-            on_rows: told after every micro-batch how many rows are done.
+            on_batch: told which rows go through the model next.
+
+        Raises:
+            DeviceError: the model fails on everything.
+            FaultError: a single row is too large for the device.
         """
         rows = np.flatnonzero(pc.is_null(table.column(columns.REJECT_CODE)).to_numpy())
         logits = np.full((table.num_rows, len(self._checkpoint.labels)), np.nan, np.float32)
-        logits[rows] = self._logits(_tokens(table, rows), on_rows)
-        finite = np.isfinite(logits[rows]).all(axis=1)
-        table = columns.without(table, [columns.TOKEN_IDS, columns.TYPE_IDS])
-        return self._with_scores(_reject(table, rows[~finite]), logits, rows[finite])
+        computed, faults = self._logits(self._engine, table, rows, on_batch)
+        logits[rows] = computed
+        finite = np.isfinite(computed).all(axis=1)
+        not_finite = {int(row): ("not_finite", "the model's logits are not finite") for row in rows[~finite]}
+        table = columns.rejected(table, not_finite | faults)
+        scored = self._with_scores(table, logits, rows[finite])
+        return columns.without(scored, [columns.TOKEN_IDS, columns.TYPE_IDS])
 
-    def _logits(self, table: pa.Table, on_rows: Callable[[int], None]) -> Floats:
-        ids = _ragged(table, columns.TOKEN_IDS)
-        types = _ragged(table, columns.TYPE_IDS) if columns.TYPE_IDS in table.column_names else ids
+    def probe(self) -> None:
+        """Compute what the model answered before.
+
+        Raises:
+            DeviceError: it does no more.
+        """
+        self._engine.check(self._checkpoint.probe)
+
+    def drift(self, table: pa.Table, sample: slice) -> Drift | None:
+        """Score some rows in the run's precision and in float32, and return how far apart they are.
+
+        Args:
+            table: a tokenized slice.
+            sample: which of its rows.
+
+        Returns:
+            None if the run's precision is float32.
+        """
+        if self._engine.is_full_precision:
+            return None
+        self._full = self._full or self._load("float32")
+        usable = np.flatnonzero(pc.is_null(table.column(columns.REJECT_CODE)).to_numpy())[sample]
+        half, full = (
+            activate(self._logits(engine, table, usable)[0], self._checkpoint.activation)
+            for engine in (self._engine, self._full)
+        )
+        return compared(half, full)
+
+    def _logits(
+        self,
+        engine: TorchEngine,
+        table: pa.Table,
+        rows: Rows,
+        on_batch: OnBatch | None = None,
+    ) -> tuple[Floats, dict[int, tuple[str, str]]]:
+        """Return the logits of some rows, and the faults of those that the model can't take."""
+        tokens = _tokens(table, rows)
+        ids = _ragged(tokens, columns.TOKEN_IDS)
+        types = _ragged(tokens, columns.TYPE_IDS) if columns.TYPE_IDS in tokens.column_names else ids
         logits = np.empty((len(ids), len(self._checkpoint.labels)), np.float32)
+        faults: dict[int, tuple[str, str]] = {}
 
         def compute(batch: Rows) -> Floats:
-            return self._engine.logits([ids[row] for row in batch], [types[row] for row in batch])
+            return engine.logits([ids[row] for row in batch], [types[row] for row in batch])
+
+        def alone(batch: Rows, error: Exception) -> Floats:
+            with contextlib.suppress(Exception):
+                return compute(batch)  # what passes is no reason to reject a row
+            engine.check(self._checkpoint.probe)
+            faults[int(rows[batch[0]])] = ("model_failed", f"the model fails on this text: {type(error).__name__}")
+            return np.full((1, logits.shape[1]), np.nan, np.float32)
 
         lengths = np.array([len(row) for row in ids], np.int32)
-        done = 0
         for batch in self._batches(lengths):
-            logits[batch] = halving(compute, batch)
-            done += len(batch)
-            on_rows(done)
-        return logits
+            if on_batch:
+                on_batch(rows[batch].tolist())
+            logits[batch] = halving(compute, batch, alone)
+        return logits, faults
 
     def _with_scores(self, table: pa.Table, logits: Floats, rows: Rows) -> pa.Table:
         scores = activate(logits[rows], self._checkpoint.activation)
@@ -90,7 +149,8 @@ class Classifier:
             columns.SCORES: _lists(scores),
             columns.LOGITS: _lists(logits[rows]),
         }
-        wanted = columns.score_fields(scores=self._output.scores == "all", logits=self._output.logits)
+        output = self._settings.output
+        wanted = columns.score_fields(scores=output.scores == "all", logits=output.logits)
         # Taking a null index gives a null: rejected rows get no score.
         where = np.full(table.num_rows, -1)
         where[rows] = np.arange(len(rows))
@@ -99,6 +159,10 @@ class Classifier:
             if field.name in found:
                 table = table.append_column(field, found[field.name].take(taken))
         return table
+
+
+def _engine(folder: Path, settings: Settings, checkpoint: Checkpoint, device: str, precision: str) -> TorchEngine:
+    return TorchEngine(loading.load_model(folder, settings.model, precision), checkpoint.inputs, device)
 
 
 def _tokens(table: pa.Table, rows: Rows) -> pa.Table:
@@ -118,16 +182,3 @@ def _lists(values: Floats) -> pa.Array:
     rows, width = values.shape
     offsets = pa.array(np.arange(rows + 1, dtype=np.int32) * width)
     return pa.ListArray.from_arrays(offsets, pa.array(values.reshape(-1)))
-
-
-def _reject(table: pa.Table, rows: Rows) -> pa.Table:
-    """Mark rows whose logits are NaN or infinite."""
-    hit = np.zeros(table.num_rows, bool)
-    hit[rows] = True
-    for name, value in (
-        (columns.REJECT_CODE, "not_finite"),
-        (columns.REJECT_MESSAGE, "the model's logits are not finite"),
-    ):
-        marked = pc.if_else(pa.array(hit), value, table.column(name))
-        table = table.set_column(table.schema.get_field_index(name), name, marked)
-    return table

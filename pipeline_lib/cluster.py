@@ -3,15 +3,17 @@
 import contextlib
 import logging
 import os
+import signal
 import socket
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import ray
 
-from pipeline_lib.errors import FaultError, NightscoreError, SettingsError
+from pipeline_lib.errors import FaultError, LostWorkerError, NightscoreError, SettingsError
 
 # What Ray would print and this job has better words for, or no use for.
 _QUIET = {
@@ -53,6 +55,7 @@ def _connect() -> None:
     for name, value in _QUIET.items():
         os.environ.setdefault(name, value)
     # Workers on other machines get this very package, whatever is installed there.
+    on_sigterm = signal.getsignal(signal.SIGTERM)
     code = {"py_modules": [str(Path(__file__).parent)]}
     address = _running_cluster()
     quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
@@ -61,6 +64,8 @@ def _connect() -> None:
             ray.init(address, runtime_env=code, **quiet)
         else:
             ray.init("local", include_dashboard=False, **quiet)
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, on_sigterm)  # Ray takes it for itself
 
 
 def _running_cluster() -> str | None:
@@ -140,4 +145,6 @@ def failures_explained() -> Iterator[None]:
                 raise type(cause)(str(cause.args[0] if cause.args else cause)) from error
             cause = getattr(cause, "cause", None) or cause.__cause__
         last = next((line for line in reversed(str(seen[-1]).splitlines()) if line.strip()), "")
-        raise FaultError(f"a worker failed: {type(seen[-1]).__name__}: {last.strip():.300}") from error
+        # What a worker's code raised comes wrapped in a task's error; all others are Ray's own losses.
+        kind = FaultError if isinstance(error, ray.exceptions.RayTaskError) else LostWorkerError
+        raise kind(f"a worker failed: {type(seen[-1]).__name__}: {last.strip():.300}") from error

@@ -1,6 +1,6 @@
 """Names and types of the columns the job adds, inside the flow and in its output."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pyarrow as pa
 
@@ -66,3 +66,20 @@ def reject_fields() -> list[pa.Field]:
 def without(table: pa.Table, names: Sequence[str]) -> pa.Table:
     """Return the table without the named columns; names it does not have are no error."""
     return table.drop_columns([name for name in names if name in table.column_names])
+
+
+def rejected(table: pa.Table, faults: Mapping[int, tuple[str, str]]) -> pa.Table:
+    """Return the table with some rows rejected.
+
+    Args:
+        table: with the reject columns of the flow.
+        faults: reject code and message by row.
+    """
+    if not faults:
+        return table
+    for at, name in enumerate((REJECT_CODE, REJECT_MESSAGE)):
+        values = table.column(name).to_pylist()
+        for row, fault in faults.items():
+            values[row] = fault[at]
+        table = table.set_column(table.schema.get_field_index(name), name, pa.array(values, pa.string()))
+    return table

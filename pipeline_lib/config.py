@@ -102,12 +102,21 @@ class OutputSettings(_Section):
         "top", description="top: the best label and its score. all: also a list of every label's score."
     )
     logits: bool = Field(default=False, description="Add a list of the model's raw logits.")
+    rejected_texts: bool = Field(
+        default=False, description="Add the text to the rejects, which else have only why."
+    )
 
 
 class LimitSettings(_Section):
     """Gates: beyond these nothing is published."""
 
     max_reject_rate: float = Field(0.05, ge=0, le=1, description="Largest share of rows that may be rejected.")
+    min_rows: int = Field(1, ge=0, description="Fewest rows the input may have. 0: an empty night is a success.")
+    max_precision_drift: float | None = Field(
+        None,
+        ge=0,
+        description="In half precision: largest score difference from float32, on a sample. Null: only recorded.",
+    )
 
 
 class TuningSettings(_Section):

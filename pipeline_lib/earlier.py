@@ -1,60 +1,87 @@
 """What earlier attempts left in the output folder: what of it counts, and what must not be touched."""
 
+from dataclasses import dataclass
+
+from pipeline_lib import leftovers, storage
 from pipeline_lib import standing as files
-from pipeline_lib import storage
 from pipeline_lib.config import Settings
 from pipeline_lib.errors import OutputError, listed
 from pipeline_lib.manifest import STAGING, Manifest, Receipt
 from pipeline_lib.shards import Shard
 
 
-def published(settings: Settings, version: str) -> Manifest | None:
-    """Return what is published, if it is of this version.
+@dataclass(frozen=True)
+class Found:
+    """What stands in an output folder."""
+
+    published: Manifest | None
+    """What readers see, if it is of the wanted version."""
+    replaced: str | None
+    """The version that readers see, if it is another one and may be replaced."""
+    receipts: tuple[Receipt, ...]
+    """Of every slice that an attempt at this version finished, published or staged; not verified yet."""
+    strangers: tuple[str, ...]
+    """Files that readers see and that nobody can explain."""
+    untidy: bool
+    """Whether staged files of this version are left."""
+
+    @property
+    def numbers(self) -> dict[str, int]:
+        """Numbers that shards were given already, by path."""
+        return {receipt.path: receipt.shard for receipt in self.receipts}
+
+
+def find(settings: Settings, version: str, *, replace: bool) -> Found:
+    """Look at the output folder.
+
+    Args:
+        settings: with dates filled in.
+        version: the version that this run makes.
+        replace: whether another version may be replaced.
 
     Raises:
-        OutputError: another version is published, or the folder holds data that no manifest names.
+        OutputError: another version is published, or the folder holds somebody else's data.
     """
-    fs, folder = storage.filesystem(settings.output.path)
-    with storage.faults_named(settings.output.path, "looking at the output"):
-        success = files.read_success(fs, folder)
-        manifest = files.read_manifest(fs, folder)
-        if success and success.version != version:
+    url = settings.output.path
+    fs, folder = storage.filesystem(url)
+    with storage.faults_named(url, "looking at the output"):
+        success, manifest = files.read_success(fs, folder), files.read_manifest(fs, folder)
+        if success and success.version != version and not replace:
             raise OutputError(
-                f"{settings.output.path!r} holds version {success.version}, this would be {version}: the "
-                "checkpoint or a setting differs; choose another output.path or remove what is there"
+                f"{url!r} holds version {success.version}, this would be {version}: the checkpoint or a setting "
+                "differs; publish it instead with --replace, or choose another output.path"
             )
-        if manifest is None and not fs.exists(f"{folder}/{STAGING}") and fs.exists(folder):
-            strangers = [str(name).rsplit("/", 1)[-1] for name in fs.ls(folder, detail=False)]
-            strangers = [name for name in strangers if not name.startswith(("_", "."))]
-            if strangers:
-                raise OutputError(
-                    f"{settings.output.path!r} already holds {listed(sorted(strangers), 3)}, which this job did "
-                    "not write; choose a folder of its own"
-                )
-    return manifest if success and manifest and manifest.version == version else None
-
-
-def receipts(settings: Settings, version: str) -> tuple[dict[str, int], list[Receipt]]:
-    """Return the shard numbers already given, and the receipts of earlier attempts at this version."""
-    fs, folder = storage.filesystem(settings.output.path)
-    with storage.faults_named(settings.output.path, "looking for earlier work"):
-        manifest = files.read_manifest(fs, folder)
-        found = list(manifest.slices) if manifest and manifest.version == version else []
-        found += files.staged_receipts(fs, folder, version)
-    newest = {(receipt.shard, receipt.first_row): receipt for receipt in found}
-    return {receipt.path: receipt.shard for receipt in found}, list(newest.values())
+        strange = leftovers.strangers(fs, folder, manifest)
+        if strange and manifest is None and not fs.exists(f"{folder}/{STAGING}"):
+            raise OutputError(
+                f"{url!r} already holds {listed(strange, 3)}, which this job did not write; "
+                "choose a folder of its own"
+            )
+        ours = manifest if manifest and manifest.version == version else None
+        receipts = [*(ours.slices if ours else ()), *files.staged_receipts(fs, folder, version)]
+        untidy = bool(storage.names_in(fs, f"{folder}/{STAGING}/{version}"))
+        whole = success is not None and files.belongs(fs, folder, success)
+    # Of two receipts of a slice the staged one is newer.
+    newest = {(receipt.shard, receipt.first_row): receipt for receipt in receipts}
+    return Found(
+        published=ours if whole and success and success.version == version else None,
+        replaced=success.version if success and success.version != version else None,
+        receipts=tuple(newest.values()),
+        strangers=tuple(strange),
+        untidy=untidy,
+    )
 
 
 def standing(
-    settings: Settings, shards: tuple[Shard, ...], receipts: list[Receipt]
+    settings: Settings, shards: tuple[Shard, ...], receipts: tuple[Receipt, ...]
 ) -> tuple[tuple[Receipt, ...], tuple[str, ...]]:
     """Return the receipts whose slice is still wanted and whose files verify, and the files that don't."""
     wanted = {
-        (shard.number, shard.path, shard.stamp.size, shard.stamp.tag, part.first_row, part.rows)
+        (shard.number, shard.path, shard.stamp.size, shard.content, part.first_row, part.rows)
         for shard in shards
         for part in shard.slices
     }
-    candidates = [r for r in receipts if (r.shard, r.path, r.size, r.tag, r.first_row, r.rows) in wanted]
+    candidates = [r for r in receipts if (r.shard, r.path, r.size, r.content, r.first_row, r.rows) in wanted]
     fs, folder = storage.filesystem(settings.output.path)
     with storage.faults_named(settings.output.path, "verifying earlier work"):
         checked = list(files.check_all(fs, folder, candidates))
@@ -72,5 +99,5 @@ def refuse_lost_shards(published: Manifest | None, shards: tuple[Shard, ...]) ->
     if lost:
         raise OutputError(
             f"the output holds rows of {listed(sorted(lost), 3)}, which the input no longer has; "
-            "bring them back or choose another output.path"
+            "bring them back, publish without them with --replace, or choose another output.path"
         )

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline_lib.batching import padded
-from pipeline_lib.errors import FaultError
+from pipeline_lib.errors import DeviceError, FaultError
 
 Ids = NDArray[np.int32]
 Rows = NDArray[np.int64]
@@ -34,6 +34,26 @@ class TorchEngine:
         self._typed = "token_type_ids" in inputs
         self._options = {"use_cache": False} if "use_cache" in inspect.signature(model.forward).parameters else {}
         self._config = model.config.get_text_config()
+
+    @property
+    def is_full_precision(self) -> bool:
+        """Whether the weights are float32."""
+        return bool(self._model.dtype == self._torch.float32)
+
+    def check(self, probe: Sequence[int]) -> None:
+        """Compute what is known to work.
+
+        Args:
+            probe: token ids that the model answered before.
+
+        Raises:
+            DeviceError: it works no more.
+        """
+        ids = np.array(probe, np.int32)
+        try:
+            self.logits([ids], [np.zeros_like(ids)])
+        except Exception as error:
+            raise DeviceError(f"the model fails on every text: {type(error).__name__}: {error!s:.200}") from error
 
     def logits(self, rows: Sequence[Ids], types: Sequence[Ids]) -> Floats:
         """Return logits of shape [rows, labels] in float32.
@@ -67,29 +87,32 @@ class TorchEngine:
         return np.asarray(output.reshape(len(rows), -1).float().cpu().numpy(), np.float32)
 
 
-def halving(compute: Callable[[Rows], Floats], batch: Rows) -> Floats:
+def halving(compute: Callable[[Rows], Floats], batch: Rows, alone: Callable[[Rows, Exception], Floats]) -> Floats:
     """Compute a batch; when that fails, its halves, and theirs.
 
-    It fails when the device runs out of memory, or when a model wants its rows alike in some way: BART, say, wants
-    the same number of end tokens in each. A row on its own is what the pipeline would compute.
+    It fails when the device runs out of memory, when a model wants its rows alike in some way (BART, say, wants
+    the same number of end tokens in each), or when a row is more than the model can take.
 
     Args:
         compute: takes row numbers and returns an array whose first axis is those rows.
         batch: the row numbers, at least one.
+        alone: computes a row that failed on its own, or says what becomes of it.
 
     Raises:
         FaultError: a single row is too large for the device.
     """
     try:
         return compute(batch)
-    except (MemoryError, RuntimeError, ValueError, IndexError) as error:
+    except Exception as error:  # noqa: BLE001 - a model's own code may raise anything
         if len(batch) == 1 and _is_out_of_memory(error):
-            raise FaultError(f"a single text does not fit into the device's memory: {error}") from None
+            raise FaultError(
+                f"a single text does not fit into the device's memory; lower model.max_tokens: {error}"
+            ) from None
         if len(batch) == 1:
-            raise
+            return alone(batch, error)
     # Outside the except block: inside it the failed batch would stay alive in the traceback.
     middle = len(batch) // 2
-    return np.concatenate([halving(compute, batch[:middle]), halving(compute, batch[middle:])])
+    return np.concatenate([halving(compute, batch[:middle], alone), halving(compute, batch[middle:], alone)])
 
 
 def _is_out_of_memory(error: Exception) -> bool:

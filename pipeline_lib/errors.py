@@ -18,6 +18,18 @@ class FaultError(NightscoreError):
     """Something outside the job failed and may work next time: storage, memory, a lost worker."""
 
 
+class LostWorkerError(FaultError):
+    """Ray lost a worker or a machine; what was written stands, the rest can be done again."""
+
+
+class DeviceError(FaultError):
+    """The device no longer computes what it did before; only a new process can help."""
+
+
+class StoppedError(FaultError):
+    """The process was told to end, as by a scheduler's SIGTERM."""
+
+
 class SettingsError(NightscoreError):
     """A setting is wrong: unknown, of the wrong type, or impossible on this machine."""
 
@@ -46,6 +58,12 @@ class GateError(NightscoreError):
     """Scoring finished but a gate failed: the result is staged and not published."""
 
     exit_code = 3
+
+
+class BusyError(NightscoreError):
+    """Another run is at work on this output."""
+
+    exit_code = 4
 
 
 class InputNotReadyError(NightscoreError):

@@ -5,14 +5,14 @@ from typing import Any
 import numpy as np
 
 from pipeline_lib import loading
-from pipeline_lib.checkpoint import Checkpoint, fingerprint, labels_of, locate, resolve_activation
+from pipeline_lib.checkpoint import PROBE, Checkpoint, fingerprint, labels_of, locate, resolve_activation
 from pipeline_lib.config import Settings
 from pipeline_lib.engine import TorchEngine
 from pipeline_lib.errors import CheckpointError, SettingsError
 
 # In float32, padding changes a logit in its last digits only; a model that minds padding is off by far more.
 _PADDING_TOLERANCE = 1e-4
-_PROBES = ("fine", "a somewhat longer text, so that the first one must be padded to its length")
+_PROBES = (PROBE, "a somewhat longer text, so that the first one must be padded to its length")
 
 
 def examine(settings: Settings) -> Checkpoint:
@@ -40,6 +40,7 @@ def examine(settings: Settings) -> Checkpoint:
         vocabulary=int(model.get_input_embeddings().weight.shape[0]),
         inputs=tuple(tokenizer.model_input_names),
         pads_safely=_pads_safely(tokenizer, model, limit),
+        probe=tuple(tokenizer(PROBE, truncation=limit is not None, max_length=limit)["input_ids"]),
     )
 
 
@@ -60,7 +61,7 @@ def _pads_safely(tokenizer: Any, model: Any, limit: int | None) -> bool:
     engine = TorchEngine(model, tokenizer.model_input_names, "cpu")
     alone = engine.logits(rows[:1], types[:1])
     if not np.isfinite(alone).all():
-        raise CheckpointError(f"the model's answer to {_PROBES[0]!r} is not finite: {alone.tolist()}")
+        raise CheckpointError(f"the model's answer to {PROBE!r} is not finite: {alone.tolist()}")
     if "attention_mask" not in tokenizer.model_input_names:
         return False
     try:

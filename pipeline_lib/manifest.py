@@ -12,6 +12,11 @@ METRICS = "_metrics.json"
 REJECTS = "_rejects"
 STAGING = "_staging"
 RUNS = "_runs"
+LEASE = "_lease.json"
+ASIDE = "_aside"
+
+# In the metadata of every Parquet file of ours.
+VERSION_KEY = "nightscore.version"
 
 
 class _Record(BaseModel):
@@ -35,6 +40,28 @@ class FileRecord(_Record):
     sha256: str
 
 
+class LeaseRecord(_Record):
+    """Who is at work on an output."""
+
+    run: str
+    host: str
+    pid: int
+    process: str | None
+    """What tells the process from every other one, where the system can say."""
+    beat: int = 0
+    """Raised every few seconds as long as the owner lives."""
+
+
+class Drift(_Record):
+    """How far scores in half precision are from those in float32, on a sample of rows."""
+
+    rows: int
+    flips: int
+    """Rows with another label."""
+    largest: float
+    """Largest difference of any label's score."""
+
+
 class Receipt(_Record):
     """What one slice left: written after its files, so that its existence says they are whole."""
 
@@ -42,11 +69,13 @@ class Receipt(_Record):
     shard: int
     path: str
     size: int
-    tag: str
+    content: str
+    """The shard's ETag or SHA-256."""
     first_row: int
     rows: int
     part: FileRecord
     rejects: FileRecord | None
+    drift: Drift | None = None
 
     @property
     def scored(self) -> int:
@@ -70,7 +99,8 @@ class ShardRecord(_Record):
     number: int
     path: str
     size: int
-    tag: str
+    content: str
+    """Its ETag or SHA-256."""
     rows: int
     scored: int
     rejected: int
@@ -91,6 +121,8 @@ class Manifest(_Record):
     rows: int
     scored: int
     rejected: int
+    drift: Drift | None
+    """For scores in half precision: how far they are from float32."""
     shards: list[ShardRecord]
     slices: list[Receipt]
 

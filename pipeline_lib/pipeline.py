@@ -6,7 +6,7 @@ Nothing else in the project knows Ray Data.
 import datetime as dt
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import replace as replace_fields
 from typing import Any
 
 import pyarrow as pa
@@ -16,16 +16,20 @@ from ray.data import ActorPoolStrategy
 from ray.data.block import BlockMetadata
 
 from pipeline_lib import tally
+from pipeline_lib.careful import carefully
 from pipeline_lib.checkpoint import Checkpoint
 from pipeline_lib.classifier import Classifier
 from pipeline_lib.cluster import connected, failures_explained
 from pipeline_lib.config import Settings
+from pipeline_lib.drift import sampled, with_drift
+from pipeline_lib.errors import LostWorkerError
+from pipeline_lib.lease import leased
 from pipeline_lib.manifest import Receipt
 from pipeline_lib.packing import pack, unpack
 from pipeline_lib.plan import Plan
-from pipeline_lib.planner import make_plan
+from pipeline_lib.planner import make_plan, refreshed
 from pipeline_lib.progress import Progress
-from pipeline_lib.publisher import publish
+from pipeline_lib.publisher import check_rows, clear, publish, tidy
 from pipeline_lib.reader import Reader
 from pipeline_lib.report import Outcome, failures_reported, report
 from pipeline_lib.resources import Allotment, allot
@@ -34,35 +38,58 @@ from pipeline_lib.tally import Tally
 from pipeline_lib.tokenizer import Tokenizer
 from pipeline_lib.writer import Writer
 
+# A machine may be lost now and then; one loss after another is a fault of the cluster.
+_LOSSES = 3
+
 # A row of the dataset is a packed slice, so that no step ever sees half a slice or the seam of two.
 _A_SLICE_A_CALL: dict[str, Any] = {"batch_size": 1, "batch_format": "pyarrow"}
 
 
-def run(settings: Settings, date: dt.date | None, progress: Progress) -> Outcome:
+def run(settings: Settings, date: dt.date | None, progress: Progress, *, replace: bool = False) -> Outcome:
     """Score what is not scored yet, publish all of it and report.
 
     Args:
         settings: as read, with `{date}` still in its paths.
         date: the day to fill in, if the paths have a place for it.
         progress: told what happens.
+        replace: whether what is published may be replaced by another version, or without shards that are gone.
 
     Raises:
         NightscoreError: of the kind whose exit code tells a scheduler what to do; see `errors`.
     """
     started = time.monotonic()
-    plan = make_plan(settings.on_date(date), dated=date is not None)
+    plan = make_plan(settings.on_date(date), dated=date is not None, replace=replace)
     progress.planned(plan)
+    check_rows(plan)
     if plan.complete:
+        tidy(plan)
         return report(plan, date, started)
-    with failures_reported(plan, date, started):
-        with connected() as (cpus, gpus), tally.watched(progress.scored) as counts:
-            allotment = allot(cpus, gpus, len(plan.todo), plan.settings.tuning)
-            progress.starting(plan, allotment)
-            fresh = list(score(plan, allotment, counts))
-            peaks = counts.peaks()
+    with failures_reported(plan, date, started), leased(plan.settings.output.path, progress.note) as lease:
+        plan = refreshed(plan)  # another run may have ended since the first look
+        clear(plan)
+        fresh, peaks = _scored(plan, progress)
         progress.publishing()
-        publish(plan, [*plan.standing, *fresh])
+        publish(plan, [*plan.standing, *fresh], lease.confirm)
     return report(plan, date, started, fresh=fresh, peaks=peaks)
+
+
+def _scored(plan: Plan, progress: Progress) -> tuple[list[Receipt], dict[str, list[int]]]:
+    """Score what is to be done, also through the loss of a machine; return the receipts, and memory by role."""
+    receipts: list[Receipt] = []
+    if not plan.todo:
+        return receipts, {}
+    with connected() as (cpus, gpus), tally.watched(progress.scored) as counts:
+        allotment = allot(cpus, gpus, len(plan.todo), plan.settings.tuning)
+        progress.starting(plan, allotment)
+        for losses_left in reversed(range(_LOSSES)):
+            left = replace_fields(plan, standing=(*plan.standing, *receipts))
+            try:
+                receipts.extend(score(left, allotment, counts))
+            except LostWorkerError as error:
+                if not losses_left:
+                    raise
+                progress.note(f"{error}; going on with what is left")
+        return receipts, counts.peaks()
 
 
 def score(plan: Plan, allotment: Allotment, counts: Tally) -> Iterator[Receipt]:
@@ -115,7 +142,7 @@ class _Slices(ray.data.Datasource):
 
     def get_read_tasks(self, *_: Any, **__: Any) -> list[ray.data.ReadTask]:
         read = Reader(self._plan.settings.input, self._plan.layout)
-        shards = {shard.number: replace(shard, slices=()) for shard in self._plan.shards}
+        shards = {shard.number: replace_fields(shard, slices=()) for shard in self._plan.shards}
 
         def task(part: Slice) -> Callable[[], list[pa.Table]]:
             shard = shards[part.shard]
@@ -133,7 +160,7 @@ class _Tokenize:
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         part, table = unpack(batch)
-        tokenized = self._tokenizer(table)
+        tokenized = carefully(self._tokenizer, part, table, self._counts.notes)
         self._counts.used("tokenizer")
         return pack(part, tokenized)
 
@@ -148,12 +175,16 @@ class _Classify:
         torch.set_num_threads(allotment.threads_per_model_actor)
         self._classifier, self._counts = Classifier(settings, checkpoint, allotment.device), counts
 
+        self._rows_per_slice = settings.tuning.rows_per_slice
+
     def __call__(self, batch: pa.Table) -> pa.Table:
         part, table = unpack(batch)
-        classified = self._classifier(table, self._counts.scoring(part))
+        classified = carefully(self._classifier, part, table, self._counts.notes, self._counts.scoring(part))
+        sample = sampled(part.first_row // self._rows_per_slice, part.rows)
+        drift = self._classifier.drift(table, sample) if sample else None
         self._counts.scored(part, part.rows)
         self._counts.used("model")
-        return pack(part, classified)
+        return pack(part, with_drift(classified, drift) if drift else classified)
 
 
 class _Write:

@@ -1,6 +1,6 @@
 """The plan: everything that is decided before work starts, as the steps read it."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from pipeline_lib.checkpoint import Checkpoint
 from pipeline_lib.config import Settings
@@ -19,13 +19,22 @@ class Plan:
     fingerprint: dict[str, object]
     version: str
     shards: tuple[Shard, ...]
-    standing: tuple[Receipt, ...]
-    """Slices whose files already stand and verify."""
-    published: Manifest | None
-    notices: tuple[str, ...] = ()
+    notices: tuple[str, ...]
     """What the user should know though it is no error."""
-    broken: tuple[str, ...] = field(default=())
-    """Files that stood but don't verify, and are made again."""
+    replace: bool = False
+    """Whether another version, or one of shards that are gone, may be replaced."""
+    standing: tuple[Receipt, ...] = ()
+    """Slices whose files already stand and verify."""
+    published: Manifest | None = None
+    """What readers see, if it is of this version."""
+    replaced: str | None = None
+    """The version that readers see, if it is another one."""
+    broken: tuple[str, ...] = ()
+    """Files that stood but don't verify: set aside and made again."""
+    strangers: tuple[str, ...] = ()
+    """Files among the published ones that this job did not write: set aside."""
+    untidy: bool = False
+    """Whether an earlier run left staged files of this version."""
 
     @property
     def rows(self) -> int:
@@ -46,7 +55,9 @@ class Plan:
     @property
     def complete(self) -> bool:
         """Whether all of this is published already."""
-        return self.published is not None and not self.todo and len(self.slices) == len(self.published.slices)
+        if self.published is None or self.todo or self.strangers:
+            return False
+        return len(self.slices) == len(self.published.slices)
 
     def shard(self, number: int) -> Shard:
         """Return the shard of this number."""

@@ -1,5 +1,6 @@
 """Plan: look at every shard, the checkpoint and what already stands, and decide what is to be done."""
 
+import dataclasses
 import os
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +19,7 @@ from pipeline_lib.version import fingerprint_of, version_of
 _THREADS = 16
 
 
-def make_plan(settings: Settings, *, dated: bool = False) -> Plan:
+def make_plan(settings: Settings, *, dated: bool = False, replace: bool = False) -> Plan:
     """Return the plan of a run; nothing is written.
 
     Cheap looks come first, so that most mistakes show within a second.
@@ -26,6 +27,7 @@ def make_plan(settings: Settings, *, dated: bool = False) -> Plan:
     Args:
         settings: with dates filled in.
         dated: whether a date was filled in, so that missing input may yet come.
+        replace: whether what is published may be replaced by another version or without shards that are gone.
 
     Raises:
         NightscoreError: of the kind that says who can mend it; see `errors`.
@@ -37,12 +39,32 @@ def make_plan(settings: Settings, *, dated: bool = False) -> Plan:
     checkpoint = examine(settings)
     fingerprint = fingerprint_of(settings, checkpoint, layout)
     version = version_of(fingerprint)
-    published = earlier.published(settings, version)
-    numbers, receipts = earlier.receipts(settings, version)
-    shards = _shards(stamps, numbers, settings)
-    earlier.refuse_lost_shards(published, shards)
-    whole, broken = earlier.standing(settings, shards, receipts)
-    return Plan(settings, checkpoint, layout, fingerprint, version, shards, whole, published, notices, broken)
+    earlier.find(settings, version, replace=replace)  # refuses an output before every shard is read
+    shards = _shards(stamps, settings)
+    return refreshed(Plan(settings, checkpoint, layout, fingerprint, version, shards, notices, replace))
+
+
+def refreshed(plan: Plan) -> Plan:
+    """Return the plan on top of what stands in the output by now.
+
+    Raises:
+        OutputError: what is published there may not be replaced.
+    """
+    found = earlier.find(plan.settings, plan.version, replace=plan.replace)
+    shards = _numbered(plan.shards, found.numbers)
+    if not plan.replace:
+        earlier.refuse_lost_shards(found.published, shards)
+    whole, broken = earlier.standing(plan.settings, shards, found.receipts)
+    return dataclasses.replace(
+        plan,
+        shards=shards,
+        standing=whole,
+        published=found.published,
+        replaced=found.replaced,
+        broken=broken,
+        strangers=found.strangers,
+        untidy=found.untidy,
+    )
 
 
 def _for_every_worker(settings: Settings) -> Settings:
@@ -62,21 +84,34 @@ def _schemas(stamps: Mapping[str, storage.FileStamp], settings: InputSettings) -
         return dict(zip(stamps, pool.map(look, stamps), strict=True))
 
 
-def _shards(
-    stamps: Mapping[str, storage.FileStamp], numbers: dict[str, int], settings: Settings
-) -> tuple[Shard, ...]:
-    """Look into every shard; those seen before keep their number, new ones get the next."""
+def _shards(stamps: Mapping[str, storage.FileStamp], settings: Settings) -> tuple[Shard, ...]:
+    """Look into every shard; they are numbered in order until it is known which numbers are taken."""
     rows_per_slice = settings.tuning.rows_per_slice
-    after = max(numbers.values(), default=-1) + 1
-    fresh = {path: after + at for at, path in enumerate(path for path in stamps if path not in numbers)}
 
-    def look(path: str) -> Shard:
+    def look(numbered: tuple[int, str]) -> Shard:
+        number, path = numbered
         kind = format_of(path)
         contents = formats.inspect(path, kind, settings.input.csv, rows_per_slice)
-        number = (numbers | fresh)[path]
+        with storage.faults_named(path, "reading the shard"):
+            content = storage.content_of(*storage.filesystem(path), stamps[path])
         names = tuple(contents.schema.names)
         slices = cut(number, contents, rows_per_slice)
-        return Shard(number, path, kind, stamps[path], contents.rows, names, slices)
+        return Shard(number, path, kind, stamps[path], content, contents.rows, names, slices)
 
     with ThreadPoolExecutor(_THREADS) as pool:
-        return tuple(pool.map(look, stamps))
+        return tuple(pool.map(look, enumerate(stamps)))
+
+
+def _numbered(shards: tuple[Shard, ...], numbers: Mapping[str, int]) -> tuple[Shard, ...]:
+    """Return the shards with the numbers they were given before; new ones get the next."""
+    after = max(numbers.values(), default=-1) + 1
+    fresh = (shard.path for shard in shards if shard.path not in numbers)
+    number = {**numbers, **{path: after + at for at, path in enumerate(fresh)}}
+    return tuple(
+        dataclasses.replace(
+            shard,
+            number=number[shard.path],
+            slices=tuple(dataclasses.replace(part, shard=number[shard.path]) for part in shard.slices),
+        )
+        for shard in shards
+    )

@@ -68,6 +68,10 @@ class Progress:
             share = rows / max(self._total, 1)
             self._say("scoring", f"{rows:,} of {count(self._total, 'row')} ({share:.0%}), {rate:,.0f} rows/s{left}")
 
+    def note(self, text: str) -> None:
+        """Say what happened on the way and is no failure."""
+        self._say("note", text)
+
     def publishing(self) -> None:
         """Say that scoring is over."""
         self.close()
@@ -100,7 +104,9 @@ def described(plan: Plan) -> list[tuple[str, str]]:
         ("labels", f"{labels} ({model.activation})"),
         ("output", f"{settings.output.path} (version {plan.version})"),
         *(("note", text) for text in plan.notices),
-        *(("note", f"{name} stood but does not verify; it is made again") for name in plan.broken),
+        *(("note", f"replaces version {old} once all of this one is staged") for old in [plan.replaced] if old),
+        *(("note", f"{name} does not verify; it is set aside and made again") for name in plan.broken),
+        *(("note", f"{name} is none of this job's files; it is set aside") for name in plan.strangers),
     ]
 
 

@@ -1,47 +1,120 @@
 """Publish: recount, pass the gates, move the parts into place, and set the mark of completeness last."""
 
+import contextlib
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from pipeline_lib import standing, storage
-from pipeline_lib.errors import FaultError, GateError
-from pipeline_lib.manifest import MANIFEST, STAGING, SUCCESS, Manifest, Receipt, ShardRecord, Success
+from pipeline_lib import leftovers, standing, storage
+from pipeline_lib.crash_points import reached
+from pipeline_lib.drift import merged
+from pipeline_lib.errors import BusyError, FaultError, GateError
+from pipeline_lib.lease import leased
+from pipeline_lib.manifest import MANIFEST, REJECTS, STAGING, SUCCESS, Manifest, Receipt, ShardRecord, Success
 from pipeline_lib.plan import Plan
 from pipeline_lib.version import library_versions
+from pipeline_lib.words import count
+
+_THREADS = 16
 
 
-def publish(plan: Plan, receipts: Sequence[Receipt]) -> Manifest:
+def publish(plan: Plan, receipts: Sequence[Receipt], confirm: Callable[[], None]) -> Manifest:
     """Make the slices' files the published version and return its manifest.
 
-    Readers that wait for `_SUCCESS` see all of it or none of it.
+    Readers that wait for `_SUCCESS`, and look at it again when they have read, see all of it or none of it.
 
     Args:
         plan: the run's plan.
         receipts: of every slice of the plan, in any order.
+        confirm: raises if this run may no longer touch what readers see.
 
     Raises:
-        GateError: too many rows were rejected; everything stays staged.
-        FaultError: the files don't add up to the input, or the storage failed.
+        GateError: a gate of the settings failed; everything stays staged, and what stood stays.
+        FaultError: the files don't add up to the input, a shard changed, or the storage failed.
+        BusyError: another run holds the output now.
     """
     fs, folder = storage.filesystem(plan.settings.output.path)
     ordered = sorted(receipts, key=lambda receipt: (receipt.shard, receipt.first_row))
     with storage.faults_named(plan.settings.output.path, "publishing"):
         places = _places(fs, folder, ordered)
         _recount(fs, plan, ordered, places)
+        _refuse_changed(plan)
         manifest = _manifest(plan, ordered)
-        _gate(plan, manifest)
+        check_gates(plan, manifest)
+        reached("publisher.before_take_down")
+        confirm()
         _take_down(fs, folder)
-        for file, path in places.items():
-            if path != f"{folder}/{file}":
-                storage.move(fs, path, f"{folder}/{file}")
-        _remove_stale(fs, folder, plan, manifest)
+        reached("publisher.after_take_down")
+        leftovers.set_aside(fs, folder, plan.broken, folder)
+        _move(fs, folder, places)
+        reached("publisher.after_moving")
+        leftovers.sweep(fs, folder, manifest)
+        reached("publisher.after_sweep")
+        confirm()
         content = manifest.to_bytes()
         storage.write_atomically(fs, f"{folder}/{MANIFEST}", content)
+        reached("publisher.after_manifest")
         storage.write_atomically(fs, f"{folder}/{SUCCESS}", _success(manifest, content).to_bytes())
-        _clean_up(fs, folder)
+        reached("publisher.after_success")
+        leftovers.remove_staging(fs, folder)
+        reached("publisher.after_cleaning")
     return manifest
+
+
+def clear(plan: Plan) -> None:
+    """Clean what dead runs left half written, and set aside what stands and does not verify."""
+    fs, folder = storage.filesystem(plan.settings.output.path)
+    with storage.faults_named(plan.settings.output.path, "clearing what dead runs left"):
+        leftovers.clear(fs, folder, plan.version, plan.broken)
+
+
+def tidy(plan: Plan) -> None:
+    """Clean what a run left that ended between publishing and cleaning, unless another run is at work."""
+    if not plan.untidy:
+        return
+    url = plan.settings.output.path
+    fs, folder = storage.filesystem(url)
+    with contextlib.suppress(BusyError), leased(url, lambda _: None), storage.faults_named(url, "cleaning"):
+        leftovers.remove_staging(fs, folder, plan.version)
+
+
+def check_rows(plan: Plan) -> None:
+    """Refuse, before any work, an input that is too small to be a night's.
+
+    Raises:
+        GateError: it has fewer rows than `limits.min_rows`.
+    """
+    least = plan.settings.limits.min_rows
+    if plan.rows < least:
+        raise GateError(
+            f"the input has {count(plan.rows, 'row')}, limits.min_rows is {least:,}; nothing is published"
+        )
+
+
+def check_gates(plan: Plan, manifest: Manifest) -> None:
+    """Refuse a result that the settings' limits don't allow.
+
+    Raises:
+        GateError: too few rows, too many rejects, or scores in half precision too far from float32.
+    """
+    check_rows(plan)
+    limits = plan.settings.limits
+    rate = manifest.rejected / max(manifest.rows, 1)
+    if rate > limits.max_reject_rate:
+        staging = f"{plan.settings.output.path.rstrip('/')}/{STAGING}/{plan.version}"
+        raise GateError(
+            f"{manifest.rejected:,} of {manifest.rows:,} rows were rejected ({rate:.3%}), limits.max_reject_rate "
+            f"is {limits.max_reject_rate:.3%}; nothing is published, the reasons are in '{staging}/_rejects'"
+        )
+    drift = manifest.drift
+    if drift and limits.max_precision_drift is not None and drift.largest > limits.max_precision_drift:
+        raise GateError(
+            f"scores in {plan.settings.model.precision} are up to {drift.largest:.4f} from float32 in a sample of "
+            f"{count(drift.rows, 'row')} ({count(drift.flips, 'other label')}), limits.max_precision_drift is "
+            f"{limits.max_precision_drift:g}; nothing is published"
+        )
 
 
 def _places(fs: Any, folder: str, receipts: Sequence[Receipt]) -> dict[str, str]:
@@ -61,7 +134,7 @@ def _recount(fs: Any, plan: Plan, receipts: Sequence[Receipt], places: dict[str,
     for receipt in receipts:
         for file in receipt.files:
             rows = standing.count_rows(fs, places[file.file])
-            if rows != file.rows:
+            if rows is None or rows != file.rows:
                 raise FaultError(f"{places[file.file]!r} has {rows} rows, expected {file.rows}; run again")
             counted[receipt.shard] += rows
     for shard in plan.shards:
@@ -72,15 +145,18 @@ def _recount(fs: Any, plan: Plan, receipts: Sequence[Receipt], places: dict[str,
             )
 
 
-def _gate(plan: Plan, manifest: Manifest) -> None:
-    limit = plan.settings.limits.max_reject_rate
-    rate = manifest.rejected / max(manifest.rows, 1)
-    if rate > limit:
-        staging = f"{plan.settings.output.path.rstrip('/')}/{STAGING}/{plan.version}"
-        raise GateError(
-            f"{manifest.rejected:,} of {manifest.rows:,} rows were rejected ({rate:.3%}), "
-            f"limits.max_reject_rate is {limit:.3%}; nothing is published, the reasons are in '{staging}/_rejects'"
-        )
+def _refuse_changed(plan: Plan) -> None:
+    """Check that every shard still is what was scored: a slice may have been read before its shard changed."""
+    with ThreadPoolExecutor(_THREADS) as pool:
+        list(pool.map(lambda shard: storage.refuse_changed(shard.path, shard.stamp), plan.shards))
+
+
+def _move(fs: Any, folder: str, places: dict[str, str]) -> None:
+    for file, path in places.items():
+        if path != f"{folder}/{file}":
+            storage.move(fs, path, f"{folder}/{file}")
+            reached("publisher.while_moving")
+    storage.keep_renames(fs, folder, f"{folder}/{REJECTS}")
 
 
 def _manifest(plan: Plan, receipts: Sequence[Receipt]) -> Manifest:
@@ -92,7 +168,7 @@ def _manifest(plan: Plan, receipts: Sequence[Receipt]) -> Manifest:
             number=shard.number,
             path=shard.path,
             size=shard.stamp.size,
-            tag=shard.stamp.tag,
+            content=shard.content,
             rows=shard.rows,
             scored=scored[shard.number],
             rejected=shard.rows - scored[shard.number],
@@ -119,6 +195,7 @@ def _manifest(plan: Plan, receipts: Sequence[Receipt]) -> Manifest:
         rows=sum(shard.rows for shard in shards),
         scored=sum(shard.scored for shard in shards),
         rejected=sum(shard.rejected for shard in shards),
+        drift=merged(receipt.drift for receipt in receipts),
         shards=shards,
         slices=list(receipts),
     )
@@ -138,20 +215,3 @@ def _take_down(fs: Any, folder: str) -> None:
     """Tell readers to wait while parts are added to what stands."""
     if fs.exists(f"{folder}/{SUCCESS}"):
         fs.rm_file(f"{folder}/{SUCCESS}")
-
-
-def _remove_stale(fs: Any, folder: str, plan: Plan, manifest: Manifest) -> None:
-    """Remove parts of shards that were redone in another shape; only files that our manifest named."""
-    if plan.published is None:
-        return
-    kept = {file.file for receipt in manifest.slices for file in receipt.files}
-    for receipt in plan.published.slices:
-        for file in receipt.files:
-            if file.file not in kept and fs.exists(f"{folder}/{file.file}"):
-                fs.rm_file(f"{folder}/{file.file}")
-
-
-def _clean_up(fs: Any, folder: str) -> None:
-    """Remove the staging folder; all of it is published or of a version that no longer is."""
-    if fs.exists(f"{folder}/{STAGING}"):
-        fs.rm(f"{folder}/{STAGING}", recursive=True)

@@ -3,7 +3,7 @@
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline_lib import columns, formats
+from pipeline_lib import columns, formats, storage
 from pipeline_lib.config import InputSettings
 from pipeline_lib.layout import Layout
 from pipeline_lib.shards import Shard, Slice
@@ -25,12 +25,15 @@ class Reader:
         """Return the slice's kept columns, its texts and its rejects so far, in the order of the shard.
 
         Raises:
-            InputError: the shard can't be read, or has changed.
+            InputError: the shard can't be read.
+            FaultError: the shard is no longer the one that was planned.
         """
+        storage.refuse_changed(shard.path, shard.stamp)
         texts = [self._settings.text_column, self._settings.text_pair_column]
         wanted = [*(name for name, _ in self._layout.kept), *(name for name in texts if name)]
         present = [name for name in dict.fromkeys(wanted) if name in shard.columns]
         table = formats.read_slice(shard, part, present, self._settings.csv)
+        storage.refuse_changed(shard.path, shard.stamp)  # also while it was read
         return shaped(table, self._settings, self._layout)
 
 

@@ -56,6 +56,9 @@ class Shard:
     path: str
     format: Format
     stamp: FileStamp
+    """Tells whether it is still the file that was planned."""
+    content: str
+    """Its ETag or SHA-256: what tells it from any other, also another day."""
     rows: int
     columns: tuple[str, ...]
     """Names in the file's own order; a CSV reader needs them all."""

@@ -1,5 +1,6 @@
 """Which files of earlier attempts stand: whole, unchanged, and of the version that is wanted."""
 
+import hashlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -23,15 +24,18 @@ def read_manifest(fs: Any, folder: str) -> Manifest | None:
     return parse(Manifest, storage.read_bytes(fs, f"{folder}/{MANIFEST}"))
 
 
+def belongs(fs: Any, folder: str, success: Success) -> bool:
+    """Tell whether the manifest is the one that `_SUCCESS` was written for."""
+    content = storage.read_bytes(fs, f"{folder}/{MANIFEST}") or b""
+    return hashlib.sha256(content).hexdigest() == success.manifest_sha256
+
+
 def staged_receipts(fs: Any, folder: str, version: str) -> list[Receipt]:
     """Return the receipts that earlier attempts at this version left under `_staging/`."""
     staging = f"{folder}/{STAGING}/{version}"
-    try:
-        names = [str(name) for name in fs.ls(staging, detail=False) if str(name).endswith(".json")]
-    except FileNotFoundError:
-        return []
+    names = [name for name in storage.names_in(fs, staging) if name.endswith(".json") and name[0] != "."]
     with ThreadPoolExecutor(_THREADS) as pool:
-        found = pool.map(lambda name: parse(Receipt, storage.read_bytes(fs, name)), names)
+        found = pool.map(lambda name: parse(Receipt, storage.read_bytes(fs, f"{staging}/{name}")), names)
         return [receipt for receipt in found if receipt and receipt.version == version]
 
 

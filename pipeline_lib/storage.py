@@ -25,6 +25,8 @@ class FileStamp:
     size: int
     tag: str
     """ETag where the store has one, else the modification time."""
+    etag: bool = False
+    """Whether the tag changes with the content and with nothing else."""
 
 
 def filesystem(url: str) -> tuple[Any, str]:
@@ -84,9 +86,30 @@ def stamp_of(info: dict[str, Any]) -> FileStamp:
     """Return the stamp that a file system's own listing entry holds."""
     etag = info.get("ETag") or info.get("etag")
     if etag:
-        return FileStamp(int(info["size"]), str(etag).strip('"'))
+        return FileStamp(int(info["size"]), str(etag).strip('"'), etag=True)
     when = info.get("mtime", info.get("LastModified", info.get("last_modified", "")))
     return FileStamp(int(info["size"]), f"{when:.6f}" if isinstance(when, float) else str(when))
+
+
+def refuse_changed(url: str, seen: FileStamp) -> None:
+    """Check that a file still is the one that was seen.
+
+    Raises:
+        FaultError: it was replaced, changed or removed.
+    """
+    fs, path = filesystem(url)
+    with faults_named(url, "looking at the shard"):
+        try:
+            now = stamp(fs, path)
+        except FileNotFoundError:
+            raise FaultError(f"{url!r} was removed while the job ran; run again") from None
+    if now != seen:
+        raise FaultError(f"{url!r} was changed while the job ran; run again")
+
+
+def content_of(fs: Any, path: str, seen: FileStamp) -> str:
+    """Return what identifies a file's content, whatever its name and times: its ETag, else its SHA-256."""
+    return f"etag:{seen.tag}" if seen.etag else f"sha256:{sha256(fs, path)}"
 
 
 def read_bytes(fs: Any, path: str) -> bytes | None:
@@ -100,11 +123,27 @@ def read_bytes(fs: Any, path: str) -> bytes | None:
 def write_atomically(fs: Any, path: str, content: bytes) -> None:
     """Write a file so that readers see all of it or none of it, also after a crash.
 
-    Object stores publish an object when its upload completes; a disk needs a rename of a synced file.
+    Object stores publish an object when its upload completes; a disk needs a rename of a synced file. A write that
+    reports a failure may have happened all the same: what counts is what can be read back.
     """
-    if not is_local(fs):
-        fs.pipe_file(path, content)
-        return
+    try:
+        if is_local(fs):
+            _write_and_rename(path, content)
+        else:
+            fs.pipe_file(path, content)
+    except Exception:
+        if _read_back(fs, path) != content:
+            raise
+
+
+def _read_back(fs: Any, path: str) -> bytes | None:
+    try:
+        return read_bytes(fs, path)
+    except Exception:  # noqa: BLE001 - the write's own failure is the one to tell
+        return None
+
+
+def _write_and_rename(path: str, content: bytes) -> None:
     os.makedirs(os.path.dirname(path), exist_ok=True)
     temporary = os.path.join(os.path.dirname(path), f".{os.path.basename(path)}.{uuid.uuid4().hex}.tmp")
     try:
@@ -128,6 +167,21 @@ def move(fs: Any, source: str, target: str) -> None:
     else:
         fs.copy(source, target)
         fs.rm_file(source)
+
+
+def names_in(fs: Any, folder: str) -> list[str]:
+    """Return the sorted names of the files and folders in a folder; none if it is not there."""
+    try:
+        return sorted(str(name).rstrip("/").rsplit("/", 1)[-1] for name in fs.ls(folder, detail=False))
+    except FileNotFoundError:
+        return []
+
+
+def keep_renames(fs: Any, *folders: str) -> None:
+    """Make renames in folders survive a power cut, where they are local; one that is not there is no error."""
+    for folder in folders:
+        if is_local(fs) and os.path.isdir(folder):
+            sync_folder(folder)
 
 
 def sync_folder(path: str) -> None:

@@ -7,22 +7,25 @@ import sys
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from pipeline_lib.shards import Slice
+from pipeline_lib.suspects import Ledger
 
 _POLL_SECONDS = 0.5
 
 
 class _Counts:
-    """The actor that holds the counts. It only ever counts: losing it loses no work."""
+    """The actor that holds the counts and the ledger. Losing it loses no work: both start anew."""
 
     def __init__(self) -> None:
         self._rows: dict[tuple[int, int], int] = {}
         self._peaks: dict[str, dict[tuple[str, int], int]] = defaultdict(dict)
+        self._ledger = Ledger()
 
     def scored(self, part: tuple[int, int], rows: int) -> None:
         self._rows[part] = rows
@@ -36,12 +39,18 @@ class _Counts:
     def peaks(self) -> dict[str, list[int]]:
         return {role: sorted(processes.values()) for role, processes in self._peaks.items()}
 
+    def ledger(self, call: str, *arguments: Any) -> Any:
+        return getattr(self._ledger, call)(*arguments)
+
 
 class Tally:
     """The driver's view of the counts, and the handle that workers report through."""
 
     def __init__(self) -> None:
-        self._counts: Any = ray.remote(_Counts).options(num_cpus=0).remote()
+        # Beside the driver: it then lives as long as the run does, whatever machine is lost.
+        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
+        options = {"num_cpus": 0, "max_restarts": -1, "max_task_retries": -1, "scheduling_strategy": here}
+        self._counts: Any = ray.remote(_Counts).options(**options).remote()
 
     def rows(self) -> int:
         """Rows that went through the model in this run."""
@@ -56,21 +65,26 @@ class Tally:
         """Report how many rows of a slice are done; said again after a retry, it does not count twice."""
         self._counts.scored.remote((part.shard, part.first_row), rows)
 
-    def scoring(self, part: Slice) -> Callable[[int], None]:
-        """Return a function that reports how many rows of a slice are done so far, twice a second at most."""
-        told = time.monotonic()
+    def scoring(self, part: Slice) -> Callable[[Sequence[int]], None]:
+        """Return a function that is told the rows of each batch and reports progress, twice a second at most."""
+        told, begun, batch = time.monotonic(), 0, 0
 
-        def report(rows: int) -> None:
-            nonlocal told
+        def report(rows: Sequence[int]) -> None:
+            nonlocal told, begun, batch
+            begun, batch = begun + batch, len(rows)
             if time.monotonic() - told >= _POLL_SECONDS:
                 told = time.monotonic()
-                self.scored(part, rows)
+                self.scored(part, begun)
 
         return report
 
     def used(self, role: str) -> None:
         """Report this process's memory."""
         self._counts.peak.remote(role, (os.uname().nodename, os.getpid()), peak_bytes())
+
+    def notes(self, call: str, *arguments: Any) -> Any:
+        """Call a method of the ledger of `suspects`; what is told is known there when this returns."""
+        return ray.get(self._counts.ledger.remote(call, *arguments))
 
 
 @contextlib.contextmanager

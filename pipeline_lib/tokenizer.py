@@ -1,6 +1,6 @@
 """Tokenize: texts become ragged lists of token ids, truncated as the pipeline would."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
 from typing import Any
 
@@ -9,11 +9,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline_lib import columns, loading
-from pipeline_lib.checkpoint import Checkpoint, locate
+from pipeline_lib.checkpoint import PROBE, Checkpoint, locate
 from pipeline_lib.config import Settings
 
 _Encoded = tuple[list[int], list[int], int]
 """Token ids, token type ids, tokens before truncation."""
+_Texts = tuple[list[int], list[tuple[str, ...]]]
+"""Rows, and the text or the two texts of each."""
+
+_WATCHED_ROWS = 64
 
 
 class Tokenizer:
@@ -24,6 +28,8 @@ class Tokenizer:
         checkpoint: the examined checkpoint, which has the limit.
     """
 
+    name = "tokenizer"
+
     def __init__(self, settings: Settings, checkpoint: Checkpoint) -> None:
         folder, _ = locate(settings.model, checkpoint.commit)
         self._tokenizer = loading.load_tokenizer(folder, settings.model)
@@ -31,22 +37,32 @@ class Tokenizer:
         self._vocabulary = checkpoint.vocabulary
         self._typed = "token_type_ids" in checkpoint.inputs
 
-    def __call__(self, table: pa.Table) -> pa.Table:
+    def __call__(self, table: pa.Table, on_batch: Callable[[Sequence[int]], None] | None = None) -> pa.Table:
         """Replace the texts by token ids, `n_tokens` and `truncated`; rows without usable tokens are rejected.
 
         The special tokens are counted in `n_tokens`, which is the length before truncation. Ids of a rejected
         row are an empty list.
+
+        Args:
+            table: a slice as read.
+            on_batch: told which rows are encoded next; they then come in small batches.
         """
         usable = pc.is_null(table.column(columns.REJECT_CODE)).to_pylist()
         encoded: list[_Encoded] = [([], [], 0)] * table.num_rows
         faults: dict[int, tuple[str, str]] = {}
-        for rows, texts in _single_and_pairs(table, usable):
+        for rows, texts in _batches(_single_and_pairs(table, usable), _WATCHED_ROWS if on_batch else None):
+            if on_batch:
+                on_batch(rows)
             for row, found in zip(rows, self._encode(texts), strict=True):
                 encoded[row] = found
                 faults.update(self._fault(row, found))
         for row in faults:
             encoded[row] = ([], [], 0)
-        return _with_tokens(_with_rejects(table, faults), encoded, self._limit, typed=self._typed)
+        return _with_tokens(columns.rejected(table, faults), encoded, self._limit, typed=self._typed)
+
+    def probe(self) -> None:
+        """Encode a text that is known to be harmless."""
+        self._call([(PROBE,)], self._limit)
 
     def _encode(self, texts: Sequence[tuple[str, ...]]) -> list[_Encoded]:
         """Encode texts, or pairs of them, all of one kind."""
@@ -73,7 +89,10 @@ class Tokenizer:
             )
         except (MemoryError, OSError):
             raise  # the machine's fault, not the text's
-        except Exception:  # noqa: BLE001 - a text that a tokenizer refuses must not take the others with it
+        except BaseException as error:
+            # A text that a tokenizer refuses must not take the others with it; a panic in Rust is no Exception.
+            if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+                raise
             if len(texts) == 1:
                 return [([-1], [0])]
             middle = len(texts) // 2
@@ -93,7 +112,15 @@ class Tokenizer:
         return {}
 
 
-def _single_and_pairs(table: pa.Table, usable: list[bool]) -> Sequence[tuple[list[int], list[tuple[str, ...]]]]:
+def _batches(kinds: Iterable[_Texts], size: int | None) -> Iterator[_Texts]:
+    """Yield the texts of each kind, at most `size` of them at a time."""
+    for rows, texts in kinds:
+        step = size or max(len(rows), 1)
+        for start in range(0, len(rows), step):
+            yield rows[start : start + step], texts[start : start + step]
+
+
+def _single_and_pairs(table: pa.Table, usable: list[bool]) -> Iterable[_Texts]:
     """Return (rows, texts) of the single texts, then of the pairs; an empty or null second text is no pair."""
     firsts = table.column(columns.TEXT).to_pylist()
     seconds = table.column(columns.PAIR).to_pylist() if columns.PAIR in table.column_names else [None] * len(firsts)
@@ -107,15 +134,6 @@ def _single_and_pairs(table: pa.Table, usable: list[bool]) -> Sequence[tuple[lis
         (singles, [(decode(firsts[row]),) for row in singles]),
         (pairs, [(decode(firsts[row]), decode(seconds[row])) for row in pairs]),
     )
-
-
-def _with_rejects(table: pa.Table, faults: dict[int, tuple[str, str]]) -> pa.Table:
-    for at, name in enumerate((columns.REJECT_CODE, columns.REJECT_MESSAGE)):
-        values = table.column(name).to_pylist()
-        for row, fault in faults.items():
-            values[row] = fault[at]
-        table = table.set_column(table.schema.get_field_index(name), name, pa.array(values, pa.string()))
-    return table
 
 
 def _with_tokens(table: pa.Table, encoded: list[_Encoded], limit: int | None, *, typed: bool) -> pa.Table:

@@ -34,6 +34,7 @@ def fingerprint_of(settings: Settings, checkpoint: Checkpoint, layout: Layout) -
         "output": settings.output.model_dump(mode="json", exclude={"path"}),
         "rows_per_slice": settings.tuning.rows_per_slice,
         "tokens_per_batch": settings.tuning.tokens_per_batch,
+        "threads": settings.tuning.cpus_per_model_actor or 1,  # can change the last digit of a sum
         "columns": {field.name: str(field.type) for field in layout.scored_schema(settings.output)},
     }
 

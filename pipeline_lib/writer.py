@@ -9,7 +9,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline_lib import columns, storage
-from pipeline_lib.manifest import REJECTS, STAGING, FileRecord, Receipt
+from pipeline_lib.crash_points import reached
+from pipeline_lib.drift import drift_of
+from pipeline_lib.manifest import REJECTS, STAGING, VERSION_KEY, FileRecord, Receipt
 from pipeline_lib.plan import Plan
 from pipeline_lib.shards import Slice
 
@@ -26,7 +28,7 @@ class Writer:
         self._version = plan.version
         self._url = f"{output.path.rstrip('/')}/{STAGING}/{plan.version}"
         lineage = {
-            "nightscore.version": plan.version,
+            VERSION_KEY: plan.version,
             "nightscore.model": plan.checkpoint.name,
             "nightscore.commit": plan.checkpoint.commit or "",
         }
@@ -46,18 +48,25 @@ class Writer:
         rejected = _reject_rows(_where(pc.invert(is_scored), table), shard.path, self._rejects)
         fs, folder = storage.filesystem(self._url)
         with storage.faults_named(self._url, "writing"):
+            reached("writer.before_part")
+            written = _write(fs, folder, f"{part.name}.parquet", scored.cast(self._scored))
+            reached("writer.after_part")
+            rejects = _write(fs, folder, f"{REJECTS}/{part.name}.parquet", rejected) if len(rejected) else None
+            reached("writer.after_rejects")
             receipt = Receipt(
                 version=self._version,
                 shard=shard.number,
                 path=shard.path,
                 size=shard.stamp.size,
-                tag=shard.stamp.tag,
+                content=shard.content,
                 first_row=part.first_row,
                 rows=part.rows,
-                part=_write(fs, folder, f"{part.name}.parquet", scored.cast(self._scored)),
-                rejects=_write(fs, folder, f"{REJECTS}/{part.name}.parquet", rejected) if len(rejected) else None,
+                part=written,
+                rejects=rejects,
+                drift=drift_of(table),
             )
             storage.write_atomically(fs, f"{folder}/{part.name}.json", receipt.to_bytes())
+            reached("writer.after_receipt")
         return receipt
 
 

@@ -1,0 +1,64 @@
+"""How far half precision is from float32: compared on a sample of rows, carried beside a slice, summed up."""
+
+from collections.abc import Iterable
+
+import numpy as np
+import pyarrow as pa
+
+from pipeline_lib.manifest import Drift
+from pipeline_lib.scores import Floats
+
+_KEY = b"nightscore.drift"
+_ROWS = 32
+_SLICES_APART = 8
+
+
+def sampled(number: int, rows: int) -> slice | None:
+    """Return which rows of a slice are scored in float32 too, or None where none are.
+
+    Decided by the slice alone, so that a run that was killed and one that was not compare the same rows: some rows,
+    evenly spread, of a shard's first slice and of every eighth after it.
+
+    Args:
+        number: of the slice in its shard.
+        rows: in the slice.
+    """
+    if rows == 0 or number % _SLICES_APART:
+        return None
+    return slice(0, rows, max(rows // _ROWS, 1))
+
+
+def compared(half: Floats, full: Floats) -> Drift:
+    """Compare scores of shape [rows, labels] in half precision with those in float32.
+
+    Half precision that is not finite where float32 is counts as a difference of 1 and another label.
+    """
+    valid = np.isfinite(full).all(axis=1)
+    half, full = half[valid], full[valid]
+    lost = np.logical_not(np.isfinite(half).all(axis=1))
+    gap = np.where(lost.reshape(-1, 1), 1.0, np.abs(half.astype(np.float64) - full))
+    flips = lost | (np.nan_to_num(half).argmax(axis=1) != full.argmax(axis=1))
+    return Drift(rows=len(full), flips=int(flips.sum()), largest=float(gap.max(initial=0.0)))
+
+
+def merged(drifts: Iterable[Drift | None]) -> Drift | None:
+    """Return the drift of several samples together, or None where nothing was compared."""
+    found = [drift for drift in drifts if drift is not None]
+    if not found:
+        return None
+    return Drift(
+        rows=sum(drift.rows for drift in found),
+        flips=sum(drift.flips for drift in found),
+        largest=max(drift.largest for drift in found),
+    )
+
+
+def with_drift(table: pa.Table, drift: Drift) -> pa.Table:
+    """Return a slice's table that carries its drift to the writer."""
+    return table.replace_schema_metadata({**(table.schema.metadata or {}), _KEY: drift.model_dump_json()})
+
+
+def drift_of(table: pa.Table) -> Drift | None:
+    """Return the drift that a slice's table carries."""
+    content = (table.schema.metadata or {}).get(_KEY)
+    return Drift.model_validate_json(content) if content else None

@@ -1,0 +1,148 @@
+"""The lease on an output: one run at a time publishes there.
+
+A lease names its owner and holds a count that the owner raises every few seconds. It is free once its owner is
+known to be dead, which another process of the same machine can look up at once, or once the count has not moved for
+a minute of the watcher's own time; no clock time is written or compared, so clocks may differ or jump. An owner
+that was taken for dead finds its lease changed and publishes nothing.
+"""
+
+import contextlib
+import os
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from pipeline_lib import conditional, storage
+from pipeline_lib.conditional import Held
+from pipeline_lib.errors import BusyError
+from pipeline_lib.manifest import LEASE, LeaseRecord
+
+SECONDS_TO_LIVE = 60.0
+_SECONDS_BETWEEN_BEATS = 5.0
+_SECONDS_BETWEEN_LOOKS = 1.0
+
+
+class Lease:
+    """A lease that this process holds."""
+
+    def __init__(self, fs: Any, path: str, record: LeaseRecord, held: Held) -> None:
+        self._fs, self._path, self._record, self._held = fs, path, record, held
+        self._lost = False
+        self._turn = threading.Lock()
+
+    def confirm(self) -> None:
+        """Check that the lease is still ours; called before every step that readers see.
+
+        Raises:
+            BusyError: another run took this one for dead and holds the output now.
+            OSError: the storage failed.
+        """
+        with self._turn:
+            if not self._lost:
+                record = self._record.model_copy(update={"beat": self._record.beat + 1})
+                written = conditional.write(self._fs, self._path, record.to_bytes(), self._held)
+                self._lost = written is None
+                self._record, self._held = record, written or self._held
+        if self._lost:
+            raise BusyError(
+                "this run was taken for dead, and another one holds the output now; nothing is published"
+            )
+
+    def release(self) -> None:
+        """Give the output free; a lease that can't be removed is found without an owner by the next run."""
+        with self._turn, contextlib.suppress(OSError):
+            conditional.remove(self._fs, self._path, self._held)
+
+
+@contextlib.contextmanager
+def leased(url: str, on_wait: Callable[[str], None]) -> Iterator[Lease]:
+    """Hold the lease on an output folder for as long as the block runs.
+
+    Args:
+        url: the output folder.
+        on_wait: told why when it takes a while.
+
+    Raises:
+        BusyError: another run holds it.
+    """
+    fs, folder = storage.filesystem(url)
+    with storage.faults_named(url, "taking the lease of the output"):
+        lease = _take(fs, f"{folder}/{LEASE}", url, on_wait)
+    done = threading.Event()
+
+    def beat() -> None:
+        while not done.wait(_SECONDS_BETWEEN_BEATS):
+            # A store that fails now may answer the next time; a lost lease shows in `confirm`.
+            with contextlib.suppress(Exception):
+                lease.confirm()
+
+    thread = threading.Thread(target=beat, name="lease", daemon=True)
+    thread.start()
+    try:
+        yield lease
+    finally:
+        done.set()
+        thread.join()
+        lease.release()
+
+
+def _take(fs: Any, path: str, url: str, on_wait: Callable[[str], None]) -> Lease:
+    record = LeaseRecord(
+        run=uuid.uuid4().hex, host=os.uname().nodename, pid=os.getpid(), process=_process(os.getpid())
+    )
+    while True:
+        found = conditional.read(fs, path)
+        if found is not None and not _is_free(fs, path, found, url, on_wait):
+            raise BusyError(f"{url!r}: {_named(found)} is at work on this output; leave it to that one")
+        written = conditional.write(fs, path, record.to_bytes(), found)
+        if written is not None:
+            return Lease(fs, path, record, written)
+
+
+def _is_free(fs: Any, path: str, found: Held, url: str, on_wait: Callable[[str], None]) -> bool:
+    """Tell whether a lease's owner is gone; for one on another machine this takes a minute."""
+    owner = _parse(found)
+    here = _process(os.getpid())
+    if owner and owner.process and here and owner.process.partition("/")[0] == here.partition("/")[0]:
+        return _process(owner.pid) != owner.process
+    on_wait(f"{_named(found)} holds {url!r}; waiting up to {SECONDS_TO_LIVE:.0f} s for a sign of life")
+    deadline = time.monotonic() + SECONDS_TO_LIVE
+    while time.monotonic() < deadline:
+        time.sleep(_SECONDS_BETWEEN_LOOKS)
+        now = conditional.read(fs, path)
+        if now != found:
+            return now is None
+    return True
+
+
+def _named(found: Held) -> str:
+    owner = _parse(found)
+    return f"run {owner.run[:8]} (process {owner.pid} on {owner.host})" if owner else "an unknown run"
+
+
+def _parse(found: Held) -> LeaseRecord | None:
+    try:
+        return LeaseRecord.model_validate_json(found.content)
+    except ValidationError:
+        return None
+
+
+def _process(pid: int) -> str | None:
+    """Return what tells a living process from every other one, as machine/process; None if dead or not to be told.
+
+    The machine is its boot and its set of process numbers (containers have their own); the process is its number
+    and the ticks from boot to its start, which don't change when the clock is set.
+    """
+    try:
+        machine = Path("/proc/sys/kernel/random/boot_id").read_text().strip() + os.readlink("/proc/self/ns/pid")
+        # The name, second field, is in parentheses and may hold spaces.
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
+    state, started = fields[0], fields[19]
+    return None if state in "ZX" else f"{machine}/{pid}-{started}"

@@ -1,0 +1,84 @@
+"""What dead runs and strangers left in an output folder: ours is cleaned, the rest is set aside."""
+
+import contextlib
+import re
+from collections.abc import Iterable
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline_lib import storage
+from pipeline_lib.manifest import ASIDE, REJECTS, RUNS, STAGING, VERSION_KEY, Manifest
+
+_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{32}\.tmp")
+_PART = re.compile(r"part-\d{5,}-\d{9,}\.parquet")
+
+
+def strangers(fs: Any, folder: str, manifest: Manifest | None) -> list[str]:
+    """Return the files that readers would see and that neither the manifest nor a dead run explains."""
+    return [name for name in _unknown(fs, folder, manifest) if not _is_ours(fs, folder, name)]
+
+
+def clear(fs: Any, folder: str, version: str, broken: Iterable[str]) -> None:
+    """Clean what dead runs left half written, and set staged files aside that don't verify."""
+    staging = f"{folder}/{STAGING}/{version}"
+    for place in (folder, f"{folder}/{REJECTS}", f"{folder}/{RUNS}", staging, f"{staging}/{REJECTS}"):
+        for name in storage.names_in(fs, place):
+            if _TEMPORARY.fullmatch(name):
+                _remove(fs, f"{place}/{name}")
+    set_aside(fs, folder, broken, staging)
+
+
+def set_aside(fs: Any, folder: str, files: Iterable[str], place: str) -> None:
+    """Move files that are not what they should be where no reader looks; those that are not there are no error."""
+    for file in files:
+        if fs.exists(f"{place}/{file}"):
+            taken = set(storage.names_in(fs, f"{folder}/{ASIDE}"))
+            flat = file.replace("/", "-")
+            name = next(f"{flat}.{count}" for count in range(len(taken) + 1) if f"{flat}.{count}" not in taken)
+            storage.move(fs, f"{place}/{file}", f"{folder}/{ASIDE}/{name}")
+
+
+def sweep(fs: Any, folder: str, manifest: Manifest) -> None:
+    """Leave readers the manifest's files and nothing else: our own old parts go, a stranger's are set aside."""
+    for name in _unknown(fs, folder, manifest):
+        if _is_ours(fs, folder, name):
+            _remove(fs, f"{folder}/{name}")
+        else:
+            set_aside(fs, folder, [name], folder)
+
+
+def remove_staging(fs: Any, folder: str, version: str | None = None) -> None:
+    """Remove the staged files of one version, or of all; call it when what they hold is published."""
+    staging = f"{folder}/{STAGING}/{version}" if version else f"{folder}/{STAGING}"
+    with contextlib.suppress(FileNotFoundError):
+        fs.rm(staging, recursive=True)
+    if version and not storage.names_in(fs, f"{folder}/{STAGING}"):
+        with contextlib.suppress(FileNotFoundError):
+            fs.rm(f"{folder}/{STAGING}", recursive=True)
+
+
+def _unknown(fs: Any, folder: str, manifest: Manifest | None) -> list[str]:
+    known = {file.file for receipt in manifest.slices for file in receipt.files} if manifest else set()
+    here = [name for name in storage.names_in(fs, folder) if not name.startswith(("_", "."))]
+    here += [
+        f"{REJECTS}/{name}" for name in storage.names_in(fs, f"{folder}/{REJECTS}") if not name.startswith(".")
+    ]
+    return [name for name in here if name not in known]
+
+
+def _is_ours(fs: Any, folder: str, name: str) -> bool:
+    """Tell whether a file was written by this program: by its name, and by the version in its footer."""
+    if not _PART.fullmatch(name.rpartition("/")[2]):
+        return False
+    try:
+        with fs.open(f"{folder}/{name}", "rb") as file:
+            return VERSION_KEY.encode() in (pq.read_schema(file).metadata or {})
+    except (pa.ArrowException, OSError):
+        return False
+
+
+def _remove(fs: Any, path: str) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        fs.rm_file(path)
