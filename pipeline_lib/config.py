@@ -133,7 +133,11 @@ class TuningSettings(_Section):
     gpus_per_model_actor: float | None = Field(
         None, ge=0, description="Null: 1 where the cluster has GPUs, else 0. 0 keeps the model on CPUs."
     )
-    tokenizer_actors: int | None = Field(None, ge=1, description="Null: enough that the model never waits.")
+    tokenizer_actors: int | None = Field(
+        None,
+        ge=1,
+        description="Null: enough that a GPU never waits; on CPUs each model actor tokenizes for itself.",
+    )
 
 
 class Settings(_Section):

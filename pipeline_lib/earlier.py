@@ -6,7 +6,7 @@ from pipeline_lib import leftovers, storage
 from pipeline_lib import standing as files
 from pipeline_lib.config import Settings
 from pipeline_lib.errors import OutputError, listed
-from pipeline_lib.manifest import STAGING, Manifest, Receipt
+from pipeline_lib.manifest import LEASE, STAGING, Manifest, Receipt
 from pipeline_lib.shards import Shard
 
 
@@ -23,7 +23,7 @@ class Found:
     strangers: tuple[str, ...]
     """Files that readers see and that nobody can explain."""
     untidy: bool
-    """Whether staged files of this version are left."""
+    """Whether staged files of this version, or a lease, are left."""
 
     @property
     def numbers(self) -> dict[str, int]:
@@ -59,7 +59,7 @@ def find(settings: Settings, version: str, *, replace: bool) -> Found:
             )
         ours = manifest if manifest and manifest.version == version else None
         receipts = [*(ours.slices if ours else ()), *files.staged_receipts(fs, folder, version)]
-        untidy = bool(storage.names_in(fs, f"{folder}/{STAGING}/{version}"))
+        untidy = fs.exists(f"{folder}/{LEASE}") or bool(storage.names_in(fs, f"{folder}/{STAGING}/{version}"))
         whole = success is not None and files.belongs(fs, folder, success)
     # Of two receipts of a slice the staged one is newer.
     newest = {(receipt.shard, receipt.first_row): receipt for receipt in receipts}

@@ -60,15 +60,15 @@ class Lease:
 
 
 @contextlib.contextmanager
-def leased(url: str, on_wait: Callable[[str], None]) -> Iterator[Lease]:
+def leased(url: str, on_wait: Callable[[str], None] | None = None) -> Iterator[Lease]:
     """Hold the lease on an output folder for as long as the block runs.
 
     Args:
         url: the output folder.
-        on_wait: told why when it takes a while.
+        on_wait: told why when it takes a while; None, not to wait at all.
 
     Raises:
-        BusyError: another run holds it.
+        BusyError: another run holds it, or may hold it.
     """
     fs, folder = storage.filesystem(url)
     with storage.faults_named(url, "taking the lease of the output"):
@@ -91,7 +91,7 @@ def leased(url: str, on_wait: Callable[[str], None]) -> Iterator[Lease]:
         lease.release()
 
 
-def _take(fs: Any, path: str, url: str, on_wait: Callable[[str], None]) -> Lease:
+def _take(fs: Any, path: str, url: str, on_wait: Callable[[str], None] | None) -> Lease:
     record = LeaseRecord(
         run=uuid.uuid4().hex, host=os.uname().nodename, pid=os.getpid(), process=_process(os.getpid())
     )
@@ -104,12 +104,14 @@ def _take(fs: Any, path: str, url: str, on_wait: Callable[[str], None]) -> Lease
             return Lease(fs, path, record, written)
 
 
-def _is_free(fs: Any, path: str, found: Held, url: str, on_wait: Callable[[str], None]) -> bool:
+def _is_free(fs: Any, path: str, found: Held, url: str, on_wait: Callable[[str], None] | None) -> bool:
     """Tell whether a lease's owner is gone; for one on another machine this takes a minute."""
     owner = _parse(found)
     here = _process(os.getpid())
     if owner and owner.process and here and owner.process.partition("/")[0] == here.partition("/")[0]:
         return _process(owner.pid) != owner.process
+    if on_wait is None:
+        return False
     on_wait(f"{_named(found)} holds {url!r}; waiting up to {SECONDS_TO_LIVE:.0f} s for a sign of life")
     deadline = time.monotonic() + SECONDS_TO_LIVE
     while time.monotonic() < deadline:

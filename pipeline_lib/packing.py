@@ -13,6 +13,17 @@ from pipeline_lib.shards import Slice
 _TABLE = "table"
 
 
+def described(part: Slice) -> pa.Table:
+    """Return a slice that is not read yet as a table of one row."""
+    return pa.table({name: [value] for name, value in asdict(part).items()})
+
+
+def slice_of(batch: pa.Table) -> Slice:
+    """Return the slice that a row describes."""
+    (fields,) = batch.to_pylist()
+    return Slice(**fields)
+
+
 def pack(part: Slice, table: pa.Table) -> pa.Table:
     """Return a table of one row: the slice's fields, and the whole table as an Arrow stream."""
     sink = pa.BufferOutputStream()
@@ -22,7 +33,7 @@ def pack(part: Slice, table: pa.Table) -> pa.Table:
     # Built from its buffers: going through Python bytes would copy the table twice.
     offsets = pa.py_buffer(np.array([0, content.size], np.int64))
     packed = pa.LargeBinaryArray.from_buffers(pa.large_binary(), 1, [None, offsets, content])
-    return pa.table({**{name: [value] for name, value in asdict(part).items()}, _TABLE: packed})
+    return described(part).append_column(_TABLE, packed)
 
 
 def unpack(batch: pa.Table) -> tuple[Slice, pa.Table]:
@@ -30,5 +41,4 @@ def unpack(batch: pa.Table) -> tuple[Slice, pa.Table]:
     packed = batch.column(_TABLE)[0].as_buffer()
     with pa.ipc.open_stream(packed) as stream:
         table = stream.read_all()
-    (fields,) = batch.drop_columns([_TABLE]).to_pylist()
-    return Slice(**fields), table
+    return slice_of(batch.drop_columns([_TABLE])), table

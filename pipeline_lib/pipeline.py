@@ -5,7 +5,7 @@ Nothing else in the project knows Ray Data.
 
 import datetime as dt
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace as replace_fields
 from typing import Any
 
@@ -13,11 +13,9 @@ import pyarrow as pa
 import ray
 import ray.data
 from ray.data import ActorPoolStrategy
-from ray.data.block import BlockMetadata
 
 from pipeline_lib import tally
 from pipeline_lib.careful import carefully
-from pipeline_lib.checkpoint import Checkpoint
 from pipeline_lib.classifier import Classifier
 from pipeline_lib.cluster import connected, failures_explained
 from pipeline_lib.config import Settings
@@ -25,7 +23,7 @@ from pipeline_lib.drift import sampled, with_drift
 from pipeline_lib.errors import LostWorkerError
 from pipeline_lib.lease import leased
 from pipeline_lib.manifest import Receipt
-from pipeline_lib.packing import pack, unpack
+from pipeline_lib.packing import described, pack, slice_of, unpack
 from pipeline_lib.plan import Plan
 from pipeline_lib.planner import make_plan, refreshed
 from pipeline_lib.progress import Progress
@@ -33,7 +31,6 @@ from pipeline_lib.publisher import check_rows, clear, publish, tidy
 from pipeline_lib.reader import Reader
 from pipeline_lib.report import Outcome, failures_reported, report
 from pipeline_lib.resources import Allotment, allot
-from pipeline_lib.shards import Slice
 from pipeline_lib.tally import Tally
 from pipeline_lib.tokenizer import Tokenizer
 from pipeline_lib.writer import Writer
@@ -96,70 +93,55 @@ def score(plan: Plan, allotment: Allotment, counts: Tally) -> Iterator[Receipt]:
     """Score the slices that are still to be done; yield the receipt of each when its files stand."""
     if not plan.todo:
         return
-    written = (
-        ray.data.read_datasource(
-            _Slices(plan),
-            override_num_blocks=len(plan.todo),
-            num_cpus=allotment.cpus_per_tokenizer,  # as the tokenizer's, so that Ray fuses the two
+    shared = (ray.put(plan), allotment, counts)
+    slices = ray.data.from_arrow([described(part) for part in plan.todo])  # a block each, and so a call each
+    if allotment.together:
+        written = slices.map_batches(_TokenizeClassifyWrite, **_model_actors(allotment, shared))
+    else:
+        written = (
+            slices.map_batches(
+                _Tokenize,
+                fn_constructor_args=shared,
+                compute=ActorPoolStrategy(size=allotment.tokenizer_actors),
+                num_cpus=allotment.cpus_per_tokenizer,
+                **_A_SLICE_A_CALL,
+            )
+            .map_batches(_Classify, **_model_actors(allotment, shared))
+            .map_batches(
+                _Write,
+                fn_constructor_args=shared,
+                compute=ActorPoolStrategy(size=allotment.writers),
+                num_cpus=allotment.cpus_per_writer,
+                **_A_SLICE_A_CALL,
+            )
         )
-        .map_batches(
-            _Tokenize,
-            fn_constructor_args=(plan.settings, plan.checkpoint, counts),
-            compute=ActorPoolStrategy(size=allotment.tokenizer_actors),
-            num_cpus=allotment.cpus_per_tokenizer,
-            **_A_SLICE_A_CALL,
-        )
-        .map_batches(
-            _Classify,
-            fn_constructor_args=(plan.settings, plan.checkpoint, allotment, counts),
-            compute=ActorPoolStrategy(size=allotment.model_actors),
-            num_cpus=allotment.cpus_per_model_actor,
-            num_gpus=allotment.gpus_per_model_actor,
-            **_A_SLICE_A_CALL,
-        )
-        .map_batches(
-            _Write,
-            fn_constructor_args=(ray.put(plan), counts),
-            compute=ActorPoolStrategy(size=allotment.writers),
-            num_cpus=allotment.cpus_per_writer,
-            **_A_SLICE_A_CALL,
-        )
-    )
     with failures_explained():
         for batch in written.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
             yield from map(Receipt.model_validate_json, batch.column("receipt").to_pylist())
 
 
-class _Slices(ray.data.Datasource):
-    """The plan's open slices as a source of Ray Data: one read task, and so one block, for each."""
-
-    def __init__(self, plan: Plan) -> None:
-        super().__init__()
-        self._plan = plan
-
-    def estimate_inmemory_data_size(self) -> int | None:
-        return None
-
-    def get_read_tasks(self, *_: Any, **__: Any) -> list[ray.data.ReadTask]:
-        read = Reader(self._plan.settings.input, self._plan.layout)
-        shards = {shard.number: replace_fields(shard, slices=()) for shard in self._plan.shards}
-
-        def task(part: Slice) -> Callable[[], list[pa.Table]]:
-            shard = shards[part.shard]
-            return lambda: [pack(part, read(shard, part))]
-
-        a_row = BlockMetadata(num_rows=1, size_bytes=None, exec_stats=None)
-        return [ray.data.ReadTask(task(part), a_row) for part in self._plan.todo]
+def _model_actors(allotment: Allotment, shared: tuple[Any, ...]) -> dict[str, Any]:
+    return {
+        "fn_constructor_args": shared,
+        "compute": ActorPoolStrategy(size=allotment.model_actors),
+        "num_cpus": allotment.cpus_per_model_actor,
+        "num_gpus": allotment.gpus_per_model_actor,
+        **_A_SLICE_A_CALL,
+    }
 
 
 class _Tokenize:
-    """A CPU worker that holds the tokenizer."""
+    """A CPU worker that reads slices and holds the tokenizer."""
 
-    def __init__(self, settings: Settings, checkpoint: Checkpoint, counts: Tally) -> None:
-        self._tokenizer, self._counts = Tokenizer(settings, checkpoint), counts
+    def __init__(self, plan_ref: ray.ObjectRef, _: Allotment, counts: Tally) -> None:
+        plan: Plan = ray.get(plan_ref)
+        self._shards = {shard.number: replace_fields(shard, slices=()) for shard in plan.shards}
+        self._read = Reader(plan.settings.input, plan.layout)
+        self._tokenizer, self._counts = Tokenizer(plan.settings, plan.checkpoint), counts
 
     def __call__(self, batch: pa.Table) -> pa.Table:
-        part, table = unpack(batch)
+        part = slice_of(batch)
+        table = self._read(self._shards[part.shard], part)
         tokenized = carefully(self._tokenizer, part, table, self._counts.notes)
         self._counts.used("tokenizer")
         return pack(part, tokenized)
@@ -168,14 +150,14 @@ class _Tokenize:
 class _Classify:
     """A GPU actor (or a CPU one) that holds the model."""
 
-    def __init__(self, settings: Settings, checkpoint: Checkpoint, allotment: Allotment, counts: Tally) -> None:
+    def __init__(self, plan_ref: ray.ObjectRef, allotment: Allotment, counts: Tally) -> None:
         import torch
 
         # Fixed, since the number of threads can change the last digit of a sum.
         torch.set_num_threads(allotment.threads_per_model_actor)
-        self._classifier, self._counts = Classifier(settings, checkpoint, allotment.device), counts
-
-        self._rows_per_slice = settings.tuning.rows_per_slice
+        plan: Plan = ray.get(plan_ref)
+        self._classifier, self._counts = Classifier(plan.settings, plan.checkpoint, allotment.device), counts
+        self._rows_per_slice = plan.settings.tuning.rows_per_slice
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         part, table = unpack(batch)
@@ -190,11 +172,23 @@ class _Classify:
 class _Write:
     """A CPU worker that writes what comes out of the model."""
 
-    def __init__(self, plan: ray.ObjectRef, counts: Tally) -> None:
-        self._writer, self._counts = Writer(ray.get(plan)), counts
+    def __init__(self, plan_ref: ray.ObjectRef, _: Allotment, counts: Tally) -> None:
+        self._writer, self._counts = Writer(ray.get(plan_ref)), counts
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         part, table = unpack(batch)
         receipt = self._writer(table, part)
         self._counts.used("writer")
         return pa.table({"receipt": [receipt.model_dump_json()]})
+
+
+class _TokenizeClassifyWrite:
+    """A CPU actor that takes its slices through all steps."""
+
+    def __init__(self, plan_ref: ray.ObjectRef, allotment: Allotment, counts: Tally) -> None:
+        self._steps = [step(plan_ref, allotment, counts) for step in (_Tokenize, _Classify, _Write)]
+
+    def __call__(self, batch: pa.Table) -> pa.Table:
+        for step in self._steps:
+            batch = step(batch)
+        return batch

@@ -34,7 +34,7 @@ class Plan:
     strangers: tuple[str, ...] = ()
     """Files among the published ones that this job did not write: set aside."""
     untidy: bool = False
-    """Whether an earlier run left staged files of this version."""
+    """Whether staged files of this version, or a lease, are left; maybe of a run that is at work."""
 
     @property
     def rows(self) -> int:

@@ -33,10 +33,10 @@ class Progress:
 
     def starting(self, plan: Plan, allotment: Allotment) -> None:
         """Say what works on it, and start counting."""
-        workers = (
-            f"{count(allotment.model_actors, 'model actor')}, {count(allotment.tokenizer_actors, 'tokenizer')}"
+        beside = "" if allotment.together else f", {count(allotment.tokenizer_actors, 'tokenizer')}"
+        self._say(
+            "workers", f"{count(allotment.model_actors, 'model actor')}{beside}, on {allotment.device.upper()}"
         )
-        self._say("workers", f"{workers}, on {allotment.device.upper()}")
         self._total = sum(part.rows for part in plan.todo)
         self._began = self._told = time.monotonic()
         if self._console.is_terminal and self._total:

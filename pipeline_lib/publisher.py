@@ -76,7 +76,7 @@ def tidy(plan: Plan) -> None:
         return
     url = plan.settings.output.path
     fs, folder = storage.filesystem(url)
-    with contextlib.suppress(BusyError), leased(url, lambda _: None), storage.faults_named(url, "cleaning"):
+    with contextlib.suppress(BusyError), leased(url), storage.faults_named(url, "cleaning"):
         leftovers.remove_staging(fs, folder, plan.version)
 
 

@@ -16,16 +16,23 @@ class Allotment:
     gpus_per_model_actor: float
     threads_per_model_actor: int
     tokenizer_actors: int
+    """0: the model's actors tokenize and write too."""
     cpus_per_tokenizer: float
     writers: int
     cpus_per_writer: float
+
+    @property
+    def together(self) -> bool:
+        """Whether each model actor takes its slices through all steps, from reading to writing."""
+        return self.tokenizer_actors == 0
 
 
 def allot(cpus: float, gpus: float, slices: int, tuning: TuningSettings) -> Allotment:
     """Share a machine or cluster between the stages; no stage gets more actors than there are slices.
 
     All stages run at once, so one task of each must fit beside all model actors; otherwise Ray would wait for
-    ever without a word. Without GPUs the model takes nearly all: tokenizing and writing cost a few percent.
+    ever without a word. Without GPUs each CPU takes its slices through all steps: stages apart would fight over
+    the same CPUs, and each process costs seconds to start. `tuning.tokenizer_actors` keeps them apart there too.
 
     Raises:
         SettingsError: it does not fit.
@@ -33,25 +40,26 @@ def allot(cpus: float, gpus: float, slices: int, tuning: TuningSettings) -> Allo
     per_actor = tuning.gpus_per_model_actor if tuning.gpus_per_model_actor is not None else float(gpus > 0)
     shared = _on_gpus(cpus, gpus, per_actor, tuning) if per_actor > 0 else _on_cpus(cpus, tuning)
     shared = _at_most(shared, slices, tuning)
-    needed = (
-        shared.model_actors * shared.cpus_per_model_actor
-        + shared.tokenizer_actors * shared.cpus_per_tokenizer
-        + shared.cpus_per_writer
-    )
+    others = shared.tokenizer_actors * shared.cpus_per_tokenizer + shared.cpus_per_writer
+    needed = shared.model_actors * shared.cpus_per_model_actor + (0 if shared.together else others)
     # Ray counts in ten-thousandths.
     if round(needed, 4) > cpus or round(shared.model_actors * per_actor, 4) > gpus:
+        beside = "" if shared.together else f", {shared.tokenizer_actors} tokenizers and a writer"
         raise SettingsError(
-            f"tuning: {shared.model_actors} model actors, {shared.tokenizer_actors} tokenizers and a writer "
-            f"need {needed:g} CPUs and {shared.model_actors * per_actor:g} GPUs; there are {cpus:g} and {gpus:g}"
+            f"tuning: {shared.model_actors} model actors{beside} need {needed:g} CPUs and "
+            f"{shared.model_actors * per_actor:g} GPUs; there are {cpus:g} and {gpus:g}"
         )
     return shared
 
 
 def _at_most(shared: Allotment, slices: int, tuning: TuningSettings) -> Allotment:
     """Return a share without actors that would start for nothing; what the settings ask for stays."""
+    model_actors = tuning.model_actors or max(min(shared.model_actors, slices), 1)
+    if shared.together:
+        return replace(shared, model_actors=model_actors)
     return replace(
         shared,
-        model_actors=tuning.model_actors or max(min(shared.model_actors, slices), 1),
+        model_actors=model_actors,
         tokenizer_actors=tuning.tokenizer_actors or max(min(shared.tokenizer_actors, slices), 1),
         writers=max(min(shared.writers, slices), 1),
     )
@@ -60,17 +68,17 @@ def _at_most(shared: Allotment, slices: int, tuning: TuningSettings) -> Allotmen
 def _on_cpus(cpus: float, tuning: TuningSettings) -> Allotment:
     threads = tuning.cpus_per_model_actor or 1
     actors = tuning.model_actors or max(int(cpus) // threads, 1)
-    tokenizers = tuning.tokenizer_actors or max(actors * threads // 8, 1)
+    apart = tuning.tokenizer_actors is not None
     return Allotment(
         device="cpu",
         model_actors=actors,
-        # A fifth of each CPU is left to the tokenizers and writers, which are idle most of the time.
-        cpus_per_model_actor=0.8 * threads,
+        # Apart, a fifth of each CPU is left to the tokenizers and writers, which are idle most of the time.
+        cpus_per_model_actor=0.8 * threads if apart else threads,
         gpus_per_model_actor=0,
         threads_per_model_actor=threads,
-        tokenizer_actors=tokenizers,
+        tokenizer_actors=tuning.tokenizer_actors or 0,
         cpus_per_tokenizer=0.1,
-        writers=max(actors * threads // 8, 1),
+        writers=max(actors * threads // 8, 1) if apart else 0,
         cpus_per_writer=0.1,
     )
 

@@ -24,20 +24,25 @@ class _Counts:
 
     def __init__(self) -> None:
         self._rows: dict[tuple[int, int], int] = {}
-        self._peaks: dict[str, dict[tuple[str, int], int]] = defaultdict(dict)
+        self._peaks: dict[tuple[str, int], tuple[str, int]] = {}
         self._ledger = Ledger()
 
     def scored(self, part: tuple[int, int], rows: int) -> None:
         self._rows[part] = rows
 
     def peak(self, role: str, process: tuple[str, int], used: int) -> None:
-        self._peaks[role][process] = used
+        # One process may have all roles; the model's is the one that tells.
+        known, _ = self._peaks.get(process, (role, 0))
+        self._peaks[process] = ("model" if "model" in (role, known) else known, used)
 
     def total(self) -> int:
         return sum(self._rows.values())
 
     def peaks(self) -> dict[str, list[int]]:
-        return {role: sorted(processes.values()) for role, processes in self._peaks.items()}
+        found: dict[str, list[int]] = defaultdict(list)
+        for role, used in sorted(self._peaks.values()):
+            found[role].append(used)
+        return dict(found)
 
     def ledger(self, call: str, *arguments: Any) -> Any:
         return getattr(self._ledger, call)(*arguments)

@@ -17,7 +17,7 @@ import pytest
 import tiny_checkpoints
 from rich.console import Console
 
-from pipeline_lib import pipeline
+from pipeline_lib import crash_points, pipeline
 from pipeline_lib.config import Settings
 from pipeline_lib.progress import Progress
 from pipeline_lib.report import Outcome
@@ -75,7 +75,7 @@ def _wait_for(endpoint: str) -> None:
 
 
 @pytest.fixture(scope="session")
-def one_ray(s3_server: str) -> Iterator[None]:
+def one_ray(s3_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """One Ray for all tests, with more logical CPUs than cores so that several actors fit.
 
     It starts after the S3 server, so that its workers know where that is.
@@ -83,6 +83,8 @@ def one_ray(s3_server: str) -> Iterator[None]:
     import ray
 
     del s3_server
+    # Where tests arm crash points; workers must know the folder from their start.
+    os.environ[crash_points.FOLDER] = str(tmp_path_factory.mktemp("crash_points"))
 
     ray.init("local", num_cpus=6, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     yield
@@ -108,7 +110,7 @@ def settings_for(checkpoint: Path, tmp_path: Path) -> SettingsMaker:
             "model": {"name": str(checkpoint)},
             "input": {"path": str(tmp_path / "in")},
             "output": {"path": str(tmp_path / "out")},
-            "tuning": {"model_actors": 1, "tokenizer_actors": 1},
+            "tuning": {"model_actors": 1},
         }
         for name, section in sections.items():
             base[name] = {**base.get(name, {}), **section}
@@ -117,14 +119,19 @@ def settings_for(checkpoint: Path, tmp_path: Path) -> SettingsMaker:
     return make
 
 
-Runner = Callable[[Settings], Outcome]
+Runner = Callable[..., Outcome]
 
 
 @pytest.fixture
 def run_job(one_ray: None) -> Runner:
     """Run the whole job in this process, on the shared Ray."""
     del one_ray
-    return lambda settings: pipeline.run(settings, None, Progress(Console(quiet=True)))
+    return run_quietly
+
+
+def run_quietly(settings: Settings, *, replace: bool = False) -> Outcome:
+    """Run the whole job in this process; with the `one_ray` fixture, on that."""
+    return pipeline.run(settings, None, Progress(Console(quiet=True)), replace=replace)
 
 
 def write_parquet(path: Path, columns: Mapping[str, Any] | pa.Table, **options: Any) -> Path:

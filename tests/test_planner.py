@@ -177,10 +177,14 @@ def test_errors_carry_the_exit_code_of_who_can_mend_them() -> None:
     assert {kind.__name__: kind.exit_code for kind in below(NightscoreError)} == {
         "NightscoreError": 1,
         "FaultError": 1,
+        "DeviceError": 1,
+        "LostWorkerError": 1,
+        "StoppedError": 1,
         "SettingsError": 2,
         "InputError": 2,
         "CheckpointError": 2,
         "OutputError": 2,
         "GateError": 3,
+        "BusyError": 4,
         "InputNotReadyError": 5,
     }

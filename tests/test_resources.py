@@ -32,9 +32,10 @@ def test_what_is_allotted_fits_or_is_refused(cpus: int, gpus: int, slices: int, 
         assume("need" in str(error))
         return
     used = found.model_actors * found.cpus_per_model_actor + found.tokenizer_actors * found.cpus_per_tokenizer
-    assert used + found.cpus_per_writer <= cpus + 1e-6
+    assert used + (0 if found.together else found.cpus_per_writer) <= cpus + 1e-6
     assert found.model_actors * found.gpus_per_model_actor <= gpus
-    assert min(found.model_actors, found.tokenizer_actors, found.writers) >= 1
+    assert found.model_actors >= 1
+    assert found.together == (found.writers == 0)
 
 
 @given(cpus=st.integers(1, 256))
@@ -62,11 +63,23 @@ def test_what_does_not_fit_is_refused_in_numbers() -> None:
     with pytest.raises(
         SettingsError, match=r"8 model actors, 1 tokenizers and a writer need 6\.6 CPUs .* there are 2"
     ):
-        allot(2, 0, 1000, TuningSettings(model_actors=8))
+        allot(2, 0, 1000, TuningSettings(model_actors=8, tokenizer_actors=1))
+    with pytest.raises(SettingsError, match=r"3 model actors need 3 CPUs .* there are 2"):
+        allot(2, 0, 1000, TuningSettings(model_actors=3))
     with pytest.raises(SettingsError, match=r"need .* and 2 GPUs; there are 8 and 1"):
         allot(8, 1, 1000, TuningSettings(model_actors=2))
 
 
 def test_no_actor_starts_for_nothing() -> None:
     found = allot(64, 0, 3, TuningSettings())
+    assert found.model_actors == 3
+    found = allot(64, 0, 3, TuningSettings(tokenizer_actors=2))
+    assert (found.model_actors, found.tokenizer_actors, found.writers) == (3, 2, 3)
+    found = allot(64, 8, 3, TuningSettings())
     assert (found.model_actors, found.tokenizer_actors, found.writers) == (3, 3, 3)
+
+
+def test_without_gpus_each_cpu_takes_its_slices_through_all_steps_unless_told_otherwise() -> None:
+    assert allot(8, 0, 100, TuningSettings()).together
+    assert not allot(8, 0, 100, TuningSettings(tokenizer_actors=1)).together
+    assert not allot(8, 1, 100, TuningSettings()).together

@@ -1,0 +1,130 @@
+"""One run at a time: a living owner is left alone however slow it is, a dead one is never waited for by hand."""
+
+import os
+import threading
+from pathlib import Path
+from typing import Any
+
+import faults
+import pytest
+
+from pipeline_lib import conditional, lease, storage
+from pipeline_lib.errors import BusyError
+from pipeline_lib.lease import leased
+from pipeline_lib.manifest import LEASE, LeaseRecord
+
+
+def silent(_: str) -> None:
+    """Stand for nobody who listens."""
+
+
+@pytest.fixture(params=["disk", "s3", "memory"])
+def output(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An output folder on a disk, in a bucket, and in a store that can't compare and swap."""
+    if request.param == "disk":
+        return str(tmp_path / "out")
+    if request.param == "memory":
+        return f"memory://{tmp_path.name}/out"
+    request.getfixturevalue("s3_server")
+    import s3fs
+
+    bucket = f"lease-{os.getpid()}-{abs(hash(tmp_path)) % 10**9}"
+    s3fs.S3FileSystem().mkdir(bucket)
+    return f"s3://{bucket}/out"
+
+
+def test_a_second_run_is_turned_away_and_a_later_one_is_not(output: str) -> None:
+    with (
+        leased(output, silent),
+        pytest.raises(BusyError, match=r"run \w{8} \(process \d+ on .*\) is at work"),
+        leased(output, silent),
+    ):
+        raise AssertionError
+    with leased(output, silent) as held:
+        held.confirm()
+    fs, folder = storage.filesystem(output)
+    assert not fs.exists(f"{folder}/{LEASE}")
+
+
+def test_the_lease_of_a_process_that_was_killed_is_free_at_once(tmp_path: Path) -> None:
+    output = str(tmp_path / "out")
+    faults.hold_a_lease_and_die(output)
+    assert (tmp_path / "out" / LEASE).exists()
+    with leased(output, pytest.fail):
+        pass
+
+
+def elsewhere(output: str) -> tuple[Any, str, conditional.Held]:
+    """Leave the lease of a run on another machine."""
+    fs, folder = storage.filesystem(output)
+    record = LeaseRecord(run="elsewhere", host="other", pid=1, process="other/1-1")
+    written = conditional.write(fs, f"{folder}/{LEASE}", record.to_bytes(), None)
+    assert written
+    return fs, f"{folder}/{LEASE}", written
+
+
+def test_the_lease_of_another_machine_is_free_when_it_no_longer_beats(
+    output: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lease, "SECONDS_TO_LIVE", 2.0)
+    elsewhere(output)
+    said: list[str] = []
+    with leased(output, said.append):
+        pass
+    assert "waiting up to 2 s for a sign of life" in said[0]
+
+
+def test_the_lease_of_another_machine_is_left_alone_while_it_beats(output: str) -> None:
+    fs, path, held = elsewhere(output)
+
+    def beat() -> None:
+        record = LeaseRecord.model_validate_json(held.content)
+        conditional.write(fs, path, record.model_copy(update={"beat": 1}).to_bytes(), held)
+
+    timer = threading.Timer(0.5, beat)
+    timer.start()
+    with pytest.raises(BusyError, match="elsewher"), leased(output, silent):
+        raise AssertionError
+    timer.join()
+
+
+def test_an_owner_that_was_taken_for_dead_notices(output: str) -> None:
+    fs, folder = storage.filesystem(output)
+    with leased(output, silent) as held:
+        held.confirm()
+        now = conditional.read(fs, f"{folder}/{LEASE}")
+        assert now
+        taken = LeaseRecord(run="another", host="other", pid=1, process=None)
+        assert conditional.write(fs, f"{folder}/{LEASE}", taken.to_bytes(), now)
+        with pytest.raises(BusyError, match="taken for dead"):
+            held.confirm()
+    left = conditional.read(fs, f"{folder}/{LEASE}")
+    assert left is not None, "the lease of the other one was removed"
+    assert b"another" in left.content
+
+
+@pytest.mark.parametrize("output", ["disk", "s3"], indirect=True)
+def test_of_many_that_reach_for_a_lease_one_gets_it(output: str) -> None:
+    fs, folder = storage.filesystem(output)
+    won: list[int] = []
+
+    def reach(runner: int) -> None:
+        record = LeaseRecord(run=str(runner), host="here", pid=runner, process=None)
+        if conditional.write(fs, f"{folder}/{LEASE}", record.to_bytes(), None):
+            won.append(runner)
+
+    threads = [threading.Thread(target=reach, args=(runner,)) for runner in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(won) == 1
+
+
+def test_a_lease_that_nobody_can_read_does_not_block_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lease, "SECONDS_TO_LIVE", 1.0)
+    (tmp_path / LEASE).write_bytes(b"half a rec")
+    with leased(str(tmp_path), silent):
+        pass
