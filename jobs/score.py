@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 
 from pipeline_lib.config import Settings
-from pipeline_lib.errors import NightscoreError, SettingsError, StoppedError
+from pipeline_lib.errors import NightscoreError, SettingsError
 from pipeline_lib.settings_file import load_settings
 
 app = typer.Typer(
@@ -148,14 +148,15 @@ def _ended(job: Callable[[], None], *, debug: bool) -> None:
             raise
         _note(f"error: {error}")
         raise typer.Exit(error.exit_code) from None
-    except KeyboardInterrupt:
-        _note("error: interrupted; run the same command again to go on where it stopped")
+    except KeyboardInterrupt as stop:
+        _note(f"error: {stop or 'interrupted'}; run the same command again to go on where it stopped")
         raise typer.Exit(1) from None
 
 
 def _stop(*_: Any) -> None:
     """End as a scheduler asks for, at the next line of Python; what is staged stays."""
-    raise StoppedError("stopped by SIGTERM; run the same command again to go on where it stopped")
+    # No Exception, so that nothing on the way takes it for a failure of its own.
+    raise KeyboardInterrupt("stopped by SIGTERM")
 
 
 def _note(text: str) -> None:

@@ -8,8 +8,9 @@ import socket
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import ray
 
@@ -26,6 +27,7 @@ _QUIET = {
 
 
 _SECONDS_TO_ANSWER = 5.0
+_SECONDS_BETWEEN_HANDLERS = 0.005
 
 
 @contextlib.contextmanager
@@ -40,32 +42,31 @@ def connected() -> Iterator[tuple[float, float]]:
         SettingsError: `RAY_ADDRESS` is not the address of a cluster.
     """
     ours = not ray.is_initialized()
-    if ours:
-        _connect()
-    _hush()
+    over = threading.Event()
     try:
+        if ours:
+            _connect(over)
+        _hush()
         total = ray.cluster_resources()
         yield total.get("CPU", 0.0), total.get("GPU", 0.0)
     finally:
         if ours:
             ray.shutdown()
+        over.set()
 
 
-def _connect() -> None:
+def _connect(over: threading.Event) -> None:
     for name, value in _QUIET.items():
         os.environ.setdefault(name, value)
-    # Workers on other machines get this very package, whatever is installed there.
-    on_sigterm = signal.getsignal(signal.SIGTERM)
-    code = {"py_modules": [str(Path(__file__).parent)]}
     address = _running_cluster()
-    quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+    if address:
+        # Workers on other machines get this very package, whatever is installed there.
+        where: dict[str, Any] = {"address": address, "runtime_env": {"py_modules": [str(Path(__file__).parent)]}}
+    else:
+        where = {"address": "local", "include_dashboard": False}
     with _chatter_kept_back():
-        if address:
-            ray.init(address, runtime_env=code, **quiet)
-        else:
-            ray.init("local", include_dashboard=False, **quiet)
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, on_sigterm)  # Ray takes it for itself
+        _start(lambda: ray.init(**where, **quiet), over)
 
 
 def _running_cluster() -> str | None:
@@ -95,6 +96,35 @@ def _answers(address: str) -> bool:
     except (OSError, ValueError):
         return False
     return True
+
+
+def _start(init: Callable[[], None], over: threading.Event) -> None:
+    """Run `ray.init` in a thread that stays until the event: Ray's processes end with the thread that started them.
+
+    Meanwhile, and so here, a SIGTERM still reaches the handler it had: `ray.init` gives it to handlers of its own,
+    which end the process with a stack trace of C++.
+    """
+    ready = threading.Event()
+    failures: list[BaseException] = []
+
+    def stay() -> None:
+        try:
+            init()
+        except BaseException as error:  # noqa: BLE001 - raised below
+            failures.append(error)
+        ready.set()
+        over.wait()
+
+    threading.Thread(target=stay, name="ray", daemon=True).start()
+    is_main = threading.current_thread() is threading.main_thread()
+    handler = signal.getsignal(signal.SIGTERM)
+    while not ready.wait(_SECONDS_BETWEEN_HANDLERS):
+        if is_main:
+            signal.signal(signal.SIGTERM, handler)
+    if is_main:
+        signal.signal(signal.SIGTERM, handler)
+    if failures:
+        raise failures[0]
 
 
 @contextlib.contextmanager

@@ -30,7 +30,9 @@ ROW_NUMBER = "row"
 LINE_NUMBER = "line"
 CODE = "code"
 MESSAGE = "message"
-REJECTS = (SHARD_PATH, ROW_NUMBER, LINE_NUMBER, CODE, MESSAGE)
+REJECTED_TEXT = "rejected_text"
+REJECTED_PAIR = "rejected_text_pair"
+REJECTS = (SHARD_PATH, ROW_NUMBER, LINE_NUMBER, CODE, MESSAGE, REJECTED_TEXT, REJECTED_PAIR)
 
 # A kept column of one of these names is published with this prefix: nothing is lost and nothing is mistaken
 # for a prediction.
@@ -52,14 +54,16 @@ def score_fields(*, scores: bool, logits: bool) -> list[pa.Field]:
     return [*fields, pa.field(N_TOKENS, pa.int32()), pa.field(TRUNCATED, pa.bool_())]
 
 
-def reject_fields() -> list[pa.Field]:
-    """Return the fields that say which row was rejected and why."""
+def reject_fields(*, texts: bool) -> list[pa.Field]:
+    """Return the fields that say which row was rejected and why, and if asked what its texts were."""
+    rejected = [pa.field(name, pa.string()) for name in (REJECTED_TEXT, REJECTED_PAIR)]
     return [
         pa.field(SHARD_PATH, pa.string()),
         pa.field(ROW_NUMBER, pa.int64()),
         pa.field(LINE_NUMBER, pa.int64()),
         pa.field(CODE, pa.string()),
         pa.field(MESSAGE, pa.string()),
+        *(rejected if texts else []),
     ]
 
 

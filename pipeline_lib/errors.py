@@ -26,10 +26,6 @@ class DeviceError(FaultError):
     """The device no longer computes what it did before; only a new process can help."""
 
 
-class StoppedError(FaultError):
-    """The process was told to end, as by a scheduler's SIGTERM."""
-
-
 class SettingsError(NightscoreError):
     """A setting is wrong: unknown, of the wrong type, or impossible on this machine."""
 

@@ -28,9 +28,9 @@ class Layout:
         added = columns.score_fields(scores=output.scores == "all", logits=output.logits)
         return pa.schema([*self.kept_fields, *added])
 
-    def reject_schema(self) -> pa.Schema:
+    def reject_schema(self, output: OutputSettings) -> pa.Schema:
         """Return the schema of the rejects."""
-        return pa.schema([*columns.reject_fields(), *self.kept_fields])
+        return pa.schema([*columns.reject_fields(texts=output.rejected_texts), *self.kept_fields])
 
 
 def unified(fields: Sequence[tuple[str, pa.Field]]) -> pa.Field | tuple[str, str]:

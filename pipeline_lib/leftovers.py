@@ -17,7 +17,7 @@ _PART = re.compile(r"part-\d{5,}-\d{9,}\.parquet")
 
 def strangers(fs: Any, folder: str, manifest: Manifest | None) -> list[str]:
     """Return the files that readers would see and that neither the manifest nor a dead run explains."""
-    return [name for name in _unknown(fs, folder, manifest) if not _is_ours(fs, folder, name)]
+    return [name for name in unknown(fs, folder, manifest) if not _is_ours(fs, folder, name)]
 
 
 def clear(fs: Any, folder: str, version: str, broken: Iterable[str]) -> None:
@@ -42,7 +42,7 @@ def set_aside(fs: Any, folder: str, files: Iterable[str], place: str) -> None:
 
 def sweep(fs: Any, folder: str, manifest: Manifest) -> None:
     """Leave readers the manifest's files and nothing else: our own old parts go, a stranger's are set aside."""
-    for name in _unknown(fs, folder, manifest):
+    for name in unknown(fs, folder, manifest):
         if _is_ours(fs, folder, name):
             _remove(fs, f"{folder}/{name}")
         else:
@@ -59,7 +59,8 @@ def remove_staging(fs: Any, folder: str, version: str | None = None) -> None:
             fs.rm(f"{folder}/{STAGING}", recursive=True)
 
 
-def _unknown(fs: Any, folder: str, manifest: Manifest | None) -> list[str]:
+def unknown(fs: Any, folder: str, manifest: Manifest | None) -> list[str]:
+    """Return the files that readers of the folder see and that the manifest does not name."""
     known = {file.file for receipt in manifest.slices for file in receipt.files} if manifest else set()
     here = [name for name in storage.names_in(fs, folder) if not name.startswith(("_", "."))]
     here += [

@@ -32,6 +32,8 @@ def make_plan(settings: Settings, *, dated: bool = False, replace: bool = False)
     Raises:
         NightscoreError: of the kind that says who can mend it; see `errors`.
     """
+    for url in (*settings.input.paths, settings.output.path, settings.model.name):
+        storage.refuse_secrets(url)
     settings = _for_every_worker(settings)
     stamps = list_shards(settings.input.paths, dated=dated)
     schemas = _schemas(stamps, settings.input)

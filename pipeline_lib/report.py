@@ -93,10 +93,10 @@ def report(
 
 @contextlib.contextmanager
 def failures_reported(plan: Plan, date: dt.date | None, started: float) -> Iterator[None]:
-    """Record a failure of ours that ends the block, then let it go on."""
+    """Record a failure of ours, or an interruption, that ends the block, then let it go on."""
     try:
         yield
-    except NightscoreError as error:
+    except (NightscoreError, KeyboardInterrupt) as error:
         outcome = Outcome(
             status="FAILED",
             version=plan.version,
@@ -106,8 +106,8 @@ def failures_reported(plan: Plan, date: dt.date | None, started: float) -> Itera
             rejected=0,
             rows_this_run=0,
             seconds=round(time.monotonic() - started, 3),
-            error=str(error),
-            exit_code=error.exit_code,
+            error=str(error) or "interrupted",
+            exit_code=error.exit_code if isinstance(error, NightscoreError) else 1,
         )
         # The failure itself is what the user must hear of, also when the storage refuses the record.
         with contextlib.suppress(NightscoreError):

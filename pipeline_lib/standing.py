@@ -9,7 +9,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline_lib import storage
-from pipeline_lib.manifest import MANIFEST, STAGING, SUCCESS, FileRecord, Manifest, Receipt, Success, parse
+from pipeline_lib.manifest import (
+    MANIFEST,
+    STAGING,
+    SUCCESS,
+    VERSION_KEY,
+    FileRecord,
+    Manifest,
+    Receipt,
+    Success,
+    parse,
+)
 
 _THREADS = 16
 
@@ -62,6 +72,13 @@ def fault(fs: Any, path: str, record: FileRecord) -> str | None:
         return "has other content than was written"
     rows = count_rows(fs, path)
     return None if rows == record.rows else f"has {rows} rows, expected {record.rows}"
+
+
+def other_version(fs: Any, path: str, version: str) -> str | None:
+    """Return what is wrong with the version that a file's footer tells, or None."""
+    with fs.open(path, "rb") as file:
+        found = (pq.read_schema(file).metadata or {}).get(VERSION_KEY.encode(), b"none").decode()
+    return None if found == version else f"is of version {found}"
 
 
 def count_rows(fs: Any, path: str) -> int | None:

@@ -34,6 +34,8 @@ class Tokenizer:
         folder, _ = locate(settings.model, checkpoint.commit)
         self._tokenizer = loading.load_tokenizer(folder, settings.model)
         self._limit = checkpoint.max_tokens
+        # The writer needs the texts only where rejects are to have them.
+        self._dropped = () if settings.output.rejected_texts else (columns.TEXT, columns.PAIR)
         self._vocabulary = checkpoint.vocabulary
         self._typed = "token_type_ids" in checkpoint.inputs
 
@@ -58,7 +60,8 @@ class Tokenizer:
                 faults.update(self._fault(row, found))
         for row in faults:
             encoded[row] = ([], [], 0)
-        return _with_tokens(columns.rejected(table, faults), encoded, self._limit, typed=self._typed)
+        table = columns.without(columns.rejected(table, faults), self._dropped)
+        return _with_tokens(table, encoded, self._limit, typed=self._typed)
 
     def probe(self) -> None:
         """Encode a text that is known to be harmless."""
@@ -137,7 +140,6 @@ def _single_and_pairs(table: pa.Table, usable: list[bool]) -> Iterable[_Texts]:
 
 
 def _with_tokens(table: pa.Table, encoded: list[_Encoded], limit: int | None, *, typed: bool) -> pa.Table:
-    table = columns.without(table, [columns.TEXT, columns.PAIR])
     lengths = np.array([count for _, _, count in encoded], np.int32)
     truncated = lengths > limit if limit is not None else np.zeros(len(lengths), bool)
     table = table.append_column(columns.TOKEN_IDS, _ragged([ids for ids, _, _ in encoded]))

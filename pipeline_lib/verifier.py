@@ -1,11 +1,15 @@
 """Verify: read what was published again and check every file and count against the manifest."""
 
-import hashlib
+from collections import defaultdict
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from pipeline_lib import standing, storage
+from pipeline_lib import leftovers, standing, storage
 from pipeline_lib.errors import OutputError
-from pipeline_lib.manifest import MANIFEST, REJECTS, SUCCESS, Manifest, Success
+from pipeline_lib.manifest import MANIFEST, SUCCESS, FileRecord, Manifest, Receipt, Success
+from pipeline_lib.version import version_of
+
+_THREADS = 16
 
 
 def verify(path: str) -> tuple[Manifest, list[str]]:
@@ -23,15 +27,16 @@ def verify(path: str) -> tuple[Manifest, list[str]]:
         return manifest, [
             *_check_success(fs, folder, success, manifest),
             *_check_files(fs, folder, manifest),
-            *_check_strangers(fs, folder, manifest),
+            *(f"{name}: is not in {MANIFEST}" for name in leftovers.unknown(fs, folder, manifest)),
+            *_check_version(manifest),
+            *_check_slices(manifest),
             *_check_counts(manifest),
         ]
 
 
 def _check_success(fs: Any, folder: str, success: Success, manifest: Manifest) -> list[str]:
-    content = storage.read_bytes(fs, f"{folder}/{MANIFEST}") or b""
     problems = []
-    if hashlib.sha256(content).hexdigest() != success.manifest_sha256:
+    if not standing.belongs(fs, folder, success):
         problems.append(f"{MANIFEST}: is not the manifest that {SUCCESS} was written for")
     for name in ("version", "rows", "scored", "rejected"):
         said, counted = getattr(success, name), getattr(manifest, name)
@@ -42,23 +47,40 @@ def _check_success(fs: Any, folder: str, success: Success, manifest: Manifest) -
 
 def _check_files(fs: Any, folder: str, manifest: Manifest) -> list[str]:
     files = [file for receipt in manifest.slices for file in receipt.files]
-    found = ((file.file, standing.fault(fs, f"{folder}/{file.file}", file)) for file in files)
-    return [f"{name}: {fault}" for name, fault in found if fault]
+
+    def fault(file: FileRecord) -> str | None:
+        path = f"{folder}/{file.file}"
+        return standing.fault(fs, path, file) or standing.other_version(fs, path, manifest.version)
+
+    with ThreadPoolExecutor(_THREADS) as pool:
+        found = zip(files, pool.map(fault, files), strict=True)
+        return [f"{file.file}: {what}" for file, what in found if what]
 
 
-def _check_strangers(fs: Any, folder: str, manifest: Manifest) -> list[str]:
-    """Name the files that readers would take for ours and that the manifest does not know."""
-    known = {file.file for receipt in manifest.slices for file in receipt.files}
-    here = [name for name in _names(fs, folder) if not name.startswith(("_", "."))]
-    here += [f"{REJECTS}/{name}" for name in _names(fs, f"{folder}/{REJECTS}")]
-    return [f"{name}: is not in {MANIFEST}" for name in sorted(here) if name not in known]
+def _check_version(manifest: Manifest) -> list[str]:
+    problems = []
+    if version_of(manifest.fingerprint) != manifest.version:
+        problems.append(f"{MANIFEST}: version {manifest.version} is not that of its fingerprint")
+    others = sorted({receipt.part.file for receipt in manifest.slices if receipt.version != manifest.version})
+    return problems + [f"{MANIFEST}: {name} is of another version" for name in others]
 
 
-def _names(fs: Any, folder: str) -> list[str]:
-    try:
-        return [str(name).rstrip("/").rsplit("/", 1)[-1] for name in fs.ls(folder, detail=False)]
-    except FileNotFoundError:
-        return []
+def _check_slices(manifest: Manifest) -> list[str]:
+    """Check that the slices of each shard cover its rows, each once."""
+    problems = []
+    by_shard: dict[int, list[Receipt]] = defaultdict(list)
+    for receipt in manifest.slices:
+        by_shard[receipt.shard].append(receipt)
+    for shard in manifest.shards:
+        slices = sorted(by_shard.pop(shard.number, []), key=lambda receipt: receipt.first_row)
+        ends = [0, *(receipt.first_row + receipt.rows for receipt in slices)]
+        if [*(receipt.first_row for receipt in slices), shard.rows] != ends:
+            problems.append(
+                f"{MANIFEST}: the parts of shard {shard.path!r} don't cover its {shard.rows:,} rows once"
+            )
+        if any((receipt.path, receipt.content) != (shard.path, shard.content) for receipt in slices):
+            problems.append(f"{MANIFEST}: parts of shard {shard.path!r} were made of another file")
+    return problems + [f"{MANIFEST}: has parts of shard {number}, which it does not list" for number in by_shard]
 
 
 def _check_counts(manifest: Manifest) -> list[str]:

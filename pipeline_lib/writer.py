@@ -33,7 +33,7 @@ class Writer:
             "nightscore.commit": plan.checkpoint.commit or "",
         }
         self._scored = plan.layout.scored_schema(output).with_metadata(lineage)
-        self._rejects = plan.layout.reject_schema().with_metadata(lineage)
+        self._rejects = plan.layout.reject_schema(output).with_metadata(lineage)
         self._shards = {shard.number: shard for shard in plan.shards}
 
     def __call__(self, table: pa.Table, part: Slice) -> Receipt:
@@ -84,9 +84,19 @@ def _reject_rows(table: pa.Table, shard: str, schema: pa.Schema) -> pa.Table:
         columns.LINE_NUMBER: table.column(columns.LINE),
         columns.CODE: table.column(columns.REJECT_CODE),
         columns.MESSAGE: table.column(columns.REJECT_MESSAGE),
+        columns.REJECTED_TEXT: _readable(table, columns.TEXT),
+        columns.REJECTED_PAIR: _readable(table, columns.PAIR),
     }
     kept = {name: table.column(name) for name in schema.names if name not in found}
     return pa.table({**found, **kept}).select(schema.names).cast(schema)
+
+
+def _readable(table: pa.Table, name: str) -> pa.Array:
+    """Return texts, with a sign in place of bytes that are none; nulls where the flow no longer has them."""
+    if name not in table.column_names:
+        return pa.nulls(table.num_rows, pa.string())
+    texts = table.column(name).to_pylist()
+    return pa.array([None if text is None else text.decode(errors="replace") for text in texts], pa.string())
 
 
 def _write(fs: Any, folder: str, name: str, table: pa.Table) -> FileRecord:

@@ -226,7 +226,7 @@ def test_the_manifest_and_success_say_what_was_done(
     tmp_path: Path, settings_for: SettingsMaker, run_job: Runner
 ) -> None:
     write_parquet(tmp_path / "in" / "a.parquet", {"text": ["a", "b", None]})
-    run_job(settings_for(limits={"max_reject_rate": 1.0}))
+    run_job(settings_for(limits={"max_reject_rate": 1.0}, tuning={"tokenizer_actors": 1}))
     out = tmp_path / "out"
     success = json.loads((out / "_SUCCESS").read_text())
     manifest = json.loads((out / "_manifest.json").read_text())

@@ -179,7 +179,6 @@ def test_errors_carry_the_exit_code_of_who_can_mend_them() -> None:
         "FaultError": 1,
         "DeviceError": 1,
         "LostWorkerError": 1,
-        "StoppedError": 1,
         "SettingsError": 2,
         "InputError": 2,
         "CheckpointError": 2,
