@@ -15,6 +15,7 @@ from typing import Any
 import ray
 
 from pipeline_lib.errors import FaultError, LostWorkerError, NightscoreError, SettingsError
+from pipeline_lib.reaper import reaped
 
 # What Ray would print and this job has better words for, or no use for.
 _QUIET = {
@@ -43,19 +44,20 @@ def connected() -> Iterator[tuple[float, float]]:
     """
     ours = not ray.is_initialized()
     over = threading.Event()
-    try:
-        if ours:
-            _connect(over)
-        _hush()
-        total = ray.cluster_resources()
-        yield total.get("CPU", 0.0), total.get("GPU", 0.0)
-    finally:
-        if ours:
-            ray.shutdown()
-        over.set()
+    with reaped() as tell:
+        try:
+            if ours:
+                _connect(over, tell)
+            _hush()
+            total = ray.cluster_resources()
+            yield total.get("CPU", 0.0), total.get("GPU", 0.0)
+        finally:
+            if ours:
+                ray.shutdown()
+            over.set()
 
 
-def _connect(over: threading.Event) -> None:
+def _connect(over: threading.Event, tell: Callable[[str], None]) -> None:
     for name, value in _QUIET.items():
         os.environ.setdefault(name, value)
     address = _running_cluster()
@@ -66,7 +68,9 @@ def _connect(over: threading.Event) -> None:
     else:
         where = {"address": "local", "include_dashboard": False}
     with _chatter_kept_back():
-        _start(lambda: ray.init(**where, **quiet), over)
+        context = _start(lambda: ray.init(**where, **quiet), over)
+    if not address:
+        tell(context.address_info["session_dir"])
 
 
 def _running_cluster() -> str | None:
@@ -98,18 +102,19 @@ def _answers(address: str) -> bool:
     return True
 
 
-def _start(init: Callable[[], None], over: threading.Event) -> None:
-    """Run `ray.init` in a thread that stays until the event: Ray's processes end with the thread that started them.
+def _start(init: Callable[[], Any], over: threading.Event) -> Any:
+    """Run `ray.init` in a thread that stays until the event, since Ray's processes end with that thread.
 
-    Meanwhile, and so here, a SIGTERM still reaches the handler it had: `ray.init` gives it to handlers of its own,
+    Meanwhile a SIGTERM still reaches the handler it had: `ray.init` gives it to handlers of its own,
     which end the process with a stack trace of C++.
     """
     ready = threading.Event()
+    contexts: list[Any] = []
     failures: list[BaseException] = []
 
     def stay() -> None:
         try:
-            init()
+            contexts.append(init())
         except BaseException as error:  # noqa: BLE001 - raised below
             failures.append(error)
         ready.set()
@@ -125,6 +130,7 @@ def _start(init: Callable[[], None], over: threading.Event) -> None:
         signal.signal(signal.SIGTERM, handler)
     if failures:
         raise failures[0]
+    return contexts[0]
 
 
 @contextlib.contextmanager
