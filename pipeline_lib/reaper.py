@@ -12,11 +12,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 _PROCESSES = Path("/proc")
+_IN_ORDER = "ended in order"
 
 
 @contextlib.contextmanager
 def reaped() -> Iterator[Callable[[str], None]]:
-    """Yield a function to tell a folder to; when this process ends, so do those with a file open in that folder."""
+    """Yield a function to tell a folder to.
+
+    If this process is killed in the block, all others with a file open in that folder are killed too.
+    """
     if not (_PROCESSES / "self" / "fd").exists():
         yield lambda _: None  # macOS doesn't tell
         return
@@ -26,12 +30,15 @@ def reaped() -> Iterator[Callable[[str], None]]:
         command, stdin=subprocess.PIPE, text=True, start_new_session=True
     ) as program:
 
-        def tell(folder: str) -> None:
+        def tell(line: str) -> None:
             if program.stdin:
-                program.stdin.write(folder)
+                program.stdin.write(line + "\n")
                 program.stdin.flush()
 
-        yield tell
+        try:
+            yield tell
+        finally:
+            tell(_IN_ORDER)
 
 
 def _reap(folder: str) -> None:
@@ -43,6 +50,6 @@ def _reap(folder: str) -> None:
 
 
 if __name__ == "__main__":
-    told = sys.stdin.read()  # ends when the driver does, whatever ends it
-    if told:
-        _reap(told.rstrip("/") + "/")
+    told = sys.stdin.read().splitlines()  # ends when the driver does, whatever ends it
+    if told and told[-1] != _IN_ORDER:
+        _reap(told[0].rstrip("/") + "/")

@@ -137,10 +137,8 @@ def kills(wanted: int, seed: int, home: Path) -> dict[str, Any]:
             if run.returncode == 0:
                 published += 1
                 assert tree(out) == expected[version], f"other bytes after {dict(counts)}\n{said}"
-            print(
-                f"{time.monotonic() - began:6.0f} s  {sum(counts[v] for v in VICTIMS):4} kills, {published} published",
-                flush=True,
-            )
+            done = sum(counts[victim] for victim in VICTIMS)
+            print(f"{time.monotonic() - began:6.0f} s {done:4} kills, {published} published", flush=True)
         finish(start(config, *VERSIONS["plain"]))
     assert tree(out) == expected["plain"]
     assert not poller.faults, poller.faults[:3]
