@@ -44,10 +44,10 @@ def connected() -> Iterator[tuple[float, float]]:
     """
     ours = not ray.is_initialized()
     over = threading.Event()
-    with reaped() as tell:
+    with reaped():
         try:
             if ours:
-                _connect(over, tell)
+                _connect(over)
             _hush()
             total = ray.cluster_resources()
             yield total.get("CPU", 0.0), total.get("GPU", 0.0)
@@ -57,7 +57,7 @@ def connected() -> Iterator[tuple[float, float]]:
             over.set()
 
 
-def _connect(over: threading.Event, tell: Callable[[str], None]) -> None:
+def _connect(over: threading.Event) -> None:
     for name, value in _QUIET.items():
         os.environ.setdefault(name, value)
     address = _running_cluster()
@@ -68,9 +68,7 @@ def _connect(over: threading.Event, tell: Callable[[str], None]) -> None:
     else:
         where = {"address": "local", "include_dashboard": False}
     with _chatter_kept_back():
-        context = _start(lambda: ray.init(**where, **quiet), over)
-    if not address:
-        tell(context.address_info["session_dir"])
+        _start(lambda: ray.init(**where, **quiet), over)
 
 
 def _running_cluster() -> str | None:
@@ -102,19 +100,18 @@ def _answers(address: str) -> bool:
     return True
 
 
-def _start(init: Callable[[], Any], over: threading.Event) -> Any:
+def _start(init: Callable[[], object], over: threading.Event) -> None:
     """Run `ray.init` in a thread that stays until the event, since Ray's processes end with that thread.
 
     Meanwhile a SIGTERM still reaches the handler it had: `ray.init` gives it to handlers of its own,
     which end the process with a stack trace of C++.
     """
     ready = threading.Event()
-    contexts: list[Any] = []
     failures: list[BaseException] = []
 
     def stay() -> None:
         try:
-            contexts.append(init())
+            init()
         except BaseException as error:  # noqa: BLE001 - raised below
             failures.append(error)
         ready.set()
@@ -130,7 +127,6 @@ def _start(init: Callable[[], Any], over: threading.Event) -> Any:
         signal.signal(signal.SIGTERM, handler)
     if failures:
         raise failures[0]
-    return contexts[0]
 
 
 @contextlib.contextmanager

@@ -5,10 +5,11 @@ This file is also a program of its own, which waits beside the driver, in no nee
 
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 _PROCESSES = Path("/proc")
@@ -16,40 +17,33 @@ _IN_ORDER = "ended in order"
 
 
 @contextlib.contextmanager
-def reaped() -> Iterator[Callable[[str], None]]:
-    """Yield a function to tell a folder to.
-
-    If this process is killed in the block, all others with a file open in that folder are killed too.
-    """
+def reaped() -> Iterator[None]:
+    """If this process is killed in the block, kill what is left of the Ray that it started."""
     if not (_PROCESSES / "self" / "fd").exists():
-        yield lambda _: None  # macOS doesn't tell
+        yield  # macOS doesn't tell which files a process has open
         return
     # A session of its own, so that what ends the driver's group, as Ctrl-C does, does not end it.
-    command = [sys.executable, "-S", __file__]
+    command = [sys.executable, "-S", __file__, str(os.getpid())]
     with subprocess.Popen(  # noqa: S603 - our own file
         command, stdin=subprocess.PIPE, text=True, start_new_session=True
     ) as program:
-
-        def tell(line: str) -> None:
-            if program.stdin:
-                program.stdin.write(line + "\n")
-                program.stdin.flush()
-
         try:
-            yield tell
+            yield
         finally:
-            tell(_IN_ORDER)
+            if program.stdin:
+                program.stdin.write(_IN_ORDER)
 
 
-def _reap(folder: str) -> None:
+def _reap(driver: str) -> None:
+    # Ray names its folder of logs and sockets by the time and by the process that started it.
+    logs = re.compile(rf"/session_[\d_-]+_{driver}/")
     for process in _PROCESSES.glob("[0-9]*"):
         # Some are gone by now, others are none of ours to look at.
         with contextlib.suppress(OSError):
-            if any(os.readlink(file).startswith(folder) for file in (process / "fd").iterdir()):
+            if any(logs.search(os.readlink(file)) for file in (process / "fd").iterdir()):
                 os.kill(int(process.name), signal.SIGKILL)
 
 
 if __name__ == "__main__":
-    told = sys.stdin.read().splitlines()  # ends when the driver does, whatever ends it
-    if told and told[-1] != _IN_ORDER:
-        _reap(told[0].rstrip("/") + "/")
+    if sys.stdin.read() != _IN_ORDER:  # read ends when the driver does, whatever ends it
+        _reap(sys.argv[1])
