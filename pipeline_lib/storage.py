@@ -1,6 +1,7 @@
 """Files anywhere fsspec reaches: local paths, s3:// and other URLs, through one small set of functions."""
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -84,7 +85,8 @@ def faults_named(url: str, doing: str) -> Iterator[None]:
     except (FileNotFoundError, PermissionError, NotADirectoryError, IsADirectoryError) as error:
         raise InputError(f"{url!r}: {doing} failed: {_reason(error)}") from error
     except OSError as error:
-        raise FaultError(f"{url!r}: {doing} failed: {_reason(error)}") from error
+        lasting = error.errno in (errno.EROFS, errno.ENAMETOOLONG)
+        raise (InputError if lasting else FaultError)(f"{url!r}: {doing} failed: {_reason(error)}") from error
     except Exception as error:
         if type(error).__module__.partition(".")[0] not in {"botocore", "aiobotocore", "aiohttp", "fsspec"}:
             raise

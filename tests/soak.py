@@ -118,12 +118,13 @@ def kills(wanted: int, seed: int, home: Path) -> dict[str, Any]:
         while sum(counts[victim] for victim in VICTIMS) < wanted:
             version = list(VERSIONS)[published % 2]
             run = start(config, *VERSIONS[version])
-            for _ in range(random.randint(1, 4)):
+            for _ in range(random.randint(1, 6)):
                 try:
                     run.wait(timeout=random.uniform(0.5, 22))
                     break
                 except subprocess.TimeoutExpired:
-                    victim = random.choice(VICTIMS)
+                    at_work = workers(run.pid, "MapWorker")
+                    victim = "a model actor" if at_work and random.random() < 0.5 else random.choice(VICTIMS)
                     if strike(run, victim):
                         counts[victim] += 1
                     if victim.startswith("the driver"):

@@ -1,0 +1,48 @@
+"""A checkpoint whose model fails, or ends its process, at certain tokens; and passes at some once it has failed."""
+
+import json
+import shutil
+from pathlib import Path
+
+CODE = """
+import os
+import signal
+
+from transformers import BertForSequenceClassification
+
+
+class Poisoned(BertForSequenceClassification):
+    def forward(self, input_ids=None, **inputs):
+        if (input_ids == self.config.kills).any():
+            os.kill(os.getpid(), signal.SIGKILL)
+        if (input_ids == self.config.fails).any():
+            raise RuntimeError("a row that the model can't take")
+        if (input_ids == self.config.passes).any() and os.path.exists(self.config.flag):
+            os.unlink(self.config.flag)
+            raise RuntimeError("once only")
+        return super().forward(input_ids=input_ids, **inputs)
+"""
+
+KILLS, FAILS, PASSES = "7", "!", "8"
+"""Words that are one token each."""
+
+
+def build(checkpoint: Path, folder: Path, flag: Path) -> Path:
+    """Make the poisoned checkpoint of a healthy one.
+
+    Args:
+        checkpoint: the tiny BERT.
+        folder: to write to.
+        flag: a file; while it is there, the next text with the word that passes fails, and takes it away.
+    """
+    from transformers import AutoTokenizer
+
+    shutil.copytree(checkpoint, folder)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    kills, fails, passes = (tokenizer(word)["input_ids"][1] for word in (KILLS, FAILS, PASSES))
+    (folder / "poisoned.py").write_text(CODE)
+    config = json.loads((folder / "config.json").read_text())
+    config |= {"kills": kills, "fails": fails, "passes": passes, "flag": str(flag)}
+    config["auto_map"] = {"AutoModelForSequenceClassification": "poisoned.Poisoned"}
+    (folder / "config.json").write_text(json.dumps(config))
+    return folder

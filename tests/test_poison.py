@@ -1,0 +1,74 @@
+"""One bad row rejects itself; what passes is never a reject; a worker that is killed costs nothing but time."""
+
+import shutil
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import poison
+import psutil
+import pyarrow.parquet as pq
+import pytest
+from conftest import Runner, SettingsMaker, read_output, write_parquet
+from faults import kill, tree, workers
+
+from pipeline_lib import Scorer
+
+
+@pytest.mark.timeout(400)
+def test_rows_that_fail_or_kill_stand_alone_and_a_passing_fault_is_no_reject(
+    tmp_path: Path, checkpoint: Path, settings_for: SettingsMaker, run_job: Runner
+) -> None:
+    flag = tmp_path / "flag"
+    bad = poison.build(checkpoint, tmp_path / "poisoned", flag)
+    texts = [f"text {row % 6} good" for row in range(24)]
+    for row, word in ((3, poison.FAILS), (10, poison.FAILS), (13, poison.KILLS), (20, poison.PASSES)):
+        texts[row] += f" {word}"
+    write_parquet(tmp_path / "in" / "a.parquet", {"id": range(24), "text": texts})
+    flag.touch()
+    outcome = run_job(
+        settings_for(
+            model={"name": str(bad), "allow_remote_code": True},
+            limits={"max_reject_rate": 1.0},
+            tuning={"rows_per_slice": 8, "tokens_per_batch": 24},
+        )
+    )
+    assert not flag.exists(), "the passing fault never came"
+    assert (outcome.rows, outcome.rejected) == (24, 3)
+    rejects = pq.read_table(tmp_path / "out" / "_rejects").to_pylist()
+    assert {(reject["row"], reject["code"]) for reject in rejects} == {
+        (3, "model_failed"),
+        (10, "model_failed"),
+        (13, "killed_worker"),
+    }
+    scored = read_output(tmp_path / "out").sort_by("id")
+    healthy = Scorer({"model": {"name": str(checkpoint)}})(
+        scored.select(["id"]).append_column("text", [[texts[row] for row in scored.column("id").to_pylist()]])
+    )
+    assert scored.column("label").to_pylist() == healthy.column("label").to_pylist()
+    np.testing.assert_allclose(scored.column("score"), healthy.column("score"), atol=1e-5)
+
+
+def test_a_worker_that_is_killed_in_the_middle_changes_no_byte(
+    tmp_path: Path, settings_for: SettingsMaker, run_job: Runner
+) -> None:
+    texts = [None if row % 50 == 0 else f"text {row} good " * 8 for row in range(1200)]
+    write_parquet(tmp_path / "in" / "a.parquet", {"text": texts})
+    settings = settings_for(tuning={"rows_per_slice": 20, "model_actors": 2})
+    run_job(settings)
+    undisturbed = tree(tmp_path / "out")
+    shutil.rmtree(tmp_path / "out")
+    killed: list[int] = []
+
+    def strike() -> None:
+        while len(list(tmp_path.glob("out/_staging/*/part-*.json"))) < 5:
+            time.sleep(0.01)
+        killed.append(kill(workers(psutil.Process().pid, "MapWorker")[:1]))
+
+    striker = threading.Thread(target=strike, daemon=True)
+    striker.start()
+    run_job(settings)
+    striker.join(timeout=1)
+    assert killed == [1]
+    assert tree(tmp_path / "out") == undisturbed
