@@ -14,6 +14,11 @@ check: lint typecheck ## Lint, types, import contract, tests, coverage of the pu
 	@$(BIN)/coverage run -m pytest
 	@$(BIN)/coverage report
 
+soak: .venv/dev ## Kill runs at random, 200 times, and compare every byte; start pairs of runs; lose a machine
+	@$(BIN)/python tests/soak.py kills
+	@$(BIN)/python tests/soak.py races
+	@$(BIN)/python tests/soak.py nodes
+
 setup: .venv/dev ## Make .venv with everything, pinned by constraints.txt
 
 format: .venv/dev ## Format the code and apply safe fixes

@@ -18,10 +18,17 @@ import tiny_checkpoints
 from rich.console import Console
 
 from pipeline_lib import crash_points, pipeline
+from pipeline_lib.classifier import Classifier
 from pipeline_lib.config import Settings
+from pipeline_lib.manifest import Manifest
+from pipeline_lib.planner import make_plan
 from pipeline_lib.progress import Progress
+from pipeline_lib.publisher import publish
+from pipeline_lib.reader import Reader
 from pipeline_lib.report import Outcome
 from pipeline_lib.settings_file import parse_settings
+from pipeline_lib.tokenizer import Tokenizer
+from pipeline_lib.writer import Writer
 
 # A busy machine is no failure.
 hypothesis.settings.register_profile("tests", deadline=None)
@@ -132,6 +139,15 @@ def run_job(one_ray: None) -> Runner:
 def run_quietly(settings: Settings, *, replace: bool = False) -> Outcome:
     """Run the whole job in this process; with the `one_ray` fixture, on that."""
     return pipeline.run(settings, None, Progress(Console(quiet=True)), replace=replace)
+
+
+def run_without_ray(settings: Settings, *, replace: bool = False) -> Manifest:
+    """Plan, score and publish in this process alone; much quicker, where Ray is not what is tested."""
+    plan = make_plan(settings, replace=replace)
+    read, tokenize = Reader(plan.settings.input, plan.layout), Tokenizer(plan.settings, plan.checkpoint)
+    classify, write = Classifier(plan.settings, plan.checkpoint), Writer(plan)
+    receipts = [write(classify(tokenize(read(plan.shard(part.shard), part))), part) for part in plan.todo]
+    return publish(plan, [*plan.standing, *receipts], lambda: None)
 
 
 def write_parquet(path: Path, columns: Mapping[str, Any] | pa.Table, **options: Any) -> Path:

@@ -11,19 +11,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import tiny_checkpoints as tiny
-from conftest import read_output
+from conftest import read_output, run_without_ray
 from faults import tree
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipeline_lib.classifier import Classifier
-from pipeline_lib.planner import make_plan
-from pipeline_lib.publisher import publish
-from pipeline_lib.reader import Reader
 from pipeline_lib.settings_file import parse_settings
-from pipeline_lib.tokenizer import Tokenizer
 from pipeline_lib.verifier import verify
-from pipeline_lib.writer import Writer
 
 TEXTS = ["good", "bad", "", "  ", "fine 🙂", "long " * 90, "NA", "two\nlines", 'say "hi"', "[SEP] x", "x" * 30]
 ROW = st.tuples(st.sampled_from([*TEXTS, None]), st.sampled_from(["1", "2", None]))
@@ -61,7 +55,7 @@ def write(folder: Path, shards: list[tuple[str, list[tuple[str | None, str | Non
 
 def run(home: Path, checkpoint: Path, out: str, **tuning: Any) -> tuple[int, int]:
     """Plan, score and publish in this process; return rows scored and rejected."""
-    plan = make_plan(
+    manifest = run_without_ray(
         parse_settings(
             {
                 "model": {"name": str(checkpoint)},
@@ -72,10 +66,6 @@ def run(home: Path, checkpoint: Path, out: str, **tuning: Any) -> tuple[int, int
             }
         )
     )
-    read, tokenize = Reader(plan.settings.input, plan.layout), Tokenizer(plan.settings, plan.checkpoint)
-    classify, write_part = Classifier(plan.settings, plan.checkpoint), Writer(plan)
-    receipts = [write_part(classify(tokenize(read(plan.shard(part.shard), part))), part) for part in plan.todo]
-    manifest = publish(plan, receipts, lambda: None)
     return manifest.scored, manifest.rejected
 
 
