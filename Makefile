@@ -50,4 +50,4 @@ help: ## Show this list
 	@$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[cluster,dev]'
 	@touch $@
 
-.PHONY: run test check setup format lint typecheck help
+.PHONY: run test check soak setup format lint typecheck help

@@ -1,7 +1,8 @@
 """Work on a slice so that a row that kills its process is found, and a lost machine costs only time."""
 
+import contextlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
 import pyarrow as pa
@@ -10,6 +11,8 @@ from pipeline_lib import columns
 from pipeline_lib.errors import DeviceError, FaultError
 from pipeline_lib.shards import Slice
 from pipeline_lib.suspects import Case
+
+_DEATHS_AT_START = 3
 
 OnBatch = Callable[[Sequence[int]], None]
 
@@ -65,6 +68,28 @@ def carefully(
         os._exit(1)  # a new process can go on where this one can't; the notes say how often that was tried
     notes("lay_down", key)
     return done
+
+
+@contextlib.contextmanager
+def starting(stage: str, process: str, notes: Notes) -> Iterator[None]:
+    """Load a stage in the block; a process that dies of that each time it is restarted is told, not restarted.
+
+    Args:
+        stage: its name, for messages.
+        process: what stays the same when the process is restarted.
+        notes: as for `carefully`.
+
+    Raises:
+        FaultError: it died too often.
+    """
+    key = ("start", stage, process)
+    case: Case = notes("take_up", key)
+    if case.deaths >= _DEATHS_AT_START:
+        raise FaultError(
+            f"the {stage} process died {case.deaths} times while it loaded the checkpoint; is there memory for it?"
+        )
+    yield
+    notes("lay_down", key)
 
 
 def _faults(case: Case, stage: str) -> dict[int, tuple[str, str]]:

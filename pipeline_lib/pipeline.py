@@ -15,7 +15,7 @@ import ray.data
 from ray.data import ActorPoolStrategy
 
 from pipeline_lib import tally
-from pipeline_lib.careful import carefully
+from pipeline_lib.careful import carefully, starting
 from pipeline_lib.classifier import Classifier
 from pipeline_lib.cluster import connected, failures_explained
 from pipeline_lib.config import Settings
@@ -137,7 +137,9 @@ class _Tokenize:
         plan: Plan = ray.get(plan_ref)
         self._shards = {shard.number: replace_fields(shard, slices=()) for shard in plan.shards}
         self._read = Reader(plan.settings.input, plan.layout)
-        self._tokenizer, self._counts = Tokenizer(plan.settings, plan.checkpoint), counts
+        self._counts = counts
+        with starting(Tokenizer.name, _actor(), counts.notes):
+            self._tokenizer = Tokenizer(plan.settings, plan.checkpoint)
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         part = slice_of(batch)
@@ -156,7 +158,9 @@ class _Classify:
         # Fixed, since the number of threads can change the last digit of a sum.
         torch.set_num_threads(allotment.threads_per_model_actor)
         plan: Plan = ray.get(plan_ref)
-        self._classifier, self._counts = Classifier(plan.settings, plan.checkpoint, allotment.device), counts
+        self._counts = counts
+        with starting(Classifier.name, _actor(), counts.notes):
+            self._classifier = Classifier(plan.settings, plan.checkpoint, allotment.device)
         self._rows_per_slice = plan.settings.tuning.rows_per_slice
 
     def __call__(self, batch: pa.Table) -> pa.Table:
@@ -180,6 +184,11 @@ class _Write:
         receipt = self._writer(table, part)
         self._counts.used("writer")
         return pa.table({"receipt": [receipt.model_dump_json()]})
+
+
+def _actor() -> str:
+    """Return the name that this actor keeps when its process is restarted."""
+    return str(ray.get_runtime_context().get_actor_id())
 
 
 class _TokenizeClassifyWrite:

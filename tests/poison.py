@@ -7,11 +7,17 @@ from pathlib import Path
 CODE = """
 import os
 import signal
+import sys
 
 from transformers import BertForSequenceClassification
 
 
 class Poisoned(BertForSequenceClassification):
+    def __init__(self, config):
+        super().__init__(config)
+        if config.at_start and "default_worker" in sys.argv[0]:
+            os.kill(os.getpid(), signal.SIGKILL)
+
     def forward(self, input_ids=None, **inputs):
         if (input_ids == self.config.kills).any():
             os.kill(os.getpid(), signal.SIGKILL)
@@ -27,13 +33,14 @@ KILLS, FAILS, PASSES = "7", "!", "8"
 """Words that are one token each."""
 
 
-def build(checkpoint: Path, folder: Path, flag: Path) -> Path:
+def build(checkpoint: Path, folder: Path, flag: Path, *, at_start: bool = False) -> Path:
     """Make the poisoned checkpoint of a healthy one.
 
     Args:
         checkpoint: the tiny BERT.
         folder: to write to.
         flag: a file; while it is there, the next text with the word that passes fails, and takes it away.
+        at_start: whether the model ends its worker's process as soon as it is loaded.
     """
     from transformers import AutoTokenizer
 
@@ -42,7 +49,7 @@ def build(checkpoint: Path, folder: Path, flag: Path) -> Path:
     kills, fails, passes = (tokenizer(word)["input_ids"][1] for word in (KILLS, FAILS, PASSES))
     (folder / "poisoned.py").write_text(CODE)
     config = json.loads((folder / "config.json").read_text())
-    config |= {"kills": kills, "fails": fails, "passes": passes, "flag": str(flag)}
+    config |= {"kills": kills, "fails": fails, "passes": passes, "flag": str(flag), "at_start": at_start}
     config["auto_map"] = {"AutoModelForSequenceClassification": "poisoned.Poisoned"}
     (folder / "config.json").write_text(json.dumps(config))
     return folder

@@ -14,6 +14,7 @@ from conftest import Runner, SettingsMaker, read_output, write_parquet
 from faults import kill, tree, workers
 
 from pipeline_lib import Scorer
+from pipeline_lib.errors import FaultError
 
 
 @pytest.mark.timeout(400)
@@ -48,6 +49,15 @@ def test_rows_that_fail_or_kill_stand_alone_and_a_passing_fault_is_no_reject(
     )
     assert scored.column("label").to_pylist() == healthy.column("label").to_pylist()
     np.testing.assert_allclose(scored.column("score"), healthy.column("score"), atol=1e-5)
+
+
+def test_a_model_that_ends_its_process_when_it_is_loaded_is_told_and_not_loaded_for_ever(
+    tmp_path: Path, checkpoint: Path, settings_for: SettingsMaker, run_job: Runner
+) -> None:
+    bad = poison.build(checkpoint, tmp_path / "poisoned", tmp_path / "flag", at_start=True)
+    write_parquet(tmp_path / "in" / "a.parquet", {"text": ["a"]})
+    with pytest.raises(FaultError, match="the model process died 3 times while it loaded the checkpoint"):
+        run_job(settings_for(model={"name": str(bad), "allow_remote_code": True}))
 
 
 def test_a_worker_that_is_killed_in_the_middle_changes_no_byte(

@@ -40,6 +40,11 @@ def cluster(tmp_path: Path) -> Iterator[dict[str, str]]:
         str(jobs),
         "--num-cpus",
         "4",
+        # By default these are fixed numbers, which another Ray on this machine may have taken.
+        *("--dashboard-agent-listen-port", str(free_port())),
+        *("--dashboard-agent-grpc-port", str(free_port())),
+        *("--runtime-env-agent-port", str(free_port())),
+        *("--metrics-export-port", str(free_port())),
     ]
     # Not the temporary folder of the test: Ray's socket names must stay short.
     folder = Path(f"/tmp/ray-{port}")  # noqa: S108
