@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import os
+import re
 import signal
 import socket
 import sys
@@ -14,6 +15,7 @@ from typing import Any
 
 import ray
 
+from pipeline_lib import errors
 from pipeline_lib.errors import FaultError, LostWorkerError, NightscoreError, SettingsError
 from pipeline_lib.reaper import reaped
 
@@ -169,14 +171,30 @@ def failures_explained() -> Iterator[None]:
     except NightscoreError:
         raise
     except ray.exceptions.RayError as error:
-        cause: BaseException | None = error
-        seen: list[BaseException] = []
-        while cause is not None and cause not in seen:
-            seen.append(cause)
-            if isinstance(cause, NightscoreError):
-                raise type(cause)(str(cause.args[0] if cause.args else cause)) from error
-            cause = getattr(cause, "cause", None) or cause.__cause__
-        last = next((line for line in reversed(str(seen[-1]).splitlines()) if line.strip()), "")
+        chain = _chain(error)
+        ours = next((found for found in map(_ours, chain) if found), None)
+        if ours:
+            raise ours from error
+        last = next((line for line in reversed(str(chain[-1]).splitlines()) if line.strip()), "")
         # What a worker's code raised comes wrapped in a task's error; all others are Ray's own losses.
         kind = FaultError if isinstance(error, ray.exceptions.RayTaskError) else LostWorkerError
-        raise kind(f"a worker failed: {type(seen[-1]).__name__}: {last.strip():.300}") from error
+        raise kind(f"a worker failed: {type(chain[-1]).__name__}: {last.strip():.300}") from error
+
+
+def _chain(error: BaseException) -> list[BaseException]:
+    """Return an error and what it came from, the last one first."""
+    chain: list[BaseException] = []
+    cause: BaseException | None = error
+    while cause is not None and cause not in chain:
+        chain.append(cause)
+        cause = getattr(cause, "cause", None) or cause.__cause__ or cause.__context__
+    return chain
+
+
+def _ours(error: BaseException) -> NightscoreError | None:
+    """Return the error of ours that one of Ray's is, or only quotes, as it does when an actor can't start."""
+    if isinstance(error, NightscoreError):
+        return type(error)(str(error.args[0] if error.args else error))
+    quoted = re.search(rf"^{errors.__name__}\.(\w+): (.+)$", str(error), re.MULTILINE)
+    kind = getattr(errors, quoted[1], None) if quoted else None
+    return kind(quoted[2]) if quoted and kind else None
