@@ -15,15 +15,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import tiny_checkpoints
+import torch
 from rich.console import Console
 
 from pipeline_lib import crash_points, pipeline
 from pipeline_lib.classifier import Classifier
 from pipeline_lib.config import Settings
-from pipeline_lib.manifest import Manifest
+from pipeline_lib.lease import leased
 from pipeline_lib.planner import make_plan
 from pipeline_lib.progress import Progress
-from pipeline_lib.publisher import publish
+from pipeline_lib.publisher import clear, publish
 from pipeline_lib.reader import Reader
 from pipeline_lib.report import Outcome
 from pipeline_lib.settings_file import parse_settings
@@ -141,13 +142,28 @@ def run_quietly(settings: Settings, *, replace: bool = False) -> Outcome:
     return pipeline.run(settings, None, Progress(Console(quiet=True)), replace=replace)
 
 
-def run_without_ray(settings: Settings, *, replace: bool = False) -> Manifest:
+def run_without_ray(settings: Settings, *, replace: bool = False) -> Outcome:
     """Plan, score and publish in this process alone; much quicker, where Ray is not what is tested."""
     plan = make_plan(settings, replace=replace)
+    status = "COMPLETE" if plan.complete else "PUBLISHED"
+    if not plan.complete:
+        clear(plan)
+    torch.set_num_threads(1)  # as an actor does, so that the bytes are the same
     read, tokenize = Reader(plan.settings.input, plan.layout), Tokenizer(plan.settings, plan.checkpoint)
     classify, write = Classifier(plan.settings, plan.checkpoint), Writer(plan)
-    receipts = [write(classify(tokenize(read(plan.shard(part.shard), part))), part) for part in plan.todo]
-    return publish(plan, [*plan.standing, *receipts], lambda: None)
+    with leased(settings.output.path) as lease:
+        receipts = [write(classify(tokenize(read(plan.shard(part.shard), part))), part) for part in plan.todo]
+        if not plan.complete:
+            publish(plan, [*plan.standing, *receipts], lease.confirm)
+    rejected = sum(receipt.rejected for receipt in [*plan.standing, *receipts])
+    fresh = sum(receipt.rows for receipt in receipts)
+    return Outcome(status, plan.version, None, plan.rows, plan.rows - rejected, rejected, fresh, seconds=0.0)
+
+
+@pytest.fixture
+def run_here() -> Runner:
+    """Run all steps in this process, without Ray."""
+    return run_without_ray
 
 
 def write_parquet(path: Path, columns: Mapping[str, Any] | pa.Table, **options: Any) -> Path:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from conftest import Runner, SettingsMaker, run_quietly, write_parquet
+from conftest import Runner, SettingsMaker, run_without_ray, write_parquet
 from faults import Poller, read_whole, run_apart, tree
 
 from pipeline_lib import crash_points
@@ -37,9 +37,8 @@ class Staged:
 
 
 @pytest.fixture(scope="module")
-def staged(one_ray: None, checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Staged:
+def staged(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Staged:
     """Score two versions of a Parquet and a CSV shard with repeated and null ids, and publish the first."""
-    del one_ray
     home = tmp_path_factory.mktemp("staged")
     texts = [None if row % 10 == 0 else f"text {row}" for row in range(30)]
     write_parquet(home / "in" / "a.parquet", {"id": ["1", "1", None] * 10, "text": texts})
@@ -58,9 +57,9 @@ def staged(one_ray: None, checkpoint: Path, tmp_path_factory: pytest.TempPathFac
             }
         )
 
-    run_quietly(settings(1, logits=False))
+    run_without_ray(settings(1, logits=False))
     with pytest.raises(GateError):
-        run_quietly(settings(0, logits=True), replace=True)
+        run_without_ray(settings(0, logits=True), replace=True)
     shutil.move(home / "out", home / "kept")
     return Staged(home / "out", home / "kept", settings(1, logits=False), settings(1, logits=True))
 
@@ -91,18 +90,17 @@ def test_after_a_replacement_that_died_the_old_version_can_be_had_again(staged: 
         staged.restore()
         undisturbed = {name: made for name, made in tree(staged.kept).items() if not name.startswith("_staging")}
         assert run_apart(staged.second, replace=True, crash_at=point, folder=tmp_path) == -signal.SIGKILL
-        # What was moved over is scored again; on the shared Ray, so in this process.
-        run_quietly(staged.first)
+        run_without_ray(staged.first)
         assert tree(staged.out) == undisturbed, point
 
 
 @pytest.mark.parametrize("point", WRITER)
 def test_a_writer_that_is_killed_costs_nothing(
-    point: str, tmp_path: Path, settings_for: SettingsMaker, run_job: Runner
+    point: str, tmp_path: Path, settings_for: SettingsMaker, run_here: Runner, run_job: Runner
 ) -> None:
     write_parquet(tmp_path / "in" / "a.parquet", {"text": ["a", None, "b", "c", None, "d"] * 4})
     settings = settings_for(limits={"max_reject_rate": 1.0}, tuning={"rows_per_slice": 6})
-    run_job(settings)
+    run_here(settings)
     undisturbed = tree(tmp_path / "out")
     shutil.rmtree(tmp_path / "out")
     armed = Path(os.environ[crash_points.FOLDER], point)

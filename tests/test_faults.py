@@ -154,21 +154,21 @@ def test_a_shard_that_changes_while_it_is_scored_is_a_fault_and_the_next_run_sco
 
 
 def test_neither_name_nor_time_decides_what_is_scored_again_but_content_does(
-    tmp_path: Path, settings_for: SettingsMaker, run_job: Runner
+    tmp_path: Path, settings_for: SettingsMaker, run_here: Runner
 ) -> None:
     shard = write_parquet(tmp_path / "in" / "a.parquet", {"id": [1, 2], "text": ["x", "y"]})
     write_parquet(tmp_path / "in" / "b.parquet", {"id": [3], "text": ["y"]})
-    run_job(settings_for())
+    run_here(settings_for())
     before = tree(tmp_path / "out")
     os.utime(shard, (1, 1))  # also a clock that went backwards
-    assert run_job(settings_for()).status == "COMPLETE"
+    assert run_here(settings_for()).status == "COMPLETE"
     assert tree(tmp_path / "out") == before
 
     size = shard.stat().st_size
     write_parquet(shard, {"id": [1, 2], "text": ["x", "z"]})
     assert shard.stat().st_size == size
     os.utime(shard, (1, 1))
-    outcome = run_job(settings_for())
+    outcome = run_here(settings_for())
     assert (outcome.status, outcome.rows_this_run) == ("PUBLISHED", 2)
     assert verify(str(tmp_path / "out"))[1] == []
 
@@ -186,10 +186,10 @@ def test_an_empty_night_is_no_success_unless_it_is_allowed(
 
 
 def test_files_of_strangers_are_set_aside_and_the_published_ones_stay(
-    tmp_path: Path, settings_for: SettingsMaker, run_job: Runner
+    tmp_path: Path, settings_for: SettingsMaker, run_here: Runner
 ) -> None:
     write_parquet(tmp_path / "in" / "a.parquet", {"text": ["a", "b"]})
-    run_job(settings_for())
+    run_here(settings_for())
     out = tmp_path / "out"
     before = tree(out)
     write_parquet(out / "part-00007-000000000.parquet", {"label": ["not ours"]})
@@ -198,7 +198,7 @@ def test_files_of_strangers_are_set_aside_and_the_published_ones_stay(
         "notes.txt: is not in _manifest.json",
         "part-00007-000000000.parquet: is not in _manifest.json",
     ]
-    assert run_job(settings_for()).rows_this_run == 0
+    assert run_here(settings_for()).rows_this_run == 0
     assert tree(out) == before
     assert {path.name for path in (out / "_aside").iterdir()} == {
         "notes.txt.0",
@@ -207,15 +207,15 @@ def test_files_of_strangers_are_set_aside_and_the_published_ones_stay(
 
 
 def test_what_a_dead_run_left_half_written_is_cleaned(
-    tmp_path: Path, settings_for: SettingsMaker, run_job: Runner
+    tmp_path: Path, settings_for: SettingsMaker, run_here: Runner
 ) -> None:
     write_parquet(tmp_path / "in" / "a.parquet", {"text": ["a", "b"]})
-    run_job(settings_for())
+    run_here(settings_for())
     before = tree(tmp_path / "out")
     left = tmp_path / "out" / f".part-00000-000000000.parquet.{'0' * 32}.tmp"
     left.write_bytes(b"half")
     write_parquet(tmp_path / "in" / "b.parquet", {"text": ["c"]})
-    run_job(settings_for())
+    run_here(settings_for())
     assert not left.exists()
     assert {
         name: content for name, content in tree(tmp_path / "out").items() if name in before
@@ -263,10 +263,10 @@ def test_half_precision_is_measured_against_float32_and_can_be_refused(
 
 @pytest.mark.parametrize("texts", [False, True])
 def test_rejects_have_the_text_only_if_asked(
-    texts: bool, tmp_path: Path, settings_for: SettingsMaker, run_job: Runner
+    texts: bool, tmp_path: Path, settings_for: SettingsMaker, run_here: Runner
 ) -> None:
     write_parquet(tmp_path / "in" / "a.parquet", {"id": [1, 2, 3], "text": ["secret words", "  ", None]})
-    run_job(
+    run_here(
         settings_for(
             input={"blank_texts": "reject"}, output={"rejected_texts": texts}, limits={"max_reject_rate": 1.0}
         )

@@ -87,10 +87,10 @@ def test_user_columns_keep_their_types_and_values_to_the_last_bit(
     assert found.column_names[-4:] == ["label", "score", "n_tokens", "truncated"]
 
 
-def test_repeated_and_null_ids_lose_nothing(tmp_path: Path, settings_for: SettingsMaker, run_job: Runner) -> None:
+def test_repeated_and_null_ids_lose_nothing(tmp_path: Path, settings_for: SettingsMaker, run_here: Runner) -> None:
     for name in ("a", "b"):
         write_parquet(tmp_path / "in" / f"{name}.parquet", {"id": [1, 1, None, None], "text": ["x", "x", "y", "y"]})
-    run_job(settings_for(tuning={"rows_per_slice": 3}))
+    run_here(settings_for(tuning={"rows_per_slice": 3}))
     assert sorted(read_output(tmp_path / "out").column("id").to_pylist(), key=str) == [1] * 4 + [None] * 4
 
 
@@ -121,73 +121,73 @@ def test_the_same_input_gives_the_same_bytes_in_another_folder(
 
 
 def test_slices_of_an_earlier_attempt_are_not_scored_again(
-    tmp_path: Path, settings_for: SettingsMaker, run_job: Runner
+    tmp_path: Path, settings_for: SettingsMaker, run_here: Runner
 ) -> None:
     """A gate that fails leaves everything staged; with a wider gate the same slices are published as they are."""
     write_parquet(tmp_path / "in" / "a.parquet", {"text": TEXTS})
     with pytest.raises(GateError, match=r"1 of 7 rows were rejected .* nothing is published"):
-        run_job(settings_for())
+        run_here(settings_for())
     assert not (tmp_path / "out" / "_SUCCESS").exists()
-    outcome = run_job(settings_for(limits={"max_reject_rate": 0.5}))
+    outcome = run_here(settings_for(limits={"max_reject_rate": 0.5}))
     assert (outcome.status, outcome.rows_this_run) == ("PUBLISHED", 0)
     assert not (tmp_path / "out" / "_staging").exists()
 
 
 def test_a_staged_part_that_does_not_verify_is_scored_again(
-    tmp_path: Path, settings_for: SettingsMaker, run_job: Runner
+    tmp_path: Path, settings_for: SettingsMaker, run_here: Runner
 ) -> None:
     write_parquet(tmp_path / "in" / "a.parquet", {"text": TEXTS})
     with pytest.raises(GateError):
-        run_job(settings_for(tuning={"rows_per_slice": 4}))
+        run_here(settings_for(tuning={"rows_per_slice": 4}))
     (part, _) = sorted((tmp_path / "out" / "_staging").glob("*/part-*.parquet"))
     content = part.read_bytes()
     part.write_bytes(content[:20] + b"?" + content[21:])
-    outcome = run_job(settings_for(limits={"max_reject_rate": 0.5}, tuning={"rows_per_slice": 4}))
+    outcome = run_here(settings_for(limits={"max_reject_rate": 0.5}, tuning={"rows_per_slice": 4}))
     assert outcome.rows_this_run == 4
     assert (tmp_path / "out" / part.name).read_bytes() == content
 
 
-def test_another_version_is_never_mixed_in(tmp_path: Path, settings_for: SettingsMaker, run_job: Runner) -> None:
+def test_another_version_is_never_mixed_in(tmp_path: Path, settings_for: SettingsMaker, run_here: Runner) -> None:
     write_parquet(tmp_path / "in" / "a.parquet", {"text": ["a", "b"]})
-    run_job(settings_for())
+    run_here(settings_for())
     before = tree(tmp_path / "out")
     with pytest.raises(OutputError, match="the checkpoint or a setting differs"):
-        run_job(settings_for(output={"logits": True}))
+        run_here(settings_for(output={"logits": True}))
     assert tree(tmp_path / "out") == before
 
 
 def test_a_shard_that_arrives_later_is_scored_alone(
-    tmp_path: Path, settings_for: SettingsMaker, run_job: Runner
+    tmp_path: Path, settings_for: SettingsMaker, run_here: Runner
 ) -> None:
     write_parquet(tmp_path / "in" / "b.parquet", {"text": ["a", "b"]})
-    run_job(settings_for())
+    run_here(settings_for())
     write_parquet(tmp_path / "in" / "a.parquet", {"text": ["c", "d", "e"]})
-    outcome = run_job(settings_for())
+    outcome = run_here(settings_for())
     assert (outcome.rows, outcome.rows_this_run) == (5, 3)
     assert verify(str(tmp_path / "out"))[1] == []
     assert read_output(tmp_path / "out").num_rows == 5
 
 
 def test_a_changed_shard_is_scored_again_alone(
-    tmp_path: Path, settings_for: SettingsMaker, run_job: Runner
+    tmp_path: Path, settings_for: SettingsMaker, run_here: Runner
 ) -> None:
     write_parquet(tmp_path / "in" / "a.parquet", {"id": [1, 2], "text": ["a", "b"]})
     write_parquet(tmp_path / "in" / "b.parquet", {"id": [3, 4], "text": ["c", "d"]})
-    run_job(settings_for(tuning={"rows_per_slice": 1}))
+    run_here(settings_for(tuning={"rows_per_slice": 1}))
     write_parquet(tmp_path / "in" / "b.parquet", {"id": [5], "text": ["another"]})
-    outcome = run_job(settings_for(tuning={"rows_per_slice": 1}))
+    outcome = run_here(settings_for(tuning={"rows_per_slice": 1}))
     assert outcome.rows_this_run == 1
     assert sorted(read_output(tmp_path / "out").column("id").to_pylist()) == [1, 2, 5]
     assert verify(str(tmp_path / "out"))[1] == []
 
 
 def test_csv_rows_that_are_ragged_become_rejects_with_their_lines(
-    tmp_path: Path, settings_for: SettingsMaker, run_job: Runner
+    tmp_path: Path, settings_for: SettingsMaker, run_here: Runner
 ) -> None:
     shard = tmp_path / "in" / "a.csv"
     shard.parent.mkdir()
     shard.write_text('id,text\n1,"two\nlines"\n2,one,too many\n3,NA\n4,"say ""hi"""\n', encoding="utf-8")
-    run_job(settings_for(limits={"max_reject_rate": 1.0}, tuning={"rows_per_slice": 2}))
+    run_here(settings_for(limits={"max_reject_rate": 1.0}, tuning={"rows_per_slice": 2}))
     found = read_output(tmp_path / "out").sort_by("id")
     assert found.column("id").to_pylist() == ["1", "3", "4"]
     (reject,) = pq.read_table(tmp_path / "out" / "_rejects").to_pylist()
@@ -195,11 +195,11 @@ def test_csv_rows_that_are_ragged_become_rejects_with_their_lines(
 
 
 def test_a_clashing_user_column_is_kept_under_another_name(
-    tmp_path: Path, settings_for: SettingsMaker, run_job: Runner
+    tmp_path: Path, settings_for: SettingsMaker, run_here: Runner
 ) -> None:
     write_parquet(tmp_path / "in" / "a.parquet", {"label": [1, 0], "text": ["a", "b"]})
     settings = settings_for()
-    run_job(settings)
+    run_here(settings)
     found = read_output(tmp_path / "out")
     assert found.column("input_label").to_pylist() == [1, 0]
     assert found.schema.field("label").type == pa.string()
@@ -207,11 +207,11 @@ def test_a_clashing_user_column_is_kept_under_another_name(
 
 
 def test_every_reader_sees_the_scored_rows_and_nothing_else(
-    tmp_path: Path, settings_for: SettingsMaker, run_job: Runner
+    tmp_path: Path, settings_for: SettingsMaker, run_here: Runner
 ) -> None:
     texts = [f"text {row}" for row in range(20)] + [None]
     write_parquet(tmp_path / "in" / "a.parquet", {"id": range(21), "text": texts})
-    run_job(settings_for(tuning={"rows_per_slice": 6}))
+    run_here(settings_for(tuning={"rows_per_slice": 6}))
     out = tmp_path / "out"
     expected = set(range(20))
     assert set(pd.read_parquet(out)["id"]) == expected

@@ -61,12 +61,12 @@ def test_a_model_that_ends_its_process_when_it_is_loaded_is_told_and_not_loaded_
 
 
 def test_a_worker_that_is_killed_in_the_middle_changes_no_byte(
-    tmp_path: Path, settings_for: SettingsMaker, run_job: Runner
+    tmp_path: Path, settings_for: SettingsMaker, run_here: Runner, run_job: Runner
 ) -> None:
     texts = [None if row % 50 == 0 else f"text {row} good " * 8 for row in range(1200)]
     write_parquet(tmp_path / "in" / "a.parquet", {"text": texts})
     settings = settings_for(tuning={"rows_per_slice": 20, "model_actors": 2})
-    run_job(settings)
+    run_here(settings)
     undisturbed = tree(tmp_path / "out")
     shutil.rmtree(tmp_path / "out")
     killed: list[int] = []

@@ -55,7 +55,7 @@ def write(folder: Path, shards: list[tuple[str, list[tuple[str | None, str | Non
 
 def run(home: Path, checkpoint: Path, out: str, **tuning: Any) -> tuple[int, int]:
     """Plan, score and publish in this process; return rows scored and rejected."""
-    manifest = run_without_ray(
+    outcome = run_without_ray(
         parse_settings(
             {
                 "model": {"name": str(checkpoint)},
@@ -66,7 +66,7 @@ def run(home: Path, checkpoint: Path, out: str, **tuning: Any) -> tuple[int, int
             }
         )
     )
-    return manifest.scored, manifest.rejected
+    return outcome.scored, outcome.rejected
 
 
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
