@@ -62,7 +62,9 @@ def run(settings: Settings, date: dt.date | None, progress: Progress, *, replace
         tidy(plan)
         return report(plan, date, started)
     with failures_reported(plan, date, started), leased(plan.settings.output.path, progress.note) as lease:
-        plan = refreshed(plan)  # another run may have ended since the first look
+        plan = refreshed(plan)
+        if plan.complete:
+            return report(plan, date, started)  # by a run that ended since the first look
         clear(plan)
         fresh, peaks = _scored(plan, progress)
         progress.publishing()
@@ -81,7 +83,9 @@ def _scored(plan: Plan, progress: Progress) -> tuple[list[Receipt], dict[str, li
         for losses_left in reversed(range(_LOSSES)):
             left = replace_fields(plan, standing=(*plan.standing, *receipts))
             try:
-                receipts.extend(score(left, allotment, counts))
+                for receipt in score(left, allotment, counts):
+                    receipts.append(receipt)  # noqa: PERF402 - what was yielded before a loss counts
+                break
             except LostWorkerError as error:
                 if not losses_left:
                     raise
