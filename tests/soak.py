@@ -120,7 +120,7 @@ def kills(wanted: int, seed: int, home: Path) -> dict[str, Any]:
             run = start(config, *VERSIONS[version])
             for _ in range(random.randint(1, 6)):
                 try:
-                    run.wait(timeout=random.uniform(0.5, 22))
+                    run.wait(timeout=random.choice([random.uniform(0.5, 14), random.uniform(12, 30)]))
                     break
                 except subprocess.TimeoutExpired:
                     at_work = workers(run.pid, "MapWorker")
