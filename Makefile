@@ -19,6 +19,9 @@ soak: .venv/dev ## Kill runs at random, 200 times, and compare every byte; start
 	@$(BIN)/python tests/soak.py races
 	@$(BIN)/python tests/soak.py nodes
 
+bad-inputs: .venv/dev ## Try every kind of bad input, and show what each gets
+	@$(BIN)/python tests/bad_inputs.py
+
 setup: .venv/dev ## Make .venv with everything, pinned by constraints.txt
 
 format: .venv/dev ## Format the code and apply safe fixes
@@ -50,4 +53,4 @@ help: ## Show this list
 	@$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[cluster,dev]'
 	@touch $@
 
-.PHONY: run test check soak setup format lint typecheck help
+.PHONY: run test check soak bad-inputs setup format lint typecheck help

@@ -89,7 +89,7 @@ def labels_of(config: Any) -> tuple[str, ...]:
     """
     ids = sorted(config.id2label)
     if ids != list(range(len(ids))):
-        raise CheckpointError(f"model: id2label must number its labels 0, 1, 2, ...; found {ids[:8]}")
+        raise CheckpointError(f"model.name: id2label must number its labels 0, 1, 2, ...; found {ids[:8]}")
     return tuple(str(config.id2label[index]) for index in ids)
 
 

@@ -152,7 +152,8 @@ def _chatter_kept_back() -> Iterator[None]:
 def _hush() -> None:
     from ray.data import DataContext
 
-    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    # What fails reaches us as an exception, and is told in one line.
+    logging.getLogger("ray.data").setLevel(logging.CRITICAL)
     context = DataContext.get_current()
     context.enable_progress_bars = False
     context.print_on_execution_start = False
@@ -168,9 +169,7 @@ def failures_explained() -> Iterator[None]:
     """
     try:
         yield
-    except NightscoreError:
-        raise
-    except ray.exceptions.RayError as error:
+    except ray.exceptions.RayError as error:  # may be one of ours too: Ray makes classes that are both
         chain = _chain(error)
         ours = next((found for found in map(_ours, chain) if found), None)
         if ours:
@@ -193,7 +192,7 @@ def _chain(error: BaseException) -> list[BaseException]:
 
 def _ours(error: BaseException) -> NightscoreError | None:
     """Return the error of ours that one of Ray's is, or only quotes, as it does when an actor can't start."""
-    if isinstance(error, NightscoreError):
+    if isinstance(error, NightscoreError) and not isinstance(error, ray.exceptions.RayError):
         return type(error)(str(error.args[0] if error.args else error))
     quoted = re.search(rf"^{errors.__name__}\.(\w+): (.+)$", str(error), re.MULTILINE)
     kind = getattr(errors, quoted[1], None) if quoted else None

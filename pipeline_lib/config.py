@@ -8,8 +8,10 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from pipeline_lib.errors import SettingsError
 
-# These write a newline as something else than the one byte 0x0A, so a shard could not be cut into slices.
-_UNSLICEABLE_ENCODINGS = ("utf-16", "utf-32", "utf-7", "cp037", "cp500", "cp1026", "cp1140")
+# What lines and fields are told apart by must be bytes of ASCII, else a shard could not be cut into slices.
+_STRUCTURE = bytes(range(128)).translate(None, b"\\~")
+# What a byte means in these depends on what came before it.
+_STATEFUL_ENCODINGS = ("iso2022", "hz", "utf-7")
 
 ColumnType = Literal["string", "int64", "float64", "bool", "date32", "timestamp", "timestamp_utc"]
 
@@ -57,11 +59,21 @@ class CsvSettings(_Section):
     def _known_encoding(cls, value: str) -> str:
         try:
             name = codecs.lookup(value).name
+            as_ascii = _STRUCTURE.decode(name) == _STRUCTURE.decode("ascii")
         except LookupError:
             raise ValueError("no such encoding; 'utf-8', 'latin-1' and 'cp1252' are usual") from None
-        if name.startswith(_UNSLICEABLE_ENCODINGS):
-            raise ValueError("its line ends are not single bytes; convert the files to 'utf-8'")
+        except UnicodeError:
+            as_ascii = False
+        if not as_ascii or name.startswith(_STATEFUL_ENCODINGS):
+            raise ValueError("its line ends are not single bytes of ASCII; convert the files to 'utf-8'")
         return name
+
+    @field_validator("delimiter")
+    @classmethod
+    def _no_structure(cls, value: str | None) -> str | None:
+        if value in {'"', "\n", "\r"}:
+            raise ValueError("a quote or a line end can't be the delimiter")
+        return value
 
 
 class InputSettings(_Section):

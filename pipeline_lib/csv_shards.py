@@ -5,6 +5,7 @@ The standard library's reader serves here: it tells the line of every record and
 
 import contextlib
 import csv
+import gzip
 import sys
 import zlib
 from collections.abc import Iterator, Sequence
@@ -148,7 +149,7 @@ def _opened(fs: Any, path: str) -> Iterator[IO[bytes]]:
         try:
             with fs.open(path, "rb", compression="infer") as file:
                 yield file
-        except (EOFError, zlib.error) as error:
+        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
             raise InputError(f"{path!r} is not a whole gzip file: {error}") from error
 
 

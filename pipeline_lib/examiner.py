@@ -61,7 +61,7 @@ def _pads_safely(tokenizer: Any, model: Any, limit: int | None) -> bool:
     engine = TorchEngine(model, tokenizer.model_input_names, "cpu")
     alone = engine.logits(rows[:1], types[:1])
     if not np.isfinite(alone).all():
-        raise CheckpointError(f"the model's answer to {PROBE!r} is not finite: {alone.tolist()}")
+        raise CheckpointError(f"model.name: the model's answer to {PROBE!r} is not finite: {alone.tolist()}")
     if "attention_mask" not in tokenizer.model_input_names:
         return False
     try:

@@ -89,6 +89,9 @@ def lay_out(schemas: Mapping[str, pa.Schema], settings: InputSettings) -> tuple[
 
 
 def _check_texts(path: str, schema: pa.Schema, texts: list[str], settings: InputSettings) -> None:
+    repeated = sorted({name for name in schema.names if schema.names.count(name) > 1})
+    if repeated:
+        raise InputError(f"{path!r} has several columns named {listed(repeated)}")
     for name, key in zip(texts, ("text_column", "text_pair_column"), strict=False):
         if name not in schema.names:
             near = did_you_mean(name, schema.names)
@@ -101,9 +104,6 @@ def _check_texts(path: str, schema: pa.Schema, texts: list[str], settings: Input
     taken = sorted(set(columns.INTERNAL) & set(schema.names))
     if taken:
         raise InputError(f"{path!r}: the column names {listed(taken)} are reserved; rename them")
-    repeated = sorted({name for name in schema.names if schema.names.count(name) > 1})
-    if repeated:
-        raise InputError(f"{path!r} has several columns named {listed(repeated)}")
     unknown = sorted(set(settings.csv.column_types) - set(schema.names))
     if unknown and format_of(path) == "csv":
         near = did_you_mean(unknown[0], schema.names)

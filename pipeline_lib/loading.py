@@ -42,7 +42,8 @@ def load_tokenizer(folder: Path, settings: ModelSettings) -> Any:
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     with _explained(settings, "the tokenizer"):
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=settings.allow_remote_code)
-    if len(tokenizer) == 0:
+    # Without its files a tokenizer is made all the same, of special tokens alone.
+    if len(tokenizer) <= len(set(tokenizer.all_special_tokens)):
         raise CheckpointError(f"model.name: {settings.name!r} has no vocabulary; is tokenizer.json missing?")
     return tokenizer
 
@@ -125,6 +126,8 @@ def _explained(settings: ModelSettings, what: str) -> Iterator[None]:
                 f"model.name: {settings.name!r} needs Python code that comes with it; to trust it set "
                 "model.allow_remote_code"
             ) from None
+        if "weights_only" in reason:
+            reason = "the pickle holds more than tensors, which could run code"
         if "ignore_mismatched_sizes" in reason:
             reason = "their shapes don't fit config.json; does it state another number of labels?"
         raise CheckpointError(f"model.name: can't load {what} of {settings.name!r}: {reason:.300}") from error

@@ -67,7 +67,7 @@ def _groups_of(footer: pq.FileMetaData, first: int, rows: int) -> tuple[list[int
 
 def _is_storage_fault(error: Exception) -> bool:
     """Tell a failing disk or network from damaged content, which Arrow also reports as an OSError, of no number."""
-    signs = ("thrift", "arquet", "ecompress", "orrupt", "nexpected end of stream", "page")
+    signs = ("thrift", "arquet", "ecompress", "orrupt", "nexpected end of stream", "page", "ncrypt")
     return isinstance(error, OSError) and (error.errno is not None or not any(s in str(error) for s in signs))
 
 

@@ -11,7 +11,7 @@ from pipeline_lib import earlier, formats, storage
 from pipeline_lib.config import InputSettings, Settings
 from pipeline_lib.examiner import examine
 from pipeline_lib.layout import lay_out
-from pipeline_lib.listing import list_shards
+from pipeline_lib.listing import list_shards, refuse_output_in_input
 from pipeline_lib.plan import Plan
 from pipeline_lib.shards import Shard, cut, format_of
 from pipeline_lib.version import fingerprint_of, version_of
@@ -35,6 +35,7 @@ def make_plan(settings: Settings, *, dated: bool = False, replace: bool = False)
     for url in (*settings.input.paths, settings.output.path, settings.model.name):
         storage.refuse_secrets(url)
     settings = _for_every_worker(settings)
+    refuse_output_in_input(settings.input.paths, settings.output.path)
     stamps = list_shards(settings.input.paths, dated=dated)
     schemas = _schemas(stamps, settings.input)
     layout, notices = lay_out(schemas, settings.input)

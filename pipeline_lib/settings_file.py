@@ -10,6 +10,9 @@ from pydantic import BaseModel, ValidationError
 from pipeline_lib.config import Settings
 from pipeline_lib.errors import SettingsError, did_you_mean, listed
 
+# A date that no month has is a ValueError, and brackets without end are a RecursionError.
+_NOT_YAML = (yaml.YAMLError, ValueError, RecursionError)
+
 
 class _UniqueKeyLoader(yaml.SafeLoader):
     """YAML's safe loader, which would silently keep the last of two equal keys."""
@@ -73,7 +76,7 @@ def _read_yaml(path: Path) -> dict[str, Any]:
         raise SettingsError(f"can't read the settings file {str(path)!r}: {error}") from None
     try:
         values = yaml.load(text, Loader=_UniqueKeyLoader)  # noqa: S506 - a SafeLoader
-    except yaml.YAMLError as error:
+    except _NOT_YAML as error:
         raise SettingsError(f"{path}: not valid YAML: " + " ".join(str(error).split())) from None
     if not isinstance(values, dict):
         raise SettingsError(f"{path}: expected sections such as 'model:' and 'input:', found {values!r:.80}")
@@ -92,7 +95,7 @@ def _override(values: dict[str, Any], override: str) -> None:
         values = inner
     try:
         values[name] = yaml.safe_load(text) if text else None
-    except yaml.YAMLError as error:
+    except _NOT_YAML as error:
         raise SettingsError(f"--set {override!r}: not a YAML value: " + " ".join(str(error).split())) from None
 
 

@@ -1,7 +1,6 @@
 """What the workers tell while they work: rows scored so far and memory used, in one place for the driver to see."""
 
 import contextlib
-import os
 import resource
 import sys
 import threading
@@ -24,16 +23,16 @@ class _Counts:
 
     def __init__(self) -> None:
         self._rows: dict[tuple[int, int], int] = {}
-        self._peaks: dict[tuple[str, int], tuple[str, int]] = {}
+        self._peaks: dict[str, tuple[str, int]] = {}
         self._ledger = Ledger()
 
     def scored(self, part: tuple[int, int], rows: int) -> None:
         self._rows[part] = rows
 
-    def peak(self, role: str, process: tuple[str, int], used: int) -> None:
-        # One process may have all roles; the model's is the one that tells.
-        known, _ = self._peaks.get(process, (role, 0))
-        self._peaks[process] = ("model" if "model" in (role, known) else known, used)
+    def peak(self, role: str, actor: str, used: int) -> None:
+        # One actor may have all roles; the model's is the one that tells.
+        known, before = self._peaks.get(actor, (role, 0))
+        self._peaks[actor] = ("model" if "model" in (role, known) else known, max(used, before))
 
     def total(self) -> int:
         return sum(self._rows.values())
@@ -62,7 +61,7 @@ class Tally:
         return int(ray.get(self._counts.total.remote()))
 
     def peaks(self) -> dict[str, list[int]]:
-        """Largest memory of every process in bytes, by what the process did."""
+        """Largest memory of every process in bytes, by what it did; an actor that was restarted counts once."""
         found: dict[str, list[int]] = ray.get(self._counts.peaks.remote())
         return {"driver": [peak_bytes()], **found}
 
@@ -84,8 +83,8 @@ class Tally:
         return report
 
     def used(self, role: str) -> None:
-        """Report this process's memory."""
-        self._counts.peak.remote(role, (os.uname().nodename, os.getpid()), peak_bytes())
+        """Report the memory of the actor that this process is."""
+        self._counts.peak.remote(role, str(ray.get_runtime_context().get_actor_id()), peak_bytes())
 
     def notes(self, call: str, *arguments: Any) -> Any:
         """Call a method of the ledger of `suspects`; what is told is known there when this returns."""
