@@ -41,7 +41,7 @@ def connected() -> Iterator[tuple[float, float]]:
     run on this machine.
 
     Raises:
-        FaultError: `RAY_ADDRESS` names a cluster that does not answer.
+        FaultError: `RAY_ADDRESS` names a cluster that does not answer, or Ray does not start here.
         SettingsError: `RAY_ADDRESS` is not the address of a cluster.
     """
     ours = not ray.is_initialized()
@@ -69,8 +69,11 @@ def _connect(over: threading.Event) -> None:
         where: dict[str, Any] = {"address": address, "runtime_env": {"py_modules": [str(Path(__file__).parent)]}}
     else:
         where = {"address": "local", "include_dashboard": False}
-    with _chatter_kept_back():
-        _start(lambda: ray.init(**where, **quiet), over)
+    try:
+        with _chatter_kept_back():
+            _start(lambda: ray.init(**where, **quiet), over)
+    except Exception as error:  # a process of Ray's was killed, or the machine is too busy to start it
+        raise FaultError(f"Ray did not start: {_last_line(error)}") from error
 
 
 def _running_cluster() -> str | None:
@@ -174,10 +177,13 @@ def failures_explained() -> Iterator[None]:
         ours = next((found for found in map(_ours, chain) if found), None)
         if ours:
             raise ours from error
-        last = next((line for line in reversed(str(chain[-1]).splitlines()) if line.strip()), "")
         # What a worker's code raised comes wrapped in a task's error; all others are Ray's own losses.
         kind = FaultError if isinstance(error, ray.exceptions.RayTaskError) else LostWorkerError
-        raise kind(f"a worker failed: {type(chain[-1]).__name__}: {last.strip():.300}") from error
+        raise kind(f"a worker failed: {type(chain[-1]).__name__}: {_last_line(chain[-1])}") from error
+
+
+def _last_line(error: BaseException) -> str:
+    return next((line for line in reversed(str(error).splitlines()) if line.strip()), "").strip()[:300]
 
 
 def _chain(error: BaseException) -> list[BaseException]:

@@ -77,7 +77,7 @@ def _scored(plan: Plan, progress: Progress) -> tuple[list[Receipt], dict[str, li
     receipts: list[Receipt] = []
     if not plan.todo:
         return receipts, {}
-    with connected() as (cpus, gpus), tally.watched(progress.scored) as counts:
+    with failures_explained(), connected() as (cpus, gpus), tally.watched(progress.scored) as counts:
         allotment = allot(cpus, gpus, len(plan.todo), plan.settings.tuning)
         progress.starting(plan, allotment)
         for losses_left in reversed(range(_LOSSES)):

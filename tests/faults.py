@@ -117,6 +117,7 @@ class Poller:
     whole: Counter[tuple[str, int]] = field(default_factory=Counter)
     waits: int = 0
     faults: list[str] = field(default_factory=list)
+    pause: float = 0.02
 
     def __enter__(self) -> Self:
         self._done = threading.Event()
@@ -129,7 +130,7 @@ class Poller:
         self._thread.join()
 
     def _poll(self) -> None:
-        while not self._done.wait(0.02):
+        while not self._done.wait(self.pause):
             try:
                 found = read_whole(self.folder)
             except Exception as error:  # noqa: BLE001 - whatever a reader would stumble over

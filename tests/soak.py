@@ -126,7 +126,7 @@ def kills(wanted: int, seed: int, home: Path) -> dict[str, Any]:
     counts: Counter[str] = Counter()
     published = 0
     began = time.monotonic()
-    with Poller(out) as poller:
+    with Poller(out, pause=0.15) as poller:
         while sum(counts[victim] for victim in VICTIMS) < wanted:
             version = list(VERSIONS)[published % 2]
             run = start(config, *VERSIONS[version])
