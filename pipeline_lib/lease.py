@@ -12,7 +12,6 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
@@ -21,6 +20,7 @@ from pipeline_lib import conditional, storage
 from pipeline_lib.conditional import Held
 from pipeline_lib.errors import BusyError
 from pipeline_lib.manifest import LEASE, LeaseRecord
+from pipeline_lib.processes import identity
 
 SECONDS_TO_LIVE = 60.0
 _SECONDS_BETWEEN_BEATS = 5.0
@@ -93,7 +93,7 @@ def leased(url: str, on_wait: Callable[[str], None] | None = None) -> Iterator[L
 
 def _take(fs: Any, path: str, url: str, on_wait: Callable[[str], None] | None) -> Lease:
     record = LeaseRecord(
-        run=uuid.uuid4().hex, host=os.uname().nodename, pid=os.getpid(), process=_process(os.getpid())
+        run=uuid.uuid4().hex, host=os.uname().nodename, pid=os.getpid(), process=identity(os.getpid())
     )
     while True:
         found = conditional.read(fs, path)
@@ -107,9 +107,9 @@ def _take(fs: Any, path: str, url: str, on_wait: Callable[[str], None] | None) -
 def _is_free(fs: Any, path: str, found: Held, url: str, on_wait: Callable[[str], None] | None) -> bool:
     """Tell whether a lease's owner is gone; for one on another machine this takes a minute."""
     owner = _parse(found)
-    here = _process(os.getpid())
+    here = identity(os.getpid())
     if owner and owner.process and here and owner.process.partition("/")[0] == here.partition("/")[0]:
-        return _process(owner.pid) != owner.process
+        return identity(owner.pid) != owner.process
     if on_wait is None:
         return False
     on_wait(f"{_named(found)} holds {url!r}; waiting up to {SECONDS_TO_LIVE:.0f} s for a sign of life")
@@ -132,19 +132,3 @@ def _parse(found: Held) -> LeaseRecord | None:
         return LeaseRecord.model_validate_json(found.content)
     except ValidationError:
         return None
-
-
-def _process(pid: int) -> str | None:
-    """Return what tells a living process from every other one, as machine/process; None if dead or not to be told.
-
-    The machine is its boot and its set of process numbers (containers have their own); the process is its number
-    and the ticks from boot to its start, which don't change when the clock is set.
-    """
-    try:
-        machine = Path("/proc/sys/kernel/random/boot_id").read_text().strip() + os.readlink("/proc/self/ns/pid")
-        # The name, second field, is in parentheses and may hold spaces.
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return None
-    state, started = fields[0], fields[19]
-    return None if state in "ZX" else f"{machine}/{pid}-{started}"

@@ -7,9 +7,11 @@ python tests/soak.py nodes                 a machine of a cluster removed withou
 """
 
 import argparse
+import contextlib
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -21,6 +23,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 import tiny_checkpoints
@@ -105,6 +108,17 @@ def strike(run: subprocess.Popen[str], victim: str) -> int:
     return killed
 
 
+def left_of(drivers: list[int]) -> list[str]:
+    """Return the processes of Rays that some drivers started, wherever they hang by now."""
+    logs = re.compile(rf"/session_[\d_-]+_({'|'.join(map(str, drivers))})/")
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if any(logs.search(file.path) for file in process.open_files()):
+                found.append(process.name())
+    return found
+
+
 def alive_after_a_while(run: subprocess.Popen[str], victim: str) -> bool:
     """Wait for a random moment of a run, of its actors' life if one shall die; say whether the run goes on."""
     if victim == "a model actor":
@@ -125,11 +139,13 @@ def kills(wanted: int, seed: int, home: Path) -> dict[str, Any]:
     expected = undisturbed(config, out)
     counts: Counter[str] = Counter()
     published = 0
+    drivers = []
     began = time.monotonic()
     with Poller(out, pause=0.15) as poller:
         while sum(counts[victim] for victim in VICTIMS) < wanted:
             version = list(VERSIONS)[published % 2]
             run = start(config, *VERSIONS[version])
+            drivers.append(run.pid)
             for _ in range(random.randint(1, 6)):
                 victim = random.choices(VICTIMS, weights=[2, 2, 3, 2])[0]
                 if not alive_after_a_while(run, victim):
@@ -153,6 +169,8 @@ def kills(wanted: int, seed: int, home: Path) -> dict[str, Any]:
             )
         finish(start(config, *VERSIONS["plain"]))
     assert tree(out) == expected["plain"]
+    left = left_of(drivers)
+    assert not left, f"processes that no run ended: {left}"
     assert not poller.faults, poller.faults[:3]
     assert len(poller.whole) == 2, poller.whole
     assert read_whole(out) in poller.whole

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 from conftest import ROOT, Runner, SettingsMaker, read_output, write_parquet
-from faults import family, gone_within, kill, tree
+from faults import family, gone_within, kill, tree, workers
 
 from pipeline_lib.errors import BusyError, FaultError, GateError, InputError, SettingsError
 from pipeline_lib.lease import leased
@@ -86,6 +86,14 @@ def test_sigterm_ends_a_run_within_seconds_a_kill_leaves_nothing_behind_and_the_
     assert not list(gone_within(everyone, 10)), "processes of Ray outlived their driver"
 
     run = start(config)
+    wait_for(tmp_path, f"out/_staging/*/part-00000-{100 * (staged + 40):09}.json")
+    everyone = family(run.pid)
+    assert kill([*workers(run.pid, "pipeline_lib.reaper"), everyone[0]]) == 2
+    run.communicate(timeout=30)
+    assert list(gone_within(everyone, 1)), "who ended them?"
+
+    run = start(config)
+    assert not list(gone_within(everyone, 30)), "the next run left what it found of the last one's"
     said, _ = run.communicate(timeout=200)
     assert run.returncode == 0, said
     assert "already scored" in said
