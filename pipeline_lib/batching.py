@@ -5,8 +5,10 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+Rows = NDArray[np.int64]
 
-def micro_batches(lengths: NDArray[np.int32], token_budget: int) -> Iterator[NDArray[np.int64]]:
+
+def micro_batches(lengths: NDArray[np.int32], token_budget: int) -> Iterator[Rows]:
     """Yield row numbers in batches of like lengths, longest rows first.
 
     A batch of n rows costs n times its longest row, since shorter rows are padded to it; no batch costs more
@@ -26,7 +28,7 @@ def micro_batches(lengths: NDArray[np.int32], token_budget: int) -> Iterator[NDA
         start += size
 
 
-def equal_length_batches(lengths: NDArray[np.int32], token_budget: int) -> Iterator[NDArray[np.int64]]:
+def equal_length_batches(lengths: NDArray[np.int32], token_budget: int) -> Iterator[Rows]:
     """Yield row numbers in batches of one length each, so that nothing is ever padded.
 
     For models whose answer for a row changes when the row is padded.
@@ -37,6 +39,21 @@ def equal_length_batches(lengths: NDArray[np.int32], token_budget: int) -> Itera
         if len(group):
             size = max(token_budget // max(int(lengths[group[0]]), 1), 1)
             yield from (group[start : start + size] for start in range(0, len(group), size))
+
+
+def distinct(rows: Sequence[NDArray[np.int32]], types: Sequence[NDArray[np.int32]]) -> tuple[Rows, Rows]:
+    """Return which rows are the first of their kind, and for each row, which of these it is equal to.
+
+    Args:
+        rows: token ids, each of shape [tokens of that row].
+        types: token type ids of the same shapes.
+    """
+    seen: dict[tuple[bytes, bytes], int] = {}
+    same = [
+        seen.setdefault((row.tobytes(), kind.tobytes()), len(seen)) for row, kind in zip(rows, types, strict=True)
+    ]
+    _, first = np.unique(np.array(same, np.int64), return_index=True)
+    return first, np.array(same, np.int64)
 
 
 def padded(rows: Sequence[NDArray[np.int32]], fill: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -43,6 +43,8 @@ class Checkpoint:
     """Rows of the model's token table: a larger id has no meaning."""
     inputs: tuple[str, ...]
     """What the tokenizer gives the model: input_ids, and often attention_mask and token_type_ids."""
+    engine: str
+    """What computes on CPUs: `torch` or `openvino`; on GPUs it is always PyTorch."""
     pads_safely: bool
     """Whether a padded row gets the answer it gets alone."""
     probe: tuple[int, ...]
@@ -79,6 +81,14 @@ def fingerprint(folder: Path, settings: ModelSettings) -> str:
                     inner.update(piece)
             digest.update(f"{path.name}\0{inner.hexdigest()}\n".encode())
     return digest.hexdigest()
+
+
+def cache_folder(*names: str) -> Path:
+    """Return a folder of this machine for what can be made again, and make it."""
+    base = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
+    folder = base.joinpath("nightscore", *names)
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 def labels_of(config: Any) -> tuple[str, ...]:
@@ -152,8 +162,7 @@ def _fetch_url(settings: ModelSettings) -> Path:
         found = listed(name.rsplit("/", 1)[-1] for name, _ in stamps)
         raise CheckpointError(f"model.name: {settings.name!r} holds no config.json (found {found})")
     key = hashlib.sha256(repr((settings.name, stamps)).encode()).hexdigest()[:24]
-    cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "nightscore" / "checkpoints"
-    cache.mkdir(parents=True, exist_ok=True)
+    cache = cache_folder("checkpoints")
     folder = cache / key
     # Several actors of one machine start together; one fetches, the others wait for it.
     with FileLock(cache / f"{key}.lock"):

@@ -4,19 +4,19 @@ import contextlib
 from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from pipeline_lib import columns, loading
-from pipeline_lib.batching import equal_length_batches, micro_batches
+from pipeline_lib import columns
+from pipeline_lib.batching import distinct, equal_length_batches, micro_batches
 from pipeline_lib.checkpoint import Checkpoint, fingerprint, locate
 from pipeline_lib.config import Settings
 from pipeline_lib.drift import compared
-from pipeline_lib.engine import Floats, Rows, TorchEngine, halving
+from pipeline_lib.engine import Engine, Floats, Rows, halving
+from pipeline_lib.engines import load_engine
 from pipeline_lib.errors import CheckpointError
 from pipeline_lib.manifest import Drift
 from pipeline_lib.scores import activate, top
@@ -50,9 +50,9 @@ class Classifier:
         folder, _ = locate(settings.model, checkpoint.commit)
         if fingerprint(folder, settings.model) != checkpoint.fingerprint:
             raise CheckpointError(f"model.name: {checkpoint.name!r} holds other files on this worker")
-        self._load = partial(_engine, folder, settings, checkpoint, device)
+        self._load = partial(load_engine, folder, settings.model, checkpoint, device)
         self._engine = self._load(settings.model.precision)
-        self._full: TorchEngine | None = None
+        self._full: Engine | None = None
         self._checkpoint = checkpoint
         self._settings = settings
         cut = micro_batches if checkpoint.pads_safely else equal_length_batches
@@ -111,7 +111,7 @@ class Classifier:
 
     def _logits(
         self,
-        engine: TorchEngine,
+        engine: Engine,
         table: pa.Table,
         rows: Rows,
         on_batch: OnBatch | None = None,
@@ -120,25 +120,28 @@ class Classifier:
         tokens = _tokens(table, rows)
         ids = _ragged(tokens, columns.TOKEN_IDS)
         types = _ragged(tokens, columns.TYPE_IDS) if columns.TYPE_IDS in tokens.column_names else ids
-        logits = np.empty((len(ids), len(self._checkpoint.labels)), np.float32)
+        # Equal texts are computed once; each gets the very same bytes.
+        first, same = distinct(ids, types)
+        logits = np.empty((len(first), len(self._checkpoint.labels)), np.float32)
         faults: dict[int, tuple[str, str]] = {}
 
         def compute(batch: Rows) -> Floats:
-            return engine.logits([ids[row] for row in batch], [types[row] for row in batch])
+            return engine.logits([ids[row] for row in first[batch]], [types[row] for row in first[batch]])
 
         def alone(batch: Rows, error: Exception) -> Floats:
             with contextlib.suppress(Exception):
                 return compute(batch)  # what passes is no reason to reject a row
             engine.check(self._checkpoint.probe)
-            faults[int(rows[batch[0]])] = ("model_failed", f"the model fails on this text: {type(error).__name__}")
+            faults[int(batch[0])] = ("model_failed", f"the model fails on this text: {type(error).__name__}")
             return np.full((1, logits.shape[1]), np.nan, np.float32)
 
-        lengths = np.array([len(row) for row in ids], np.int32)
+        lengths = np.array([len(ids[row]) for row in first], np.int32)
         for batch in self._batches(lengths):
             if on_batch:
-                on_batch(rows[batch].tolist())
+                on_batch(rows[first[batch]].tolist())
             logits[batch] = halving(compute, batch, alone)
-        return logits, faults
+        failed = {int(row): faults[kind] for row, kind in zip(rows, same.tolist(), strict=True) if kind in faults}
+        return logits[same], failed
 
     def _with_scores(self, table: pa.Table, logits: Floats, rows: Rows) -> pa.Table:
         scores = activate(logits[rows], self._checkpoint.activation)
@@ -159,10 +162,6 @@ class Classifier:
             if field.name in found:
                 table = table.append_column(field, found[field.name].take(taken))
         return table
-
-
-def _engine(folder: Path, settings: Settings, checkpoint: Checkpoint, device: str, precision: str) -> TorchEngine:
-    return TorchEngine(loading.load_model(folder, settings.model, precision), checkpoint.inputs, device)
 
 
 def _tokens(table: pa.Table, rows: Rows) -> pa.Table:

@@ -33,6 +33,9 @@ class ModelSettings(_Section):
     precision: Literal["float32", "bfloat16", "float16", "auto"] = Field(
         "float32", description="Number format of weights and arithmetic. auto: the checkpoint's own."
     )
+    engine: Literal["auto", "torch", "openvino"] = Field(
+        "auto", description="What computes on CPUs. auto: OpenVINO where it is installed, faster and right."
+    )
     activation: Literal["auto", "softmax", "sigmoid", "none"] = Field(
         "auto", description="Logits to scores. auto: by problem_type, as pipeline() does."
     )

@@ -1,6 +1,7 @@
-"""The arithmetic of a model on one micro-batch: token ids in, logits out."""
+"""What every engine is: token ids in, logits out; and what is done with a batch that fails."""
 
 import inspect
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -15,30 +16,31 @@ Rows = NDArray[np.int64]
 Floats = NDArray[np.float32]
 
 
-class TorchEngine:
-    """A sequence-classification model of transformers, run by PyTorch.
+class Engine(ABC):
+    """A sequence-classification model, ready to compute.
 
     Args:
-        model: in evaluation mode.
         inputs: the inputs that the checkpoint's tokenizer gives its model (`model_input_names`).
-        device: where to compute, such as `cpu` or `cuda`.
     """
 
-    def __init__(self, model: Any, inputs: Sequence[str], device: str) -> None:
-        import torch
+    is_full_precision: bool
+    """Whether it computes in float32."""
 
-        self._torch = torch
-        self._model = model.to(device)
-        self._device = device
+    def __init__(self, inputs: Sequence[str]) -> None:
         self._masked = "attention_mask" in inputs
         self._typed = "token_type_ids" in inputs
-        self._options = {"use_cache": False} if "use_cache" in inspect.signature(model.forward).parameters else {}
-        self._config = model.config.get_text_config()
 
-    @property
-    def is_full_precision(self) -> bool:
-        """Whether the weights are float32."""
-        return bool(self._model.dtype == self._torch.float32)
+    @abstractmethod
+    def logits(self, rows: Sequence[Ids], types: Sequence[Ids]) -> Floats:
+        """Return logits of shape [rows, labels] in float32.
+
+        Args:
+            rows: token ids, each of shape [tokens of that row].
+            types: token type ids of the same shapes; not looked at where the model takes none.
+
+        Raises:
+            torch.OutOfMemoryError: the batch is too large for the device.
+        """
 
     def check(self, probe: Sequence[int]) -> None:
         """Compute what is known to work.
@@ -55,36 +57,20 @@ class TorchEngine:
         except Exception as error:
             raise DeviceError(f"the model fails on every text: {type(error).__name__}: {error!s:.200}") from error
 
-    def logits(self, rows: Sequence[Ids], types: Sequence[Ids]) -> Floats:
-        """Return logits of shape [rows, labels] in float32.
-
-        Args:
-            rows: token ids, each of shape [tokens of that row].
-            types: token type ids of the same shapes; not looked at where the model takes none.
-
-        Raises:
-            torch.OutOfMemoryError: the batch is too large for the device.
-        """
-        pad = self._config.pad_token_id
-        ids, mask = padded(rows, _absent_id(rows) if pad is None else pad)
-        arguments = {"input_ids": ids}
+    def _padded(self, rows: Sequence[Ids], types: Sequence[Ids], pad: int) -> dict[str, NDArray[np.int64]]:
+        """Return a batch as the model's forward takes it, every array of shape [rows, longest]."""
+        ids, mask = padded(rows, pad)
+        found = {"input_ids": ids}
         if self._masked:
-            arguments["attention_mask"] = mask
+            found["attention_mask"] = mask
         if self._typed:
-            arguments["token_type_ids"], _ = padded(types, 0)
-        tensors = {name: self._torch.from_numpy(array).to(self._device) for name, array in arguments.items()}
-        with self._torch.inference_mode():
-            if pad is not None or len(rows) == 1:
-                output = self._model(**tensors, **self._options).logits
-            else:
-                # Causal classifiers find a row's last token by this setting and refuse a batch without it; any id
-                # that no row holds does.
-                self._config.pad_token_id = _absent_id(rows)
-                try:
-                    output = self._model(**tensors, **self._options).logits
-                finally:
-                    self._config.pad_token_id = None
-        return np.asarray(output.reshape(len(rows), -1).float().cpu().numpy(), np.float32)
+            found["token_type_ids"], _ = padded(types, 0)
+        return found
+
+
+def no_cache(model: Any) -> dict[str, bool]:
+    """Return the option that keeps a causal model from remembering what no later token asks for."""
+    return {"use_cache": False} if "use_cache" in inspect.signature(model.forward).parameters else {}
 
 
 def halving(compute: Callable[[Rows], Floats], batch: Rows, alone: Callable[[Rows, Exception], Floats]) -> Floats:
@@ -120,10 +106,3 @@ def _is_out_of_memory(error: Exception) -> bool:
     return isinstance(error, MemoryError) or any(
         sign in str(error) for sign in ("out of memory", "DefaultCPUAllocator")
     )
-
-
-def _absent_id(rows: Sequence[Ids]) -> int:
-    """Return the smallest token id that no row holds; with few ids in play it is always a valid one."""
-    present = np.unique(np.concatenate(rows))
-    gaps = np.flatnonzero(present != np.arange(len(present)))
-    return int(gaps[0]) if len(gaps) else len(present)

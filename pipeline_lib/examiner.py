@@ -7,8 +7,10 @@ import numpy as np
 from pipeline_lib import loading
 from pipeline_lib.checkpoint import PROBE, Checkpoint, fingerprint, labels_of, locate, resolve_activation
 from pipeline_lib.config import Settings
-from pipeline_lib.engine import TorchEngine
+from pipeline_lib.engine import Engine, Ids
+from pipeline_lib.engines import choose
 from pipeline_lib.errors import CheckpointError, SettingsError
+from pipeline_lib.torch_engine import TorchEngine
 
 # In float32, padding changes a logit in its last digits only; a model that minds padding is off by far more.
 _PADDING_TOLERANCE = 1e-4
@@ -29,18 +31,23 @@ def examine(settings: Settings) -> Checkpoint:
     model = loading.load_model(folder, settings.model, "float32")
     limit = loading.max_tokens_of(tokenizer, model, settings.model.max_tokens)
     _check_room(tokenizer, limit, pairs=settings.input.text_pair_column is not None)
+    content, inputs = fingerprint(folder, settings.model), tuple(tokenizer.model_input_names)
+    rows, types = _probes(tokenizer, limit)
+    pads_safely = _pads_safely(TorchEngine(model, inputs, "cpu"), rows, types, masked="attention_mask" in inputs)
+    several = len(rows) if pads_safely else 1
     return Checkpoint(
         name=settings.model.name,
         commit=commit,
-        fingerprint=fingerprint(folder, settings.model),
+        fingerprint=content,
         architecture=type(model).__name__,
         labels=labels,
         activation=resolve_activation(settings.model, config),
         max_tokens=limit,
         vocabulary=int(model.get_input_embeddings().weight.shape[0]),
-        inputs=tuple(tokenizer.model_input_names),
-        pads_safely=_pads_safely(tokenizer, model, limit),
-        probe=tuple(tokenizer(PROBE, truncation=limit is not None, max_length=limit)["input_ids"]),
+        inputs=inputs,
+        engine=choose(settings.model, model, inputs, content, (rows[:several], types[:several])),
+        pads_safely=pads_safely,
+        probe=tuple(rows[0].tolist()),
     )
 
 
@@ -53,16 +60,19 @@ def _check_room(tokenizer: Any, limit: int | None, *, pairs: bool) -> None:
         )
 
 
-def _pads_safely(tokenizer: Any, model: Any, limit: int | None) -> bool:
-    """Tell whether the short probe's logits stay the same when it is padded to the long one's length."""
+def _probes(tokenizer: Any, limit: int | None) -> tuple[list[Ids], list[Ids]]:
+    """Return token ids and token type ids of the two probes, the short one first."""
     encoded = [tokenizer(text, truncation=limit is not None, max_length=limit) for text in _PROBES]
     rows = [np.array(entry["input_ids"], np.int32) for entry in encoded]
-    types = [np.array(entry.get("token_type_ids", []), np.int32) for entry in encoded]
-    engine = TorchEngine(model, tokenizer.model_input_names, "cpu")
+    return rows, [np.array(entry.get("token_type_ids", []), np.int32) for entry in encoded]
+
+
+def _pads_safely(engine: Engine, rows: list[Ids], types: list[Ids], *, masked: bool) -> bool:
+    """Tell whether the short probe's logits stay the same when it is padded to the long one's length."""
     alone = engine.logits(rows[:1], types[:1])
     if not np.isfinite(alone).all():
         raise CheckpointError(f"model.name: the model's answer to {PROBE!r} is not finite: {alone.tolist()}")
-    if "attention_mask" not in tokenizer.model_input_names:
+    if not masked:
         return False
     try:
         together = engine.logits(rows, types)

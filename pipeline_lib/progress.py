@@ -94,13 +94,14 @@ def described(plan: Plan) -> list[tuple[str, str]]:
     reused = f", {len(slices) - len(todo):,} already scored" if len(todo) < len(slices) else ""
     limit = f"{model.max_tokens:,} tokens" if model.max_tokens else "texts of any length"
     labels = " ".join(model.labels[:6]) + (" ..." if len(model.labels) > 6 else "")
+    how = f"{settings.model.precision} by {model.engine}"
     commit = f" at {model.commit[:12]}" if model.commit else ""
     return [
         (
             "input",
             f"{count(len(plan.shards), 'shard')}, {count(plan.rows, 'row')}, {count(len(slices), 'slice')}{reused}",
         ),
-        ("model", f"{model.name}{commit} ({model.architecture}), {settings.model.precision}, up to {limit}"),
+        ("model", f"{model.name}{commit} ({model.architecture}), {how}, up to {limit}"),
         ("labels", f"{labels} ({model.activation})"),
         ("output", f"{settings.output.path} (version {plan.version})"),
         *(("note", text) for text in plan.notices),

@@ -13,7 +13,7 @@ from pipeline_lib.layout import Layout
 # Raised when the program itself starts to give other scores, rejects or files for the same settings.
 _OUTPUT_FORMAT = 1
 
-_LIBRARIES = ("nightscore", "torch", "transformers", "tokenizers", "ray", "pyarrow", "numpy")
+_LIBRARIES = ("nightscore", "torch", "transformers", "tokenizers", "openvino", "ray", "pyarrow", "numpy")
 
 
 def fingerprint_of(settings: Settings, checkpoint: Checkpoint, layout: Layout) -> dict[str, Any]:
@@ -29,7 +29,7 @@ def fingerprint_of(settings: Settings, checkpoint: Checkpoint, layout: Layout) -
         "max_tokens": checkpoint.max_tokens,
         "pads_safely": checkpoint.pads_safely,
         "precision": settings.model.precision,
-        "engine": "torch",
+        "engine": checkpoint.engine,
         "input": settings.input.model_dump(mode="json", exclude={"path"}),
         "output": settings.output.model_dump(mode="json", exclude={"path"}),
         "rows_per_slice": settings.tuning.rows_per_slice,

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from pipeline_lib.batching import equal_length_batches, micro_batches, padded
+from pipeline_lib.batching import distinct, equal_length_batches, micro_batches, padded
 
 Lengths = NDArray[np.int32]
 Cut = Callable[[Lengths, int], Iterator[NDArray[np.int64]]]
@@ -46,6 +46,19 @@ def test_equal_length_batches_hold_one_length_each(lengths: Lengths, budget: int
 def test_rows_of_equal_length_keep_their_order() -> None:
     lengths = np.array([3, 5, 3, 5, 3], np.int32)
     assert [batch.tolist() for batch in micro_batches(lengths, 10)] == [[1, 3], [0, 2, 4]]
+
+
+ROWS = st.lists(st.tuples(st.lists(st.integers(0, 1), max_size=3), st.integers(0, 1)), max_size=30)
+
+
+@given(rows=ROWS)
+def test_equal_rows_are_found_and_no_others(rows: list[tuple[list[int], int]]) -> None:
+    ids = [np.array(row, np.int32) for row, _ in rows]
+    types = [np.full(len(row), kind, np.int32) for row, kind in rows]
+    kinds = [(tuple(row), kind if row else None) for row, kind in rows]
+    first, same = distinct(ids, types)
+    assert [kinds[at] for at in first] == list(dict.fromkeys(kinds))
+    assert [kinds[first[at]] for at in same] == kinds
 
 
 @given(rows=st.lists(st.lists(st.integers(0, 9), max_size=8), min_size=1, max_size=8), fill=st.integers(0, 9))

@@ -1,0 +1,95 @@
+"""Which engine computes, and how each is made from a checkpoint folder."""
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline_lib import loading, openvino_engine
+from pipeline_lib.checkpoint import Checkpoint
+from pipeline_lib.config import ModelSettings
+from pipeline_lib.engine import Engine, Ids
+from pipeline_lib.errors import CheckpointError, SettingsError
+from pipeline_lib.openvino_engine import OpenVinoEngine
+from pipeline_lib.torch_engine import TorchEngine
+
+# What another order of summing changes, and no more; a wrong conversion is off by far more.
+_TOLERANCE = 2e-5
+
+
+def load_engine(
+    folder: Path, settings: ModelSettings, checkpoint: Checkpoint, device: str, precision: str
+) -> Engine:
+    """Load the checkpoint into the engine that was chosen for it; on a GPU that is always PyTorch.
+
+    Args:
+        folder: the checkpoint's files on this machine.
+        settings: under which rules of trust it is loaded.
+        checkpoint: as examined.
+        device: `cpu` or `cuda`.
+        precision: as in `model.precision`.
+
+    Raises:
+        SettingsError: OpenVINO was chosen and is not installed on this machine.
+    """
+    if checkpoint.engine == "openvino" and device == "cpu":
+        load = partial(loading.load_model, folder, settings, "float32")
+        return _openvino(load, checkpoint.inputs, checkpoint.fingerprint, precision)
+    return TorchEngine(loading.load_model(folder, settings, precision), checkpoint.inputs, device)
+
+
+def choose(
+    settings: ModelSettings,
+    model: Any,
+    inputs: Sequence[str],
+    fingerprint: str,
+    probes: tuple[list[Ids], list[Ids]],
+) -> str:
+    """Return the name of the engine that the settings ask for, or of the better one on this machine.
+
+    Args:
+        settings: with the engine and the precision.
+        model: in float32.
+        inputs: the inputs that the checkpoint's tokenizer gives its model.
+        fingerprint: the checkpoint's.
+        probes: a batch of token ids and token type ids, which OpenVINO must answer as PyTorch does.
+
+    Raises:
+        SettingsError: OpenVINO is asked for, and is not installed or can't compute in this precision.
+        CheckpointError: OpenVINO is asked for, and can't run this model.
+    """
+    possible = settings.precision in openvino_engine.PRECISIONS and openvino_engine.is_installed()
+    if settings.engine == "torch" or (settings.engine == "auto" and not possible):
+        return "torch"
+    if settings.engine == "auto" and not openvino_engine.is_worthwhile():
+        return "torch"
+    if settings.precision not in openvino_engine.PRECISIONS:
+        raise SettingsError(f"model.engine: openvino computes in float32 and bfloat16, not in {settings.precision}")
+    try:
+        why_not = _why_not(_openvino(lambda: model, inputs, fingerprint, "float32"), model, inputs, probes)
+    except SettingsError:
+        raise
+    except Exception as error:  # noqa: BLE001 - a conversion may fail in any way
+        why_not = " ".join(str(error).split())[:200]
+    if why_not and settings.engine == "openvino":
+        raise CheckpointError(f"model.engine: openvino can't run {settings.name!r}: {why_not}; use torch")
+    return "torch" if why_not else "openvino"
+
+
+def _openvino(load: Any, inputs: Sequence[str], fingerprint: str, precision: str) -> Engine:
+    import torch
+
+    if not openvino_engine.is_installed():
+        raise SettingsError("model.engine: OpenVINO is not installed here; pip install 'nightscore[openvino]'")
+    path, pad = openvino_engine.converted(load, inputs, fingerprint)
+    return OpenVinoEngine(path, inputs, pad, precision, torch.get_num_threads())
+
+
+def _why_not(engine: Engine, model: Any, inputs: Sequence[str], probes: tuple[list[Ids], list[Ids]]) -> str:
+    rows, types = probes
+    expected = TorchEngine(model, inputs, "cpu").logits(rows, types)
+    apart = float(np.abs(engine.logits(rows, types) - expected).max())
+    right = apart <= _TOLERANCE * max(1.0, float(np.abs(expected).max()))
+    return "" if right else f"its logits are {apart:.1g} off"
