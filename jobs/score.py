@@ -64,8 +64,9 @@ def run(
             outcome = pipeline.run(settings, day, progress, replace=replace)
         finally:
             progress.close()
-        if memory := outcome.memory():
-            _note(f"memory   {memory}")
+        for topic, text in (("speed", outcome.pace()), ("memory", outcome.memory())):
+            if text:
+                _note(f"{topic:<8} {text}")
         print(outcome.line(), flush=True)
 
     _ended(job, debug=debug)

@@ -29,7 +29,7 @@ from pipeline_lib.planner import make_plan, refreshed
 from pipeline_lib.progress import Progress
 from pipeline_lib.publisher import check_rows, clear, publish, tidy
 from pipeline_lib.reader import Reader
-from pipeline_lib.report import Outcome, failures_reported, report
+from pipeline_lib.report import Outcome, Work, failures_reported, report
 from pipeline_lib.resources import Allotment, allot
 from pipeline_lib.tally import Tally
 from pipeline_lib.tokenizer import Tokenizer
@@ -66,17 +66,17 @@ def run(settings: Settings, date: dt.date | None, progress: Progress, *, replace
         if plan.complete:
             return report(plan, date, started)  # by a run that ended since the first look
         clear(plan)
-        fresh, peaks = _scored(plan, progress)
+        fresh, work = _scored(plan, progress)
         progress.publishing()
         publish(plan, [*plan.standing, *fresh], lease.confirm)
-    return report(plan, date, started, fresh=fresh, peaks=peaks)
+    return report(plan, date, started, fresh=fresh, work=work)
 
 
-def _scored(plan: Plan, progress: Progress) -> tuple[list[Receipt], dict[str, list[int]]]:
-    """Score what is to be done, also through the loss of a machine; return the receipts, and memory by role."""
+def _scored(plan: Plan, progress: Progress) -> tuple[list[Receipt], Work | None]:
+    """Score what is to be done, also through the loss of a machine; return the receipts, and what it took."""
     receipts: list[Receipt] = []
     if not plan.todo:
-        return receipts, {}
+        return receipts, None
     with failures_explained(), connected() as (cpus, gpus), tally.watched(progress.scored) as counts:
         allotment = allot(cpus, gpus, len(plan.todo), plan.settings.tuning)
         progress.starting(plan, allotment)
@@ -90,7 +90,7 @@ def _scored(plan: Plan, progress: Progress) -> tuple[list[Receipt], dict[str, li
                 if not losses_left:
                     raise
                 progress.note(f"{error}; going on with what is left")
-        return receipts, counts.peaks()
+        return receipts, Work(counts.peaks(), *counts.busy())
 
 
 def score(plan: Plan, allotment: Allotment, counts: Tally) -> Iterator[Receipt]:
@@ -147,10 +147,9 @@ class _Tokenize:
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         part = slice_of(batch)
-        table = self._read(self._shards[part.shard], part)
-        tokenized = carefully(self._tokenizer, part, table, self._counts.notes)
-        self._counts.used("tokenizer")
-        return pack(part, tokenized)
+        with self._counts.working("tokenizer"):
+            table = self._read(self._shards[part.shard], part)
+            return pack(part, carefully(self._tokenizer, part, table, self._counts.notes))
 
 
 class _Classify:
@@ -169,11 +168,11 @@ class _Classify:
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         part, table = unpack(batch)
-        classified = carefully(self._classifier, part, table, self._counts.notes, self._counts.scoring(part))
-        sample = sampled(part.first_row // self._rows_per_slice, part.rows)
-        drift = self._classifier.drift(table, sample) if sample else None
+        with self._counts.working("model"):
+            classified = carefully(self._classifier, part, table, self._counts.notes, self._counts.scoring(part))
+            sample = sampled(part.first_row // self._rows_per_slice, part.rows)
+            drift = self._classifier.drift(table, sample) if sample else None
         self._counts.scored(part, part.rows)
-        self._counts.used("model")
         return pack(part, with_drift(classified, drift) if drift else classified)
 
 
@@ -185,8 +184,8 @@ class _Write:
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         part, table = unpack(batch)
-        receipt = self._writer(table, part)
-        self._counts.used("writer")
+        with self._counts.working("writer"):
+            receipt = self._writer(table, part)
         return pa.table({"receipt": [receipt.model_dump_json()]})
 
 

@@ -4,7 +4,7 @@ import contextlib
 import datetime as dt
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -14,6 +14,18 @@ from pipeline_lib.manifest import METRICS, RUNS, Receipt
 from pipeline_lib.plan import Plan
 from pipeline_lib.version import library_versions
 from pipeline_lib.words import duration, size
+
+
+@dataclass(frozen=True)
+class Work:
+    """What the workers of a run took."""
+
+    peak_bytes: dict[str, list[int]]
+    """Largest resident memory of every process, by what it did."""
+    seconds: float
+    """From the first slice's start to the last one's end, without start-up and publishing."""
+    busy: dict[str, float]
+    """Share of that time that each stage's actors were at work; what the model lacks to 1, it waited."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +43,9 @@ class Outcome:
     """Rows that this attempt scored or rejected; the others stood already."""
     seconds: float
     peak_bytes: dict[str, list[int]] = field(default_factory=dict)
-    """Largest resident memory of every process, by what it did."""
+    """As in `Work`, as are the next two."""
+    scoring_seconds: float = 0.0
+    busy: dict[str, float] = field(default_factory=dict)
     error: str | None = None
     exit_code: int = 0
 
@@ -58,13 +72,20 @@ class Outcome:
         )
         return f"{size(sum(map(sum, self.peak_bytes.values())))} at most ({', '.join(roles)})"
 
+    def pace(self) -> str:
+        """Return the speed without start-up, and how busy each stage was, or nothing where nothing was scored."""
+        if not self.scoring_seconds:
+            return ""
+        shares = ", ".join(f"{role} {share:.0%}" for role, share in self.busy.items())
+        return f"{self.rows_this_run / self.scoring_seconds:,.0f} rows/s while scoring (busy: {shares})"
+
 
 def report(
     plan: Plan,
     date: dt.date | None,
     started: float,
     fresh: Sequence[Receipt] = (),
-    peaks: Mapping[str, list[int]] | None = None,
+    work: Work | None = None,
 ) -> Outcome:
     """Record a run that ended well and return how.
 
@@ -73,7 +94,7 @@ def report(
         date: the day that was scored, if the job has days.
         started: `time.monotonic()` at its start.
         fresh: receipts of the slices that this run scored.
-        peaks: memory by role, from the tally.
+        work: memory and time by role, from the tally.
     """
     receipts = plan.published.slices if plan.complete and plan.published else [*plan.standing, *fresh]
     outcome = Outcome(
@@ -85,7 +106,9 @@ def report(
         rejected=sum(receipt.rejected for receipt in receipts),
         rows_this_run=sum(receipt.rows for receipt in fresh),
         seconds=round(time.monotonic() - started, 3),
-        peak_bytes=dict(peaks or {}),
+        peak_bytes=work.peak_bytes if work else {},
+        scoring_seconds=round(work.seconds, 3) if work else 0.0,
+        busy={role: round(share, 4) for role, share in work.busy.items()} if work else {},
     )
     _record(plan, outcome, metrics=not plan.complete)
     return outcome

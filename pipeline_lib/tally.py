@@ -1,6 +1,7 @@
 """What the workers tell while they work: rows scored so far and memory used, in one place for the driver to see."""
 
 import contextlib
+import math
 import resource
 import sys
 import threading
@@ -24,12 +25,16 @@ class _Counts:
     def __init__(self) -> None:
         self._rows: dict[tuple[int, int], int] = {}
         self._peaks: dict[str, tuple[str, int]] = {}
+        self._busy: dict[tuple[str, str], float] = defaultdict(float)
+        self._began, self._ended = math.inf, 0.0
         self._ledger = Ledger()
 
     def scored(self, part: tuple[int, int], rows: int) -> None:
         self._rows[part] = rows
 
-    def peak(self, role: str, actor: str, used: int) -> None:
+    def worked(self, role: str, actor: str, used: int, began: float, ended: float) -> None:
+        self._busy[role, actor] += ended - began
+        self._began, self._ended = min(self._began, began), max(self._ended, ended)
         # One actor may have all roles; the model's is the one that tells.
         known, before = self._peaks.get(actor, (role, 0))
         self._peaks[actor] = ("model" if "model" in (role, known) else known, max(used, before))
@@ -42,6 +47,13 @@ class _Counts:
         for role, used in sorted(self._peaks.values()):
             found[role].append(used)
         return dict(found)
+
+    def busy(self) -> tuple[float, dict[str, float]]:
+        seconds = max(self._ended - self._began, 0.0)
+        found: dict[str, list[float]] = defaultdict(list)
+        for (role, _), busy in sorted(self._busy.items()):
+            found[role].append(busy / seconds if seconds else 0.0)
+        return seconds, {role: sum(shares) / len(shares) for role, shares in found.items()}
 
     def ledger(self, call: str, *arguments: Any) -> Any:
         return getattr(self._ledger, call)(*arguments)
@@ -65,6 +77,11 @@ class Tally:
         found: dict[str, list[int]] = ray.get(self._counts.peaks.remote())
         return {"driver": [peak_bytes()], **found}
 
+    def busy(self) -> tuple[float, dict[str, float]]:
+        """Seconds from the first slice's start to the last one's end, and each stage's share of them at work."""
+        seconds, shares = ray.get(self._counts.busy.remote())
+        return float(seconds), dict(shares)
+
     def scored(self, part: Slice, rows: int) -> None:
         """Report how many rows of a slice are done; said again after a retry, it does not count twice."""
         self._counts.scored.remote((part.shard, part.first_row), rows)
@@ -82,9 +99,13 @@ class Tally:
 
         return report
 
-    def used(self, role: str) -> None:
-        """Report the memory of the actor that this process is."""
-        self._counts.peak.remote(role, str(ray.get_runtime_context().get_actor_id()), peak_bytes())
+    @contextlib.contextmanager
+    def working(self, role: str) -> Iterator[None]:
+        """Report how long the block took, and the memory of the actor that this process is."""
+        began = time.time()  # the one clock that machines share
+        yield
+        actor = str(ray.get_runtime_context().get_actor_id())
+        self._counts.worked.remote(role, actor, peak_bytes(), began, time.time())
 
     def notes(self, call: str, *arguments: Any) -> Any:
         """Call a method of the ledger of `suspects`; what is told is known there when this returns."""
