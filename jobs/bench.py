@@ -1,0 +1,247 @@
+"""Time our job against what its users would pick instead: same rows, same checkpoint, same cores, in turn.
+
+python -m jobs.bench --input reviews/ --model my/checkpoint --rows 20000
+"""
+
+import dataclasses
+import importlib.util
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import psutil
+import pyarrow as pa
+import pyarrow.dataset
+import pyarrow.parquet as pq
+import typer
+import yaml
+
+from jobs.bench_contenders import CONTENDERS, NEEDS, Task
+from jobs.bench_report import Round, described, draw, summed_up
+
+_JOB = "our whole job"
+_SHARDS = 4
+_SEED = 11
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is timed, on what."""
+
+    model: str
+    precision: str
+    engine: str
+    cpus: int
+    device: str
+    rows: int
+    peer_rows: int
+    rounds: int
+    only: tuple[str, ...]
+
+
+def bench(  # noqa: PLR0913, PLR0917 - each option is an argument to typer
+    inputs: Annotated[
+        list[str] | None, typer.Option("--input", help="Parquet shards with texts; generated if not given.")
+    ] = None,
+    text_column: Annotated[str, typer.Option(help="Their column with the text.")] = "text",
+    model: Annotated[str, typer.Option(help="Checkpoint folder or hub id.")] = "configs/sample/model",
+    precision: Annotated[str, typer.Option(help="float32, bfloat16 or float16, for everyone.")] = "float32",
+    engine: Annotated[str, typer.Option(help="Our engine: auto, torch or openvino.")] = "auto",
+    rows: Annotated[int, typer.Option(help="Rows, drawn at random.")] = 2000,
+    peer_rows: Annotated[
+        int | None, typer.Option(help="Rows of these that the slow peers get; all if not given.")
+    ] = None,
+    rounds: Annotated[int, typer.Option(help="How often each has its turn.")] = 1,
+    only: Annotated[list[str] | None, typer.Option(help="Contenders; all that are installed if not given.")] = None,
+    device: Annotated[str, typer.Option(help="cpu, cuda or auto.")] = "auto",
+    cpus: Annotated[int | None, typer.Option(help="CPUs; all of this process's if not given.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder for bench.json, bench.md and bench.svg.")] = Path("out/bench"),
+) -> None:
+    """Time everyone in turn; print a table, and write it with a chart and all figures as JSON."""
+    known = [*CONTENDERS, _JOB]
+    wrong = sorted(set(only or []) - set(known))
+    if wrong:
+        raise typer.BadParameter(f"{wrong[0]!r} is none of {', '.join(map(repr, known))}", param_hint="--only")
+    plan = Plan(
+        model=os.path.abspath(model) if os.path.isdir(model) else model,
+        precision=precision,
+        engine=engine,
+        cpus=cpus or len(os.sched_getaffinity(0)),
+        device=_device() if device == "auto" else device,
+        rows=rows,
+        peer_rows=min(peer_rows or rows, rows),
+        rounds=rounds,
+        only=tuple(only or [name for name in known if importlib.util.find_spec(NEEDS.get(name, "json"))]),
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        home = Path(folder)
+        _write_rows(plan, inputs, text_column, home)
+        found = [turn for number in range(rounds) for name in plan.only for turn in _turn(plan, name, number, home)]
+        figures = summed_up(found, dataclasses.asdict(plan), home, _machine())
+    out.mkdir(parents=True, exist_ok=True)
+    table = described(figures)
+    (out / "bench.json").write_text(json.dumps(figures, indent=1) + "\n")
+    (out / "bench.md").write_text(table)
+    draw(figures, out / "bench.svg")
+    print(table)
+
+
+def _write_rows(plan: Plan, inputs: Sequence[str] | None, column: str, home: Path) -> None:
+    """Write the rows for our job as shards, and for the peers as one file, or as an even share of them."""
+    texts = _texts(plan.rows, inputs, column)
+    table = pa.table({"at": range(len(texts)), "text": texts})
+    (home / "in").mkdir()
+    size = -(-len(texts) // _SHARDS)
+    for number in range(_SHARDS):
+        pq.write_table(table.slice(number * size, size), home / "in" / f"{number}.parquet")
+    step = max(len(texts) // plan.peer_rows, 1)
+    pq.write_table(table, home / "all.parquet")
+    pq.write_table(table.take(pa.array(range(0, len(texts), step))), home / "peers.parquet")
+
+
+def _texts(rows: int, inputs: Sequence[str] | None, column: str) -> list[str]:
+    import numpy as np
+
+    if not inputs:
+        from jobs.make_reviews import Author
+
+        written: list[str] = Author(_SEED, 0.0).write(0, rows).column("text").to_pylist()
+        return written
+    found = pyarrow.dataset.dataset(list(inputs)).to_table(columns=[column]).column(0).drop_null()
+    if len(found) < rows:
+        raise typer.BadParameter(f"the input has {len(found):,} texts, {rows:,} are asked for", param_hint="--rows")
+    drawn = np.random.default_rng(_SEED).permutation(len(found))[:rows]
+    texts: list[str] = found.take(pa.array(drawn)).to_pylist()
+    return texts
+
+
+def _turn(plan: Plan, name: str, number: int, home: Path) -> list[Round]:
+    """Let one contender have its turn; one that fails is told and left out."""
+    print(f"round {number + 1} of {plan.rounds}: {name} ...", end=" ", file=sys.stderr, flush=True)
+    ours = name in (_JOB, "our bare loop")
+    texts = home / ("all.parquet" if ours else "peers.parquet")
+    answers = home / f"{name} {number}.parquet"
+    try:
+        if name == _JOB:
+            seconds, peak, loop = _job(plan, home, answers)
+        else:
+            seconds, peak, loop = _contender(plan, name, texts, answers, home)
+    except subprocess.CalledProcessError as error:
+        print(f"failed: {str(error.output).strip().splitlines()[-1]}", file=sys.stderr)
+        return []
+    rows = pq.read_metadata(texts).num_rows
+    print(f"{rows / seconds:,.0f} rows/s, {rows / loop:,.0f} without start-up", file=sys.stderr)
+    return [Round(name, number, rows, seconds, loop, peak, str(answers))]
+
+
+def _contender(plan: Plan, name: str, texts: Path, answers: Path, home: Path) -> tuple[float, int, float]:
+    task = Task(
+        texts=str(texts),
+        model=plan.model,
+        precision=plan.precision,
+        engine=plan.engine,
+        cpus=plan.cpus,
+        device=plan.device,
+        answers=str(answers),
+    )
+    path = home / "task.json"
+    path.write_text(json.dumps(dataclasses.asdict(task)))
+    seconds, peak = _timed([sys.executable, "-m", "jobs.bench_contenders", name, str(path)])
+    timed = json.loads(path.with_suffix(".timed.json").read_text())
+    return seconds, peak, float(timed["loop_seconds"])
+
+
+def _job(plan: Plan, home: Path, answers: Path) -> tuple[float, int, float]:
+    out = home / "out"
+    shutil.rmtree(out, ignore_errors=True)
+    settings = {
+        "model": {"name": plan.model, "precision": plan.precision, "engine": plan.engine},
+        "input": {"path": str(home / "in")},
+        "output": {"path": str(out)},
+        "limits": {"max_reject_rate": 1.0},
+        "tuning": {} if plan.device == "cuda" else {"gpus_per_model_actor": 0, "model_actors": plan.cpus},
+    }
+    (home / "job.yaml").write_text(yaml.safe_dump(settings))
+    seconds, peak = _timed([sys.executable, "-m", "jobs.score", "run", str(home / "job.yaml")])
+    scored = pq.read_table(out, columns=["at", "label", "score"])
+    pq.write_table(scored, answers)
+    metrics = json.loads((out / "_metrics.json").read_text())
+    shutil.copy(out / "_metrics.json", home / f"{answers.stem}.metrics.json")
+    return seconds, peak, float(metrics["scoring_seconds"])
+
+
+def _timed(command: list[str]) -> tuple[float, int]:
+    """Run a command; return its seconds, and the most memory that it and its children had at one time."""
+    peak, over = 0, threading.Event()
+    began = time.perf_counter()
+    with subprocess.Popen(  # noqa: S603 - our own program
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env={**os.environ, **_QUIET}
+    ) as process:
+
+        def watch() -> None:
+            nonlocal peak
+            while not over.wait(0.5):
+                peak = max(peak, _resident(process.pid))
+
+        watcher = threading.Thread(target=watch, daemon=True)
+        watcher.start()
+        said, _ = process.communicate()
+        over.set()
+        watcher.join()
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, command, said)
+    return time.perf_counter() - began, peak
+
+
+_QUIET = {"TOKENIZERS_PARALLELISM": "true", "HF_HUB_OFFLINE": "1", "RAY_USAGE_STATS_ENABLED": "0"}
+
+
+def _resident(pid: int) -> int:
+    total = 0
+    try:
+        family = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return 0
+    for process in family:
+        try:
+            total += process.memory_info().rss
+        except psutil.NoSuchProcess:
+            continue
+    return total
+
+
+def _device() -> str:
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _machine() -> dict[str, Any]:
+    import torch
+
+    from pipeline_lib.version import library_versions
+
+    cpus = Path("/proc/cpuinfo")
+    lines = cpus.read_text().splitlines() if cpus.is_file() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return {
+        "cpu": names[0] if names else platform.processor(),
+        "cores": len(os.sched_getaffinity(0)),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "memory_gib": round(psutil.virtual_memory().total / 2**30),
+        "libraries": library_versions(),
+    }
+
+
+if __name__ == "__main__":
+    typer.run(bench)

@@ -1,0 +1,68 @@
+"""The benchmark times everyone on the same rows, and its figures add up."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tiny_checkpoints
+import torch
+from tiny_checkpoints import ARCHITECTURES, Recipe
+from transformers import AutoModelForSequenceClassification
+from transformers.pytorch_utils import Conv1D
+
+from jobs.bench_limits import peak_flops, useful_flops
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.mark.timeout(400)
+def test_everyone_has_a_turn_and_all_agree(tmp_path: Path, checkpoint: Path) -> None:
+    names = ["pipeline, batch 1", "pipeline, batch 8", "CrossEncoder", "our bare loop", "our whole job"]
+    options = ["--model", str(checkpoint), "--rows", "120", "--peer-rows", "60", "--rounds", "1", "--device", "cpu"]
+    command = [sys.executable, "-m", "jobs.bench", *options, "--out", str(tmp_path)]
+    for name in names:
+        command += ["--only", name]
+    said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert said.returncode == 0, said.stderr
+    figures = json.loads((tmp_path / "bench.json").read_text())
+    assert [found["name"] for found in figures["contenders"]] == names
+    for found in figures["contenders"]:
+        assert found["rows"] == (120 if found["name"].startswith("our") else 60)
+        assert found["compared"] == 60
+        if found["name"] != "CrossEncoder":  # which scores pairs
+            assert found["flips"] == 0
+            assert found["worst_difference"] <= 1e-5
+        assert found["peak_bytes"] > 1 << 27
+        assert found["padding"] >= 1
+        assert 0 < found["share_of_peak_loop"] < 1
+    assert (tmp_path / "bench.md").read_text().strip() in said.stdout
+    assert all(name in said.stdout for name in names)
+    assert "</svg>" in (tmp_path / "bench.svg").read_text()
+
+
+def test_an_unknown_contender_is_told() -> None:
+    command = [sys.executable, "-m", "jobs.bench", "--only", "nobody"]
+    said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert said.returncode == 2
+    assert "'nobody' is none of 'pipeline, batch 1'" in " ".join(said.stderr.replace("│", "").split())
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_useful_flops_are_at_least_those_of_the_linear_layers(architecture: str, tmp_path: Path) -> None:
+    folder = tiny_checkpoints.build(Recipe(architecture), tmp_path / "model")
+    model = AutoModelForSequenceClassification.from_pretrained(folder).base_model
+    linear = (torch.nn.Linear, Conv1D)
+    weights = sum(module.weight.numel() for module in model.modules() if isinstance(module, linear))
+    one, many = (useful_flops(str(folder), np.array([length])) for length in (1, 40))
+    assert one >= 2 * weights * 0.9
+    assert many >= 40 * one * 0.9
+    assert useful_flops(str(folder), np.array([1, 40])) == pytest.approx(one + many)
+
+
+def test_the_peak_of_this_machine_is_measured() -> None:
+    found = peak_flops("cpu", "float32", 1)
+    assert set(found) == {"torch", "oneDNN"}
+    assert all(1e9 < rate < 1e13 for rate in found.values())
