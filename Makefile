@@ -19,6 +19,9 @@ soak: .venv/dev ## Kill runs at random, 200 times, and compare every byte; start
 	@$(BIN)/python tests/soak.py races
 	@$(BIN)/python tests/soak.py nodes
 
+bench: .venv/bench ## Time the job against the pipeline and others, on generated reviews
+	@$(BIN)/python -m jobs.bench
+
 bad-inputs: .venv/dev ## Try every kind of bad input, and show what each gets
 	@$(BIN)/python tests/bad_inputs.py
 
@@ -53,4 +56,9 @@ help: ## Show this list
 	@$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[cluster,dev]'
 	@touch $@
 
-.PHONY: run test check soak bad-inputs setup format lint typecheck help
+.venv/bench: .venv/dev
+	@echo "Installing what it is compared with ..."
+	@$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[bench]'
+	@touch $@
+
+.PHONY: run test check soak bench bad-inputs setup format lint typecheck help

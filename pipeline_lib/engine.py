@@ -68,6 +68,13 @@ class Engine(ABC):
         return found
 
 
+def absent_id(rows: Sequence[Ids]) -> int:
+    """Return the smallest token id that no row holds; with few ids in play it is always a valid one."""
+    present = np.unique(np.concatenate(rows))
+    gaps = np.flatnonzero(present != np.arange(len(present)))
+    return int(gaps[0]) if len(gaps) else len(present)
+
+
 def no_cache(model: Any) -> dict[str, bool]:
     """Return the option that keeps a causal model from remembering what no later token asks for."""
     return {"use_cache": False} if "use_cache" in inspect.signature(model.forward).parameters else {}

@@ -13,10 +13,14 @@ from pipeline_lib.config import ModelSettings
 from pipeline_lib.engine import Engine, Ids
 from pipeline_lib.errors import CheckpointError, SettingsError
 from pipeline_lib.openvino_engine import OpenVinoEngine
+from pipeline_lib.packed_engine import PackedEngine, can_be_packed
 from pipeline_lib.torch_engine import TorchEngine
 
 # What another order of summing changes, and no more; a wrong conversion is off by far more.
 _TOLERANCE = 2e-5
+# Those that the GPU's attention for packed rows computes in.
+_PACKED_PRECISIONS = ("bfloat16", "float16")
+_LONG = 512
 
 
 def load_engine(
@@ -37,7 +41,20 @@ def load_engine(
     if checkpoint.engine == "openvino" and device == "cpu":
         load = partial(loading.load_model, folder, settings, "float32")
         return _openvino(load, checkpoint.inputs, checkpoint.fingerprint, precision)
+    if device != "cpu" and precision in _PACKED_PRECISIONS and _packs(folder, settings, checkpoint):
+        return PackedEngine(loading.load_model(folder, settings, precision), checkpoint.inputs, device)
     return TorchEngine(loading.load_model(folder, settings, precision), checkpoint.inputs, device)
+
+
+def _packs(folder: Path, settings: ModelSettings, checkpoint: Checkpoint) -> bool:
+    """Tell whether rows of this checkpoint can be packed, from three texts, one as long as may come."""
+    short = np.array(checkpoint.probe, np.int32)
+    # From the middle on, so that a short text's special tokens stay at its ends.
+    middle, at = np.resize(short, _LONG), len(short) // 2
+    long = np.concatenate([short[:at], middle, short[at:]])[: checkpoint.max_tokens or _LONG]
+    rows = [short, long, short]
+    model = loading.load_model(folder, settings, "float32")
+    return can_be_packed(model, checkpoint.inputs, rows, [np.zeros_like(row) for row in rows])
 
 
 def choose(

@@ -90,14 +90,31 @@ def max_tokens_of(tokenizer: Any, model: Any, wanted: int | None) -> int | None:
     return min((limit for limit in limits if limit is not None), default=None)
 
 
+def first_position(model: Any) -> int:
+    """Return the number of a text's first position: RoBERTa and its kin keep some of their table for padding."""
+    table = _position_table(model)
+    return _reserved(table) if table is not None else 0
+
+
+def _position_table(model: Any) -> Any:
+    tables = (
+        module
+        for name, module in model.named_modules()
+        if getattr(module, "num_embeddings", None) and name.rsplit(".", 1)[-1] in _POSITION_TABLES
+    )
+    return next(tables, None)
+
+
+def _reserved(table: Any) -> int:
+    padding = getattr(table, "padding_idx", None)
+    return int(getattr(table, "offset", 0) if padding is None else padding + 1)
+
+
 def _position_limit(model: Any) -> int | None:
-    """Return how many positions the model has, less those that a table keeps for padding (RoBERTa and kin)."""
-    for name, module in model.named_modules():
-        rows = getattr(module, "num_embeddings", None)
-        if rows and name.rsplit(".", 1)[-1] in _POSITION_TABLES:
-            reserved = getattr(module, "padding_idx", None)
-            offset = getattr(module, "offset", 0) if reserved is None else reserved + 1
-            return int(rows) - int(offset)
+    """Return how many positions the model has, less those that a table keeps for padding."""
+    table = _position_table(model)
+    if table is not None:
+        return int(table.num_embeddings) - _reserved(table)
     stated = getattr(model.config.get_text_config(), "max_position_embeddings", None)
     return int(stated) if isinstance(stated, int) and stated > 0 else None
 

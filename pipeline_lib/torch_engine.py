@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline_lib.engine import Engine, Floats, Ids, no_cache
+from pipeline_lib.engine import Engine, Floats, Ids, absent_id, no_cache
 
 
 class TorchEngine(Engine):
@@ -31,7 +31,7 @@ class TorchEngine(Engine):
     def logits(self, rows: Sequence[Ids], types: Sequence[Ids]) -> Floats:
         """Return logits of shape [rows, labels] in float32; see `Engine`."""
         pad = self._config.pad_token_id
-        batch = self._padded(rows, types, _absent_id(rows) if pad is None else pad)
+        batch = self._padded(rows, types, absent_id(rows) if pad is None else pad)
         tensors = {name: self._torch.from_numpy(array).to(self._device) for name, array in batch.items()}
         with self._torch.inference_mode():
             if pad is not None or len(rows) == 1:
@@ -39,16 +39,9 @@ class TorchEngine(Engine):
             else:
                 # Causal classifiers find a row's last token by this setting and refuse a batch without it; any id
                 # that no row holds does.
-                self._config.pad_token_id = _absent_id(rows)
+                self._config.pad_token_id = absent_id(rows)
                 try:
                     output = self._model(**tensors, **self._options).logits
                 finally:
                     self._config.pad_token_id = None
         return np.asarray(output.reshape(len(rows), -1).float().cpu().numpy(), np.float32)
-
-
-def _absent_id(rows: Sequence[Ids]) -> int:
-    """Return the smallest token id that no row holds; with few ids in play it is always a valid one."""
-    present = np.unique(np.concatenate(rows))
-    gaps = np.flatnonzero(present != np.arange(len(present)))
-    return int(gaps[0]) if len(gaps) else len(present)

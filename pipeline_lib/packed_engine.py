@@ -1,0 +1,202 @@
+"""Rows packed end to end, without a token of padding: for GPUs, where each token costs.
+
+The checkpoint's own layers and head are used as they are; only attention is told where each row begins and ends.
+"""
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline_lib import loading
+from pipeline_lib.engine import Engine, Floats, Ids, absent_id, no_cache
+from pipeline_lib.torch_engine import TorchEngine
+
+_NAME = "nightscore_packed"
+
+
+class PackedEngine(Engine):
+    """A model of transformers, run by PyTorch on rows laid end to end.
+
+    Not every architecture can be; see `can_be_packed`.
+
+    Args:
+        model: in evaluation mode; its attention is replaced for good.
+        inputs: the inputs that the checkpoint's tokenizer gives its model (`model_input_names`).
+        device: where to compute, such as `cuda`.
+    """
+
+    def __init__(self, model: Any, inputs: Sequence[str], device: str) -> None:
+        import torch
+
+        super().__init__(inputs)
+        _register()
+        self._torch = torch
+        self._device = device
+        self._model = model.to(device)
+        self._model.set_attn_implementation(_NAME)
+        self._base = model.base_model
+        self._config = model.config.get_text_config()
+        self._first_position = loading.first_position(model)
+        self._causal = any(getattr(module, "is_causal", False) for module in self._base.modules())
+        self.is_full_precision = bool(model.dtype == torch.float32)
+
+    def logits(self, rows: Sequence[Ids], types: Sequence[Ids]) -> Floats:
+        """Return logits of shape [rows, labels] in float32; see `Engine`."""
+        torch = self._torch
+        lengths = np.array([len(row) for row in rows])
+        bounds = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
+        ids = np.concatenate(rows).astype(np.int64)
+        starts = bounds[:-1]
+        # A padding token that a text itself spells is looked through, here as in the models' own code.
+        real = np.ones(len(ids), bool) if self._config.pad_token_id is None else ids != self._config.pad_token_id
+        given = {"input_ids": ids, "position_ids": self._positions(real, starts, lengths)}
+        if self._typed:
+            given["token_type_ids"] = np.concatenate(types).astype(np.int64)
+        tensors = {name: self._to_device(array)[None] for name, array in given.items()}
+        pooled = self._to_device(_last(real, bounds) if self._causal else starts.astype(np.int64))
+        with torch.inference_mode(), _rows_end_at(self._to_device(bounds), int(lengths.max())):
+            hidden = self._base(**tensors, **no_cache(self._base)).last_hidden_state[0]
+            output = self._head(tensors["input_ids"][0, pooled], hidden[pooled])
+        return np.asarray(output.reshape(len(rows), -1).float().cpu().numpy(), np.float32)
+
+    def _positions(self, real: NDArray[np.bool_], starts: Ids, lengths: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return each token's position in its own row, as the model numbers them."""
+        places = np.arange(len(real)) - np.repeat(starts, lengths)
+        if not self._first_position:
+            return places
+        # RoBERTa and its kin count the tokens that are no padding, from what they reserve on.
+        counted = np.cumsum(real)
+        counted = counted - np.repeat(counted[starts] - real[starts], lengths)
+        return counted * real + self._first_position - 1
+
+    def _to_device(self, array: Any) -> Any:
+        tensor = self._torch.from_numpy(array)
+        if self._device == "cpu":
+            return tensor
+        return tensor.pin_memory().to(self._device, non_blocking=True)
+
+    def _head(self, ids: Any, hidden: Any) -> Any:
+        """Run the checkpoint's head on one token of each row, as if each were a text of its own."""
+        from transformers.modeling_outputs import BaseModelOutputWithPoolingAndCrossAttentions
+
+        found = BaseModelOutputWithPoolingAndCrossAttentions(hidden[:, None], self._pooled(hidden))
+        self._base.forward = lambda *_, **__: found
+        pad = self._config.pad_token_id
+        try:
+            if pad is None:  # causal classifiers refuse a batch without one
+                self._config.pad_token_id = absent_id([ids.cpu().numpy()])
+            return self._model(input_ids=ids[:, None]).logits
+        finally:
+            del self._base.forward
+            self._config.pad_token_id = pad
+
+    def _pooled(self, hidden: Any) -> Any:
+        pooler = getattr(self._base, "pooler", None)
+        activation = getattr(self._base, "pooler_activation", None)
+        if pooler is None:
+            return None
+        # ALBERT's pooler is a bare layer; others take the first token of each text themselves.
+        return activation(pooler(hidden)) if activation is not None else pooler(hidden[:, None])
+
+
+def can_be_packed(model: Any, inputs: Sequence[str], rows: Sequence[Ids], types: Sequence[Ids]) -> bool:
+    """Tell whether packed rows get the answers that each gets alone.
+
+    Args:
+        model: in float32, on the CPU; its attention is replaced for good.
+        inputs: the inputs that the checkpoint's tokenizer gives its model.
+        rows: token ids, some as long as the longest that will come.
+        types: token type ids.
+    """
+    plain = TorchEngine(model, inputs, "cpu")
+    expected = np.concatenate([plain.logits([row], [kind]) for row, kind in zip(rows, types, strict=True)])
+    try:
+        found = PackedEngine(model, inputs, "cpu").logits(rows, types)
+    except Exception:  # noqa: BLE001 - an architecture may refuse in any way
+        return False
+    return bool(np.abs(found - expected).max() <= _TOLERANCE * max(1.0, float(np.abs(expected).max())))
+
+
+def _last(real: NDArray[np.bool_], bounds: Ids) -> NDArray[np.int64]:
+    """Return the place of each row's last token that is no padding; its first one where all are."""
+    found = [np.flatnonzero(real[start:end]) for start, end in pairwise(bounds)]
+    return np.array(
+        [start + (at[-1] if len(at) else 0) for start, at in zip(bounds[:-1], found, strict=True)], np.int64
+    )
+
+
+_TOLERANCE = 1e-4
+_PACK: dict[str, Any] = {}
+
+
+@contextlib.contextmanager
+def _rows_end_at(bounds: Any, longest: int) -> Iterator[None]:
+    _PACK.update(bounds=bounds, longest=longest)
+    try:
+        yield
+    finally:
+        _PACK.clear()
+
+
+def _register() -> None:
+    from transformers import AttentionInterface
+    from transformers.masking_utils import AttentionMaskInterface
+
+    AttentionInterface.register(_NAME, _attention)
+    AttentionMaskInterface.register(_NAME, lambda *_, **__: None)
+
+
+def _attention(  # noqa: PLR0913, PLR0917 - transformers calls it so
+    module: Any,
+    query: Any,
+    key: Any,
+    value: Any,
+    attention_mask: Any,
+    scaling: float | None = None,
+    sliding_window: int | None = None,
+    is_causal: bool | None = None,
+    **_: Any,
+) -> tuple[Any, None]:
+    """Attend within each row; tensors are [1, heads, tokens, width], the result is [1, tokens, heads, width]."""
+    del attention_mask
+    causal = bool(getattr(module, "is_causal", False) if is_causal is None else is_causal)
+    reach = -1 if sliding_window is None else sliding_window - 1
+    window = (reach, 0 if causal else reach)
+    attend = _on_gpu if query.is_cuda else _one_by_one
+    query, key, value = (tensor[0].transpose(0, 1) for tensor in (query, key, value))
+    found = attend(query, key, value, window, scaling)
+    return found[None], None
+
+
+def _on_gpu(query: Any, key: Any, value: Any, window: tuple[int, int], scale: float | None) -> Any:
+    from torch.nn.attention.varlen import varlen_attn
+
+    bounds, longest = _PACK["bounds"], _PACK["longest"]
+    grouped = query.shape[1] != key.shape[1]
+    return varlen_attn(
+        query, key, value, bounds, bounds, longest, longest, scale=scale, window_size=window, enable_gqa=grouped
+    )
+
+
+def _one_by_one(query: Any, key: Any, value: Any, window: tuple[int, int], scale: float | None) -> Any:
+    """Do on any device what `varlen_attn` does: each row for itself, tensors of shape [tokens, heads, width]."""
+    import torch
+
+    found = []
+    bounds = _PACK["bounds"].tolist()
+    for start, end in pairwise(bounds):
+        places = torch.arange(end - start, device=query.device)
+        apart = places[None] - places[:, None]
+        left, right = (len(places) if reach < 0 else reach for reach in window)
+        one, two, three = (tensor[start:end].transpose(0, 1)[None] for tensor in (query, key, value))
+        seen = (apart >= -left) & (apart <= right)
+        grouped = query.shape[1] != key.shape[1]
+        attended = torch.nn.functional.scaled_dot_product_attention(
+            one, two, three, attn_mask=seen, scale=scale, enable_gqa=grouped
+        )
+        found.append(attended[0].transpose(0, 1))
+    return torch.cat(found)
