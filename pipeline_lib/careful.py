@@ -3,6 +3,7 @@
 import contextlib
 import os
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 import pyarrow as pa
@@ -26,8 +27,8 @@ class Stage(Protocol):
 
     name: str
 
-    def __call__(self, table: pa.Table, on_batch: OnBatch | None = None) -> pa.Table:
-        """Compute a slice; tell the rows of each batch beforehand."""
+    def __call__(self, table: pa.Table, on_batch: OnBatch | None = None, *, one_by_one: bool = False) -> pa.Table:
+        """Compute a slice; tell the rows of each batch beforehand, if asked only when the last one is done."""
 
     def probe(self) -> None:
         """Compute something that is known to be harmless."""
@@ -61,9 +62,13 @@ def carefully(
             notes("trying", key, [])
             stage.probe()  # where this dies no row is to blame
             few = _own_columns(table).take(pa.array(suspects))
-            stage(few, lambda batch, rows=suspects: notes("trying", key, [rows[at] for at in batch]))  # type: ignore[misc]
+            tell = partial(_tell, notes, key, suspects)
+            stage(few, tell, one_by_one=True)
             notes("survived", key)
-        done = stage(table, (lambda batch: notes("trying", key, batch)) if case.deaths else on_batch)
+        if case.deaths:
+            done = stage(table, lambda batch: notes("trying", key, batch), one_by_one=True)
+        else:
+            done = stage(table, on_batch)
     except DeviceError:
         os._exit(1)  # a new process can go on where this one can't; the notes say how often that was tried
     notes("lay_down", key)
@@ -90,6 +95,10 @@ def starting(stage: str, process: str, notes: Notes) -> Iterator[None]:
         )
     yield
     notes("lay_down", key)
+
+
+def _tell(notes: Notes, key: Any, suspects: Sequence[int], batch: Sequence[int]) -> None:
+    notes("trying", key, [suspects[at] for at in batch])
 
 
 def _faults(case: Case, stage: str) -> dict[int, tuple[str, str]]:

@@ -15,7 +15,7 @@ from pipeline_lib.batching import distinct, equal_length_batches, micro_batches
 from pipeline_lib.checkpoint import Checkpoint, fingerprint, locate
 from pipeline_lib.config import Settings
 from pipeline_lib.drift import compared
-from pipeline_lib.engine import Engine, Floats, Rows, halving
+from pipeline_lib.engine import Engine, Fetch, Floats, Rows, halving
 from pipeline_lib.engines import load_engine
 from pipeline_lib.errors import CheckpointError
 from pipeline_lib.manifest import Drift
@@ -58,7 +58,7 @@ class Classifier:
         cut = micro_batches if checkpoint.pads_safely else equal_length_batches
         self._batches = partial(cut, token_budget=token_budget(settings, device))
 
-    def __call__(self, table: pa.Table, on_batch: OnBatch | None = None) -> pa.Table:
+    def __call__(self, table: pa.Table, on_batch: OnBatch | None = None, *, one_by_one: bool = False) -> pa.Table:
         """Replace the token ids by label and score; rows whose logits are not finite are rejected.
 
         Rows keep their order; rejected rows have null scores.
@@ -66,6 +66,7 @@ class Classifier:
         Args:
             table: a tokenized slice.
             on_batch: told which rows go through the model next.
+            one_by_one: whether a batch starts only when the last one is done, so that a failure tells where it is.
 
         Raises:
             DeviceError: the model fails on everything.
@@ -73,7 +74,7 @@ class Classifier:
         """
         rows = np.flatnonzero(pc.is_null(table.column(columns.REJECT_CODE)).to_numpy())
         logits = np.full((table.num_rows, len(self._checkpoint.labels)), np.nan, np.float32)
-        computed, faults = self._logits(self._engine, table, rows, on_batch)
+        computed, faults = self._logits(self._engine, table, rows, on_batch, one_by_one=one_by_one)
         logits[rows] = computed
         finite = np.isfinite(computed).all(axis=1)
         not_finite = {int(row): ("not_finite", "the model's logits are not finite") for row in rows[~finite]}
@@ -115,6 +116,8 @@ class Classifier:
         table: pa.Table,
         rows: Rows,
         on_batch: OnBatch | None = None,
+        *,
+        one_by_one: bool = False,
     ) -> tuple[Floats, dict[int, tuple[str, str]]]:
         """Return the logits of some rows, and the faults of those that the model can't take."""
         tokens = _tokens(table, rows)
@@ -125,21 +128,36 @@ class Classifier:
         logits = np.empty((len(first), len(self._checkpoint.labels)), np.float32)
         faults: dict[int, tuple[str, str]] = {}
 
-        def compute(batch: Rows) -> Floats:
-            return engine.logits([ids[row] for row in first[batch]], [types[row] for row in first[batch]])
+        def start(batch: Rows) -> Fetch:
+            return engine.start([ids[row] for row in first[batch]], [types[row] for row in first[batch]])
 
         def alone(batch: Rows, error: Exception) -> Floats:
             with contextlib.suppress(Exception):
-                return compute(batch)  # what passes is no reason to reject a row
+                return start(batch)()  # what passes is no reason to reject a row
             engine.check(self._checkpoint.probe)
             faults[int(batch[0])] = ("model_failed", f"the model fails on this text: {type(error).__name__}")
             return np.full((1, logits.shape[1]), np.nan, np.float32)
 
-        lengths = np.array([len(ids[row]) for row in first], np.int32)
-        for batch in self._batches(lengths):
+        def finish(batch: Rows, fetch: Fetch | None) -> None:
+            found = None
+            with contextlib.suppress(Exception):
+                found = fetch() if fetch else None
+            # What failed is told by halving, which tries again.
+            logits[batch] = halving(lambda part: start(part)(), batch, alone) if found is None else found
+
+        started: list[tuple[Rows, Fetch | None]] = []
+        for batch in self._batches(np.array([len(ids[row]) for row in first], np.int32)):
             if on_batch:
                 on_batch(rows[first[batch]].tolist())
-            logits[batch] = halving(compute, batch, alone)
+            fetch = None
+            with contextlib.suppress(Exception):
+                fetch = start(batch)
+            if one_by_one:
+                finish(batch, fetch)
+            else:
+                started.append((batch, fetch))
+        for batch, fetch in started:
+            finish(batch, fetch)
         failed = {int(row): faults[kind] for row, kind in zip(rows, same.tolist(), strict=True) if kind in faults}
         return logits[same], failed
 

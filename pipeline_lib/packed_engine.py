@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline_lib import loading
-from pipeline_lib.engine import Engine, Floats, Ids, absent_id, no_cache
-from pipeline_lib.torch_engine import TorchEngine
+from pipeline_lib.engine import Engine, Fetch, Floats, Ids, absent_id, no_cache
+from pipeline_lib.torch_engine import TorchEngine, on_its_way, to_device
 
 _NAME = "nightscore_packed"
 
@@ -34,7 +34,6 @@ class PackedEngine(Engine):
 
         super().__init__(inputs)
         _register()
-        self._torch = torch
         self._device = device
         self._model = model.to(device)
         self._model.set_attn_implementation(_NAME)
@@ -46,7 +45,12 @@ class PackedEngine(Engine):
 
     def logits(self, rows: Sequence[Ids], types: Sequence[Ids]) -> Floats:
         """Return logits of shape [rows, labels] in float32; see `Engine`."""
-        torch = self._torch
+        return self.start(rows, types)()
+
+    def start(self, rows: Sequence[Ids], types: Sequence[Ids]) -> Fetch:
+        """Begin to compute, and return what waits for the logits; see `Engine`."""
+        import torch
+
         lengths = np.array([len(row) for row in rows])
         bounds = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
         ids = np.concatenate(rows).astype(np.int64)
@@ -56,12 +60,12 @@ class PackedEngine(Engine):
         given = {"input_ids": ids, "position_ids": self._positions(real, starts, lengths)}
         if self._typed:
             given["token_type_ids"] = np.concatenate(types).astype(np.int64)
-        tensors = {name: self._to_device(array)[None] for name, array in given.items()}
-        pooled = self._to_device(_last(real, bounds) if self._causal else starts.astype(np.int64))
-        with torch.inference_mode(), _rows_end_at(self._to_device(bounds), int(lengths.max())):
+        tensors = {name: to_device(array, self._device)[None] for name, array in given.items()}
+        pooled = to_device(_last(real, bounds) if self._causal else starts.astype(np.int64), self._device)
+        with torch.inference_mode(), _rows_end_at(to_device(bounds, self._device), int(lengths.max())):
             hidden = self._base(**tensors, **no_cache(self._base)).last_hidden_state[0]
             output = self._head(tensors["input_ids"][0, pooled], hidden[pooled])
-        return np.asarray(output.reshape(len(rows), -1).float().cpu().numpy(), np.float32)
+        return on_its_way(output, len(rows))
 
     def _positions(self, real: NDArray[np.bool_], starts: Ids, lengths: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return each token's position in its own row, as the model numbers them."""
@@ -72,12 +76,6 @@ class PackedEngine(Engine):
         counted = np.cumsum(real)
         counted = counted - np.repeat(counted[starts] - real[starts], lengths)
         return counted * real + self._first_position - 1
-
-    def _to_device(self, array: Any) -> Any:
-        tensor = self._torch.from_numpy(array)
-        if self._device == "cpu":
-            return tensor
-        return tensor.pin_memory().to(self._device, non_blocking=True)
 
     def _head(self, ids: Any, hidden: Any) -> Any:
         """Run the checkpoint's head on one token of each row, as if each were a text of its own."""

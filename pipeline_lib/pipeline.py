@@ -139,7 +139,7 @@ class _Tokenize:
 
     def __init__(self, plan_ref: ray.ObjectRef, _: Allotment, counts: Tally) -> None:
         plan: Plan = ray.get(plan_ref)
-        self._shards = {shard.number: replace_fields(shard, slices=()) for shard in plan.shards}
+        self._shards = {shard.number: replace_fields(shard, marks=()) for shard in plan.shards}
         self._read = Reader(plan.settings.input, plan.layout)
         self._counts = counts
         with starting(Tokenizer.name, _actor(), counts.notes):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import sys
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 
@@ -13,7 +14,7 @@ from pipeline_lib.examiner import examine
 from pipeline_lib.layout import lay_out
 from pipeline_lib.listing import list_shards, refuse_output_in_input
 from pipeline_lib.plan import Plan
-from pipeline_lib.shards import Shard, cut, format_of
+from pipeline_lib.shards import Shard, format_of
 from pipeline_lib.version import fingerprint_of, version_of
 
 _THREADS = 16
@@ -80,8 +81,11 @@ def _for_every_worker(settings: Settings) -> Settings:
 
 
 def _schemas(stamps: Mapping[str, storage.FileStamp], settings: InputSettings) -> dict[str, pa.Schema]:
+    same: dict[str, pa.Schema] = {}
+
     def look(path: str) -> pa.Schema:
-        return formats.schema_of(path, format_of(path), settings.csv)
+        found = formats.schema_of(path, format_of(path), settings.csv)
+        return same.setdefault(found.to_string(), found)  # most shards have the same: kept once
 
     with ThreadPoolExecutor(_THREADS) as pool:
         return dict(zip(stamps, pool.map(look, stamps), strict=True))
@@ -97,9 +101,10 @@ def _shards(stamps: Mapping[str, storage.FileStamp], settings: Settings) -> tupl
         contents = formats.inspect(path, kind, settings.input.csv, rows_per_slice)
         with storage.faults_named(path, "reading the shard"):
             content = storage.content_of(*storage.filesystem(path), stamps[path])
-        names = tuple(contents.schema.names)
-        slices = cut(number, contents, rows_per_slice)
-        return Shard(number, path, kind, stamps[path], content, contents.rows, names, slices)
+        names = tuple(map(sys.intern, contents.schema.names))
+        return Shard(
+            number, path, kind, stamps[path], content, contents.rows, names, rows_per_slice, contents.marks
+        )
 
     with ThreadPoolExecutor(_THREADS) as pool:
         return tuple(pool.map(look, enumerate(stamps)))
@@ -110,11 +115,4 @@ def _numbered(shards: tuple[Shard, ...], numbers: Mapping[str, int]) -> tuple[Sh
     after = max(numbers.values(), default=-1) + 1
     fresh = (shard.path for shard in shards if shard.path not in numbers)
     number = {**numbers, **{path: after + at for at, path in enumerate(fresh)}}
-    return tuple(
-        dataclasses.replace(
-            shard,
-            number=number[shard.path],
-            slices=tuple(dataclasses.replace(part, shard=number[shard.path]) for part in shard.slices),
-        )
-        for shard in shards
-    )
+    return tuple(dataclasses.replace(shard, number=number[shard.path]) for shard in shards)

@@ -19,7 +19,7 @@ FORMATS: dict[str, Format] = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Slice:
     """A fixed run of rows of one shard: the unit of work, of resume and of one output file."""
 
@@ -38,7 +38,7 @@ class Slice:
         return f"part-{self.shard:05d}-{self.first_row:09d}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Contents:
     """What a look at a shard's footer or header tells: its columns, its rows, and where slices can start."""
 
@@ -48,7 +48,7 @@ class Contents:
     """CSV: (offset, line) of every slice's first row."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Shard:
     """An input file as it was when the plan was made."""
 
@@ -62,7 +62,30 @@ class Shard:
     rows: int
     columns: tuple[str, ...]
     """Names in the file's own order; a CSV reader needs them all."""
-    slices: tuple[Slice, ...]
+    rows_per_slice: int
+    marks: tuple[tuple[int, int], ...] = ()
+    """CSV: (offset, line) of every slice's first row."""
+
+    @property
+    def slices(self) -> list[Slice]:
+        """The slices, in order; made when asked for, since there may be millions."""
+        return cut(self.number, self.rows, self.rows_per_slice, self.marks)
+
+
+def cut(number: int, rows: int, rows_per_slice: int, marks: tuple[tuple[int, int], ...] = ()) -> list[Slice]:
+    """Return the slices of a shard; one without rows has one empty slice, so that it leaves a trace.
+
+    Args:
+        number: the shard's.
+        rows: rows of the shard.
+        rows_per_slice: rows of all slices but the last.
+        marks: CSV: (offset, line) of every slice's first row.
+    """
+    starts = range(0, max(rows, 1), rows_per_slice)
+    return [
+        Slice(number, start, min(rows_per_slice, rows - start), *mark)
+        for start, mark in zip(starts, marks or ((0, 0),) * len(starts), strict=True)
+    ]
 
 
 def is_shard(path: str) -> bool:
@@ -73,13 +96,3 @@ def is_shard(path: str) -> bool:
 def format_of(path: str) -> Format:
     """Return the format that a shard's name tells."""
     return next(kind for ending, kind in FORMATS.items() if path.lower().endswith(ending))
-
-
-def cut(number: int, contents: Contents, rows_per_slice: int) -> tuple[Slice, ...]:
-    """Return the slices of a shard; a shard without rows has one empty slice, so that it leaves a trace."""
-    starts = range(0, max(contents.rows, 1), rows_per_slice)
-    marks = contents.marks or ((0, 0),) * len(starts)
-    return tuple(
-        Slice(number, start, min(rows_per_slice, contents.rows - start), *mark)
-        for start, mark in zip(starts, marks, strict=True)
-    )

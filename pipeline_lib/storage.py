@@ -20,7 +20,7 @@ from pipeline_lib.errors import FaultError, InputError, SettingsError, did_you_m
 _CHUNK_BYTES = 4 << 20
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class FileStamp:
     """What tells one state of a file from another without reading it."""
 

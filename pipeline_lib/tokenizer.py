@@ -39,7 +39,13 @@ class Tokenizer:
         self._vocabulary = checkpoint.vocabulary
         self._typed = "token_type_ids" in checkpoint.inputs
 
-    def __call__(self, table: pa.Table, on_batch: Callable[[Sequence[int]], None] | None = None) -> pa.Table:
+    def __call__(
+        self,
+        table: pa.Table,
+        on_batch: Callable[[Sequence[int]], None] | None = None,
+        *,
+        one_by_one: bool = False,
+    ) -> pa.Table:
         """Replace the texts by token ids, `n_tokens` and `truncated`; rows without usable tokens are rejected.
 
         The special tokens are counted in `n_tokens`, which is the length before truncation. Ids of a rejected
@@ -48,7 +54,9 @@ class Tokenizer:
         Args:
             table: a slice as read.
             on_batch: told which rows are encoded next; they then come in small batches.
+            one_by_one: batches always come so.
         """
+        del one_by_one
         usable = pc.is_null(table.column(columns.REJECT_CODE)).to_pylist()
         encoded: list[_Encoded] = [([], [], 0)] * table.num_rows
         faults: dict[int, tuple[str, str]] = {}

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from pipeline_lib.engine import Engine, Floats, Ids, absent_id, no_cache
+from pipeline_lib.engine import Engine, Fetch, Floats, Ids, absent_id, no_cache
 
 
 class TorchEngine(Engine):
@@ -30,9 +31,13 @@ class TorchEngine(Engine):
 
     def logits(self, rows: Sequence[Ids], types: Sequence[Ids]) -> Floats:
         """Return logits of shape [rows, labels] in float32; see `Engine`."""
+        return self.start(rows, types)()
+
+    def start(self, rows: Sequence[Ids], types: Sequence[Ids]) -> Fetch:
+        """Begin to compute, and return what waits for the logits; see `Engine`."""
         pad = self._config.pad_token_id
         batch = self._padded(rows, types, absent_id(rows) if pad is None else pad)
-        tensors = {name: self._torch.from_numpy(array).to(self._device) for name, array in batch.items()}
+        tensors = {name: to_device(array, self._device) for name, array in batch.items()}
         with self._torch.inference_mode():
             if pad is not None or len(rows) == 1:
                 output = self._model(**tensors, **self._options).logits
@@ -44,4 +49,32 @@ class TorchEngine(Engine):
                     output = self._model(**tensors, **self._options).logits
                 finally:
                     self._config.pad_token_id = None
-        return np.asarray(output.reshape(len(rows), -1).float().cpu().numpy(), np.float32)
+        return on_its_way(output, len(rows))
+
+
+def to_device(array: NDArray[Any], device: str) -> Any:
+    """Return an array as a tensor on a device; a GPU gets it while it computes something else."""
+    import torch
+
+    tensor = torch.from_numpy(array)
+    return tensor if device == "cpu" else tensor.pin_memory().to(device, non_blocking=True)
+
+
+def on_its_way(output: Any, rows: int) -> Fetch:
+    """Return what waits for logits that a GPU may still compute; its next batches can start meanwhile."""
+    import torch
+
+    logits = output.detach().reshape(rows, -1).float()
+    if logits.device.type == "cpu":
+        here = np.asarray(logits.numpy(), np.float32)
+        return lambda: here
+    host = torch.empty(logits.shape, dtype=torch.float32, pin_memory=True)
+    host.copy_(logits, non_blocking=True)
+    arrived: Any = torch.cuda.Event()  # type: ignore[no-untyped-call]
+    arrived.record()
+
+    def fetch() -> Floats:
+        arrived.synchronize()
+        return np.array(host.numpy(), np.float32)
+
+    return fetch

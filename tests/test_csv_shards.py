@@ -25,7 +25,7 @@ def read(path: Path, rows_per_slice: int = 2, settings: CsvSettings = UTF8) -> l
     """Read a shard slice by slice, as the job does."""
     contents = csv_shards.inspect(FS, str(path), settings, rows_per_slice)
     names = contents.schema.names
-    slices = cut(0, contents, rows_per_slice)
+    slices = cut(0, contents.rows, rows_per_slice, contents.marks)
     tables = [csv_shards.read_rows(FS, str(path), part, names, settings) for part in slices]
     rows: list[dict[str, Any]] = pa.concat_tables(tables).to_pylist()
     assert len(rows) == contents.rows
@@ -151,4 +151,4 @@ def test_a_shard_that_shrank_since_the_plan_is_an_error(tmp_path: Path) -> None:
     contents = csv_shards.inspect(FS, str(path), UTF8, 10)
     shard(tmp_path, "id,text\n1,a\n")
     with pytest.raises(InputError, match="1 rows from row 0 on, expected 2"):
-        csv_shards.read_rows(FS, str(path), cut(0, contents, 10)[0], ["text"], UTF8)
+        csv_shards.read_rows(FS, str(path), cut(0, contents.rows, 10, contents.marks)[0], ["text"], UTF8)

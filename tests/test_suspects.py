@@ -38,7 +38,7 @@ class Deadly:
     def __init__(self, size: int, kills: set[int], strokes: Iterator[bool]) -> None:
         self._size, self._kills, self._strokes = size, kills, strokes
 
-    def __call__(self, table: pa.Table, on_batch: OnBatch | None = None) -> pa.Table:
+    def __call__(self, table: pa.Table, on_batch: OnBatch | None = None, *, one_by_one: bool = False) -> pa.Table:  # noqa: ARG002
         """Return the table as it is, or die."""
         for start in range(0, table.num_rows, self._size):
             batch = table.slice(start, self._size).to_pylist()
