@@ -229,7 +229,7 @@ def _device() -> str:
 def _machine() -> dict[str, Any]:
     import torch
 
-    from pipeline_lib.version import library_versions
+    from pipeline_lib.libraries import library_versions
 
     cpus = Path("/proc/cpuinfo")
     lines = cpus.read_text().splitlines() if cpus.is_file() else []

@@ -85,10 +85,10 @@ def plan(
 
     def job() -> None:
         settings, day = _settings(config, overrides), _day(date)
-        from pipeline_lib.planner import make_plan
+        from pipeline_lib.planner import look, make_plan
         from pipeline_lib.progress import described, devices
 
-        found = make_plan(settings.on_date(day), dated=day is not None, replace=replace)
+        found = make_plan(look(settings.on_date(day), dated=day is not None, replace=replace))
         for topic, text in [*described(found), ("devices", devices())]:
             print(f"{topic:<8} {text}")
         print("to do    " + (f"{len(found.todo):,} slices" if not found.complete else "nothing: published already"))

@@ -1,6 +1,7 @@
 """The Ray that the job runs on: one that is already there, or one of its own for as long as it runs."""
 
 import contextlib
+import ctypes
 import logging
 import os
 import re
@@ -11,7 +12,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import ray
 
@@ -31,49 +32,58 @@ _QUIET = {
 
 _SECONDS_TO_ANSWER = 5.0
 _SECONDS_BETWEEN_HANDLERS = 0.005
+_SECONDS_TO_SETTLE = 5.0
+
+_T = TypeVar("_T")
 
 
 @contextlib.contextmanager
-def connected() -> Iterator[tuple[float, float]]:
-    """Connect to a running cluster, or start Ray here and stop it afterwards; yield its CPUs and GPUs.
+def connected(meanwhile: Callable[[], _T]) -> Iterator[_T]:
+    """Connect to a running cluster, or start Ray here and stop it afterwards; yield what was done meanwhile.
 
     A cluster is taken when `RAY_ADDRESS` names one, when the program runs as a Ray job, or when `ray start` was
     run on this machine.
+
+    Args:
+        meanwhile: called while Ray starts; what it raises is raised.
 
     Raises:
         FaultError: `RAY_ADDRESS` names a cluster that does not answer, or Ray does not start here.
         SettingsError: `RAY_ADDRESS` is not the address of a cluster.
     """
-    ours = not ray.is_initialized()
+    if ray.is_initialized():  # by whoever calls us, or by a block around this one
+        _hush()
+        yield meanwhile()
+        return
     over = threading.Event()
     with reaped():
+        start = _Start(_how_to_start(), over)
         try:
-            if ours:
-                _connect(over)
+            found = meanwhile()
+            start.wait()
             _hush()
-            total = ray.cluster_resources()
-            yield total.get("CPU", 0.0), total.get("GPU", 0.0)
+            yield found
         finally:
-            if ours:
-                ray.shutdown()
+            start.settle()
+            ray.shutdown()
             over.set()
 
 
-def _connect(over: threading.Event) -> None:
+def resources() -> tuple[float, float]:
+    """Return the CPUs and GPUs of the cluster that this process is connected to."""
+    total = ray.cluster_resources()
+    return total.get("CPU", 0.0), total.get("GPU", 0.0)
+
+
+def _how_to_start() -> dict[str, Any]:
     for name, value in _QUIET.items():
         os.environ.setdefault(name, value)
     address = _running_cluster()
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     if address:
         # Workers on other machines get this very package, whatever is installed there.
-        where: dict[str, Any] = {"address": address, "runtime_env": {"py_modules": [str(Path(__file__).parent)]}}
-    else:
-        where = {"address": "local", "include_dashboard": False}
-    try:
-        with _chatter_kept_back():
-            _start(lambda: ray.init(**where, **quiet), over)
-    except Exception as error:  # a process of Ray's was killed, or the machine is too busy to start it
-        raise FaultError(f"Ray did not start: {_last_line(error)}") from error
+        return quiet | {"address": address, "runtime_env": {"py_modules": [str(Path(__file__).parent)]}}
+    return quiet | {"address": "local", "include_dashboard": False}
 
 
 def _running_cluster() -> str | None:
@@ -105,33 +115,57 @@ def _answers(address: str) -> bool:
     return True
 
 
-def _start(init: Callable[[], object], over: threading.Event) -> None:
-    """Run `ray.init` in a thread that stays until the event, since Ray's processes end with that thread.
+class _Start:
+    """A start of Ray beside other work.
 
-    Meanwhile a SIGTERM still reaches the handler it had: `ray.init` gives it to handlers of its own,
-    which end the process with a stack trace of C++.
+    `ray.init` runs in a thread that stays until the event, since Ray's processes end with that thread. Meanwhile a
+    second one keeps SIGTERM with the handler that it has: `ray.init` gives it to handlers of its own, which end the
+    process with a stack trace of C++.
+
+    Args:
+        options: of `ray.init`.
+        over: set when Ray is no longer needed.
     """
-    ready = threading.Event()
-    failures: list[BaseException] = []
 
-    def stay() -> None:
+    def __init__(self, options: dict[str, Any], over: threading.Event) -> None:
+        self._ready = threading.Event()
+        self._failure: BaseException | None = None
+        self._guard = threading.Thread(target=self._keep_handler, name="sigterm", daemon=True)
+        self._guard.start()
+        threading.Thread(target=self._init, args=(options, over), name="ray", daemon=True).start()
+
+    def _init(self, options: dict[str, Any], over: threading.Event) -> None:
         try:
-            init()
-        except BaseException as error:  # noqa: BLE001 - raised below
-            failures.append(error)
-        ready.set()
+            with _chatter_kept_back():
+                ray.init(**options)
+        except BaseException as error:  # noqa: BLE001 - raised where it is waited for
+            self._failure = error
+        self._ready.set()
         over.wait()
 
-    threading.Thread(target=stay, name="ray", daemon=True).start()
-    is_main = threading.current_thread() is threading.main_thread()
-    handler = signal.getsignal(signal.SIGTERM)
-    while not ready.wait(_SECONDS_BETWEEN_HANDLERS):
-        if is_main:
-            signal.signal(signal.SIGTERM, handler)
-    if is_main:
-        signal.signal(signal.SIGTERM, handler)
-    if failures:
-        raise failures[0]
+    def _keep_handler(self) -> None:
+        python = ctypes.pythonapi  # `signal.signal` works in the main thread alone, which has other work
+        python.PyOS_getsig.restype = ctypes.c_void_p
+        python.PyOS_setsig.argtypes = [ctypes.c_int, ctypes.c_void_p]
+        handler = python.PyOS_getsig(signal.SIGTERM)
+        is_ready = False
+        while not is_ready:
+            is_ready = self._ready.wait(_SECONDS_BETWEEN_HANDLERS)
+            python.PyOS_setsig(signal.SIGTERM, handler)
+
+    def wait(self) -> None:
+        """Wait until Ray is there.
+
+        Raises:
+            FaultError: a process of Ray's was killed, or the machine is too busy to start it.
+        """
+        self._guard.join()
+        if self._failure:
+            raise FaultError(f"Ray did not start: {_last_line(self._failure)}") from self._failure
+
+    def settle(self) -> None:
+        """Give a start that nobody waits for a moment, since Ray is ended in order only once it is there."""
+        self._guard.join(_SECONDS_TO_SETTLE)
 
 
 @contextlib.contextmanager

@@ -31,6 +31,12 @@ class Found:
         return {receipt.path: receipt.shard for receipt in self.receipts}
 
 
+def is_published(url: str) -> bool:
+    """Tell whether readers see something in the output."""
+    with storage.faults_named(url, "looking at the output"):
+        return files.read_success(*storage.filesystem(url)) is not None
+
+
 def find(settings: Settings, version: str, *, replace: bool) -> Found:
     """Look at the output folder.
 

@@ -1,5 +1,6 @@
 """A close look at a checkpoint before work starts: loaded once, checked, and tried on two texts."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from pipeline_lib.config import Settings
 from pipeline_lib.engine import Engine, Ids
 from pipeline_lib.engines import choose
 from pipeline_lib.errors import CheckpointError, SettingsError
+from pipeline_lib.examined import remembered
 from pipeline_lib.torch_engine import TorchEngine
 
 # In float32, padding changes a logit in its last digits only; a model that minds padding is off by far more.
@@ -25,13 +27,18 @@ def examine(settings: Settings) -> Checkpoint:
         SettingsError: `model.max_tokens` leaves no room for text.
     """
     folder, commit = locate(settings.model)
+    content = fingerprint(folder, settings.model)
+    return remembered(settings, content, commit, lambda: _look(settings, folder, content, commit))
+
+
+def _look(settings: Settings, folder: Path, content: str, commit: str | None) -> Checkpoint:
     config = loading.load_config(folder, settings.model)
     labels = labels_of(config)
     tokenizer = loading.load_tokenizer(folder, settings.model)
     model = loading.load_model(folder, settings.model, "float32")
     limit = loading.max_tokens_of(tokenizer, model, settings.model.max_tokens)
     _check_room(tokenizer, limit, pairs=settings.input.text_pair_column is not None)
-    content, inputs = fingerprint(folder, settings.model), tuple(tokenizer.model_input_names)
+    inputs = tuple(tokenizer.model_input_names)
     rows, types = _probes(tokenizer, limit)
     pads_safely = _pads_safely(TorchEngine(model, inputs, "cpu"), rows, types, masked="attention_mask" in inputs)
     several = len(rows) if pads_safely else 1

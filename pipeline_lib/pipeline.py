@@ -6,7 +6,9 @@ Nothing else in the project knows Ray Data.
 import datetime as dt
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import replace as replace_fields
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
@@ -17,7 +19,7 @@ from ray.data import ActorPoolStrategy
 from pipeline_lib import tally
 from pipeline_lib.careful import carefully, starting
 from pipeline_lib.classifier import Classifier
-from pipeline_lib.cluster import connected, failures_explained
+from pipeline_lib.cluster import connected, failures_explained, resources
 from pipeline_lib.config import Settings
 from pipeline_lib.drift import sampled, with_drift
 from pipeline_lib.errors import LostWorkerError
@@ -25,7 +27,7 @@ from pipeline_lib.lease import leased
 from pipeline_lib.manifest import Receipt
 from pipeline_lib.packing import described, pack, slice_of, unpack
 from pipeline_lib.plan import Plan
-from pipeline_lib.planner import make_plan, refreshed
+from pipeline_lib.planner import look, make_plan, refreshed
 from pipeline_lib.progress import Progress
 from pipeline_lib.publisher import check_rows, clear, publish, tidy
 from pipeline_lib.reader import Reader
@@ -55,21 +57,24 @@ def run(settings: Settings, date: dt.date | None, progress: Progress, *, replace
         NightscoreError: of the kind whose exit code tells a scheduler what to do; see `errors`.
     """
     started = time.monotonic()
-    plan = make_plan(settings.on_date(date), dated=date is not None, replace=replace)
-    progress.planned(plan)
-    check_rows(plan)
-    if plan.complete:
-        tidy(plan)
-        return report(plan, date, started)
-    with failures_reported(plan, date, started), leased(plan.settings.output.path, progress.note) as lease:
-        plan = refreshed(plan)
-        if plan.complete:
-            return report(plan, date, started)  # by a run that ended since the first look
-        clear(plan)
-        fresh, work = _scored(plan, progress)
-        progress.publishing()
-        publish(plan, [*plan.standing, *fresh], lease.confirm)
-    return report(plan, date, started, fresh=fresh, work=work)
+    seen = look(settings.on_date(date), dated=date is not None, replace=replace)
+    planned = partial(make_plan, seen)
+    # Ray starts meanwhile, unless something is published: then there may be nothing to score.
+    with nullcontext(planned()) if seen.published else connected(planned) as first:
+        progress.planned(first)
+        check_rows(first)
+        if first.complete:
+            tidy(first)
+            return report(first, date, started)
+        with failures_reported(first, date, started), leased(first.settings.output.path, progress.note) as lease:
+            plan = refreshed(first)
+            if plan.complete:
+                return report(plan, date, started)  # by a run that ended since the first look
+            clear(plan)
+            fresh, work = _scored(plan, progress)
+            progress.publishing()
+            publish(plan, [*plan.standing, *fresh], lease.confirm)
+        return report(plan, date, started, fresh=fresh, work=work)
 
 
 def _scored(plan: Plan, progress: Progress) -> tuple[list[Receipt], Work | None]:
@@ -77,8 +82,8 @@ def _scored(plan: Plan, progress: Progress) -> tuple[list[Receipt], Work | None]
     receipts: list[Receipt] = []
     if not plan.todo:
         return receipts, None
-    with failures_explained(), connected() as (cpus, gpus), tally.watched(progress.scored) as counts:
-        allotment = allot(cpus, gpus, len(plan.todo), plan.settings.tuning)
+    with failures_explained(), connected(lambda: None), tally.watched(progress.scored) as counts:
+        allotment = allot(*resources(), len(plan.todo), plan.settings.tuning)
         progress.starting(plan, allotment)
         for losses_left in reversed(range(_LOSSES)):
             left = replace_fields(plan, standing=(*plan.standing, *receipts))

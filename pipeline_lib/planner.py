@@ -5,13 +5,14 @@ import os
 import sys
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 
 import pyarrow as pa
 
 from pipeline_lib import earlier, formats, storage
 from pipeline_lib.config import InputSettings, Settings
 from pipeline_lib.examiner import examine
-from pipeline_lib.layout import lay_out
+from pipeline_lib.layout import Layout, lay_out
 from pipeline_lib.listing import list_shards, refuse_output_in_input
 from pipeline_lib.plan import Plan
 from pipeline_lib.shards import Shard, format_of
@@ -20,10 +21,22 @@ from pipeline_lib.version import fingerprint_of, version_of
 _THREADS = 16
 
 
-def make_plan(settings: Settings, *, dated: bool = False, replace: bool = False) -> Plan:
-    """Return the plan of a run; nothing is written.
+@dataclass(frozen=True)
+class Look:
+    """What a first look tells, within a second: most mistakes show here, before Ray starts."""
 
-    Cheap looks come first, so that most mistakes show within a second.
+    settings: Settings
+    """With paths that mean the same wherever a worker runs."""
+    stamps: dict[str, storage.FileStamp]
+    layout: Layout
+    notices: tuple[str, ...]
+    replace: bool
+    published: bool
+    """Whether readers see something in the output already, which may be all that is wanted."""
+
+
+def look(settings: Settings, *, dated: bool = False, replace: bool = False) -> Look:
+    """List the shards and compare their columns; nothing is written.
 
     Args:
         settings: with dates filled in.
@@ -38,14 +51,25 @@ def make_plan(settings: Settings, *, dated: bool = False, replace: bool = False)
     settings = _for_every_worker(settings)
     refuse_output_in_input(settings.input.paths, settings.output.path)
     stamps = list_shards(settings.input.paths, dated=dated)
-    schemas = _schemas(stamps, settings.input)
-    layout, notices = lay_out(schemas, settings.input)
+    layout, notices = lay_out(_schemas(stamps, settings.input), settings.input)
+    return Look(settings, stamps, layout, notices, replace, earlier.is_published(settings.output.path))
+
+
+def make_plan(seen: Look) -> Plan:
+    """Return the plan of a run, from a close look at the checkpoint, the output and every shard.
+
+    Raises:
+        NightscoreError: as above.
+    """
+    settings = seen.settings
     checkpoint = examine(settings)
-    fingerprint = fingerprint_of(settings, checkpoint, layout)
+    fingerprint = fingerprint_of(settings, checkpoint, seen.layout)
     version = version_of(fingerprint)
-    earlier.find(settings, version, replace=replace)  # refuses an output before every shard is read
-    shards = _shards(stamps, settings)
-    return refreshed(Plan(settings, checkpoint, layout, fingerprint, version, shards, notices, replace))
+    earlier.find(settings, version, replace=seen.replace)  # refuses an output before every shard is read
+    shards = _shards(seen.stamps, settings)
+    return refreshed(
+        Plan(settings, checkpoint, seen.layout, fingerprint, version, shards, seen.notices, seen.replace)
+    )
 
 
 def refreshed(plan: Plan) -> Plan:

@@ -12,9 +12,9 @@ from pipeline_lib.crash_points import reached
 from pipeline_lib.drift import merged
 from pipeline_lib.errors import BusyError, FaultError, GateError
 from pipeline_lib.lease import leased
+from pipeline_lib.libraries import library_versions
 from pipeline_lib.manifest import MANIFEST, REJECTS, STAGING, SUCCESS, Manifest, Receipt, ShardRecord, Success
 from pipeline_lib.plan import Plan
-from pipeline_lib.version import library_versions
 from pipeline_lib.words import count
 
 _THREADS = 16

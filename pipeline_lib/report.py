@@ -10,9 +10,9 @@ from typing import Any
 
 from pipeline_lib import storage
 from pipeline_lib.errors import NightscoreError
+from pipeline_lib.libraries import library_versions
 from pipeline_lib.manifest import METRICS, RUNS, Receipt
 from pipeline_lib.plan import Plan
-from pipeline_lib.version import library_versions
 from pipeline_lib.words import duration, size
 
 

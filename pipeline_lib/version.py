@@ -2,8 +2,6 @@
 
 import hashlib
 import json
-import platform
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from pipeline_lib.checkpoint import Checkpoint
@@ -12,8 +10,6 @@ from pipeline_lib.layout import Layout
 
 # Raised when the program itself starts to give other scores, rejects or files for the same settings.
 _OUTPUT_FORMAT = 1
-
-_LIBRARIES = ("nightscore", "torch", "transformers", "tokenizers", "openvino", "ray", "pyarrow", "numpy")
 
 
 def fingerprint_of(settings: Settings, checkpoint: Checkpoint, layout: Layout) -> dict[str, Any]:
@@ -43,14 +39,3 @@ def version_of(fingerprint: dict[str, Any]) -> str:
     """Return a fingerprint's short name: 16 hexadecimal digits of its SHA-256."""
     text = json.dumps(fingerprint, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def library_versions() -> dict[str, str]:
-    """Return the versions of everything that has a hand in a score."""
-    found = {"python": platform.python_version()}
-    for name in _LIBRARIES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            found[name] = "not installed"
-    return found

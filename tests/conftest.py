@@ -22,7 +22,7 @@ from pipeline_lib import crash_points, pipeline
 from pipeline_lib.classifier import Classifier
 from pipeline_lib.config import Settings
 from pipeline_lib.lease import leased
-from pipeline_lib.planner import make_plan
+from pipeline_lib.planner import look, make_plan
 from pipeline_lib.progress import Progress
 from pipeline_lib.publisher import clear, publish
 from pipeline_lib.reader import Reader
@@ -144,7 +144,7 @@ def run_quietly(settings: Settings, *, replace: bool = False) -> Outcome:
 
 def run_without_ray(settings: Settings, *, replace: bool = False) -> Outcome:
     """Plan, score and publish in this process alone; much quicker, where Ray is not what is tested."""
-    plan = make_plan(settings, replace=replace)
+    plan = make_plan(look(settings, replace=replace))
     status = "COMPLETE" if plan.complete else "PUBLISHED"
     if not plan.complete:
         clear(plan)

@@ -10,7 +10,7 @@ from pipeline_lib.config import InputSettings
 from pipeline_lib.errors import InputError, InputNotReadyError, NightscoreError, OutputError
 from pipeline_lib.layout import lay_out
 from pipeline_lib.listing import list_shards
-from pipeline_lib.planner import make_plan
+from pipeline_lib.planner import look, make_plan
 
 
 def schema(**types: pa.DataType) -> pa.Schema:
@@ -137,7 +137,7 @@ def test_an_output_folder_with_data_of_others_is_refused(tmp_path: Path, setting
     write_parquet(tmp_path / "in" / "a.parquet", {"text": ["x"]})
     write_parquet(tmp_path / "out" / "theirs.parquet", {"x": [1]})
     with pytest.raises(OutputError, match=r"already holds 'theirs\.parquet'"):
-        make_plan(settings_for())
+        make_plan(look(settings_for()))
 
 
 def test_the_version_follows_what_decides_a_score_and_nothing_else(
@@ -146,7 +146,7 @@ def test_the_version_follows_what_decides_a_score_and_nothing_else(
     write_parquet(tmp_path / "in" / "a.parquet", {"text": ["x"]})
 
     def version(**sections: dict[str, object]) -> str:
-        return make_plan(settings_for(**sections)).version
+        return make_plan(look(settings_for(**sections))).version
 
     base = version()
     for same in (

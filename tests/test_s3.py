@@ -9,7 +9,7 @@ import s3fs
 from conftest import Runner, SettingsMaker
 
 from pipeline_lib.errors import InputError, InputNotReadyError
-from pipeline_lib.planner import make_plan
+from pipeline_lib.planner import look, make_plan
 from pipeline_lib.verifier import verify
 
 TEXTS = [f"review {row}" for row in range(30)]
@@ -62,19 +62,19 @@ def test_a_checkpoint_in_a_bucket_gives_the_same_answers(
 def test_a_missing_bucket_is_a_clear_error(s3: s3fs.S3FileSystem, settings_for: SettingsMaker) -> None:
     del s3
     with pytest.raises(InputError, match=r"no file matches 's3://nobody/\*\.parquet'"):
-        make_plan(settings_for(input={"path": "s3://nobody/*.parquet"}))
+        make_plan(look(settings_for(input={"path": "s3://nobody/*.parquet"})))
 
 
 def test_a_day_that_is_not_there_yet_can_be_waited_for(s3: s3fs.S3FileSystem, settings_for: SettingsMaker) -> None:
     del s3
     with pytest.raises(InputNotReadyError, match="ds=2026-11-22"):
-        make_plan(settings_for(input={"path": "s3://reviews/ds=2026-11-22/*.parquet"}), dated=True)
+        make_plan(look(settings_for(input={"path": "s3://reviews/ds=2026-11-22/*.parquet"}), dated=True))
 
 
 def test_a_truncated_shard_on_s3_is_named(s3: s3fs.S3FileSystem, settings_for: SettingsMaker) -> None:
     s3.pipe_file("reviews/bad/a.parquet", b"PAR1 not really")
     with pytest.raises(InputError, match=r"s3://reviews/bad/a\.parquet|reviews/bad/a\.parquet"):
-        make_plan(settings_for(input={"path": "s3://reviews/bad"}))
+        make_plan(look(settings_for(input={"path": "s3://reviews/bad"})))
 
 
 def test_parts_on_s3_are_plain_parquet(s3: s3fs.S3FileSystem) -> None:
