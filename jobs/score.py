@@ -150,7 +150,7 @@ def _ended(job: Callable[[], None], *, debug: bool) -> None:
         _note(f"error: {error}")
         raise typer.Exit(error.exit_code) from None
     except KeyboardInterrupt as stop:
-        _note(f"error: {stop or 'interrupted'}; run the same command again to go on where it stopped")
+        _note(f"error: {str(stop) or 'interrupted'}; run the same command again to go on where it stopped")
         raise typer.Exit(1) from None
 
 

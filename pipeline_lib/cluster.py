@@ -130,14 +130,14 @@ class _Start:
     def __init__(self, options: dict[str, Any], over: threading.Event) -> None:
         self._ready = threading.Event()
         self._failure: BaseException | None = None
+        self._chatter = _Chatter()
         self._guard = threading.Thread(target=self._keep_handler, name="sigterm", daemon=True)
         self._guard.start()
         threading.Thread(target=self._init, args=(options, over), name="ray", daemon=True).start()
 
     def _init(self, options: dict[str, Any], over: threading.Event) -> None:
         try:
-            with _chatter_kept_back():
-                ray.init(**options)
+            ray.init(**options)
         except BaseException as error:  # noqa: BLE001 - raised where it is waited for
             self._failure = error
         self._ready.set()
@@ -160,30 +160,35 @@ class _Start:
             FaultError: a process of Ray's was killed, or the machine is too busy to start it.
         """
         self._guard.join()
+        self._chatter.let_go(show=self._failure is not None)
         if self._failure:
             raise FaultError(f"Ray did not start: {_last_line(self._failure)}") from self._failure
 
     def settle(self) -> None:
         """Give a start that nobody waits for a moment, since Ray is ended in order only once it is there."""
         self._guard.join(_SECONDS_TO_SETTLE)
+        self._chatter.let_go(show=False)
 
 
-@contextlib.contextmanager
-def _chatter_kept_back() -> Iterator[None]:
-    """Keep what C++ code writes to standard error while Ray starts, and show it only if the start fails."""
-    sys.stderr.flush()
-    real = os.dup(2)
-    with tempfile.TemporaryFile() as kept:
-        os.dup2(kept.fileno(), 2)
-        try:
-            yield
-        except BaseException:
+class _Chatter:
+    """Keeps back what C++ code writes to standard error while Ray starts."""
+
+    def __init__(self) -> None:
+        sys.stderr.flush()
+        self._real: int | None = os.dup(2)
+        self._kept = tempfile.TemporaryFile()  # noqa: SIM115 - open until it is let go
+        os.dup2(self._kept.fileno(), 2)
+
+    def let_go(self, *, show: bool) -> None:
+        """Give standard error back, and show what was kept if it is wanted; may be called again."""
+        if self._real is None:
+            return
+        os.dup2(self._real, 2)
+        os.close(self._real)
+        self._real = None
+        with self._kept as kept:
             kept.seek(0)
-            os.write(real, kept.read())
-            raise
-        finally:
-            os.dup2(real, 2)
-            os.close(real)
+            os.write(2, kept.read() if show else b"")
 
 
 def _hush() -> None:

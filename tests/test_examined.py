@@ -79,7 +79,7 @@ def test_the_same_files_elsewhere_keep_their_own_name(
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home"))
     models = [tiny_checkpoints.build(Recipe("bert"), tmp_path / "one"), tmp_path / "two"]
-    shutil.copytree(*models)
+    shutil.copytree(models[0], models[1])
     found = [examine(settings_for(model={"name": str(model)})) for model in models]
     assert [checkpoint.name for checkpoint in found] == list(map(str, models))
     assert found[0].fingerprint == found[1].fingerprint

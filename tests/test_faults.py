@@ -60,6 +60,19 @@ def wait_for(condition: Path, pattern: str, seconds: float = 120) -> None:
         time.sleep(0.02)
 
 
+@pytest.mark.parametrize("seconds", [1, 2, 3, 5])
+def test_sigterm_while_ray_starts_is_told_in_one_line(seconds: int, tmp_path: Path, checkpoint: Path) -> None:
+    run = start(job(tmp_path, checkpoint, 2_000, tmp_path / "out"))
+    time.sleep(seconds)
+    everyone = family(run.pid)
+    run.send_signal(signal.SIGTERM)
+    said, _ = run.communicate(timeout=30)
+    assert run.returncode == 1, said
+    assert said.splitlines()[-1].startswith("error: stopped by SIGTERM; run the same command again")
+    assert "Traceback" not in said
+    assert not list(gone_within(everyone, 10))
+
+
 @pytest.mark.timeout(400)
 def test_sigterm_ends_a_run_within_seconds_a_kill_leaves_nothing_behind_and_the_next_run_goes_on(
     tmp_path: Path, checkpoint: Path
