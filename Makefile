@@ -22,6 +22,10 @@ soak: .venv/dev ## Kill runs at random, 200 times, and compare every byte; start
 bench: .venv/bench ## Time the job against the pipeline and others, on generated reviews
 	@$(BIN)/python -m jobs.bench
 
+bench-gpu: .venv/bench ## On a machine with a GPU: check the answers, then time all there is to time, in minutes
+	@$(BIN)/pytest tests/test_gpu.py
+	@$(BIN)/python -m jobs.bench_gpu
+
 bad-inputs: .venv/dev ## Try every kind of bad input, and show what each gets
 	@$(BIN)/python tests/bad_inputs.py
 
@@ -61,4 +65,4 @@ help: ## Show this list
 	@$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[bench]'
 	@touch $@
 
-.PHONY: run test check soak bench bad-inputs setup format lint typecheck help
+.PHONY: run test check soak bench bench-gpu bad-inputs setup format lint typecheck help

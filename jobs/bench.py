@@ -28,8 +28,9 @@ import yaml
 
 from jobs.bench_contenders import CONTENDERS, NEEDS, Task
 from jobs.bench_report import Round, described, draw, summed_up
+from jobs.bench_shapes import SHAPES, build
 
-_JOB = "our whole job"
+JOB = "our whole job"
 _SHARDS = 4
 _SEED = 11
 
@@ -54,7 +55,9 @@ def bench(  # noqa: PLR0913, PLR0917 - each option is an argument to typer
         list[str] | None, typer.Option("--input", help="Parquet shards with texts; generated if not given.")
     ] = None,
     text_column: Annotated[str, typer.Option(help="Their column with the text.")] = "text",
-    model: Annotated[str, typer.Option(help="Checkpoint folder or hub id.")] = "configs/sample/model",
+    model: Annotated[
+        str, typer.Option(help=f"Checkpoint folder, hub id, or {', '.join(SHAPES)} with random weights.")
+    ] = "configs/sample/model",
     precision: Annotated[str, typer.Option(help="float32, bfloat16 or float16, for everyone.")] = "float32",
     engine: Annotated[str, typer.Option(help="Our engine: auto, torch or openvino.")] = "auto",
     rows: Annotated[int, typer.Option(help="Rows, drawn at random.")] = 2000,
@@ -68,7 +71,7 @@ def bench(  # noqa: PLR0913, PLR0917 - each option is an argument to typer
     out: Annotated[Path, typer.Option(help="Folder for bench.json, bench.md and bench.svg.")] = Path("out/bench"),
 ) -> None:
     """Time everyone in turn; print a table, and write it with a chart and all figures as JSON."""
-    known = [*CONTENDERS, _JOB]
+    known = [*CONTENDERS, JOB]
     wrong = sorted(set(only or []) - set(known))
     if wrong:
         raise typer.BadParameter(f"{wrong[0]!r} is none of {', '.join(map(repr, known))}", param_hint="--only")
@@ -76,29 +79,46 @@ def bench(  # noqa: PLR0913, PLR0917 - each option is an argument to typer
         model=os.path.abspath(model) if os.path.isdir(model) else model,
         precision=precision,
         engine=engine,
-        cpus=cpus or len(os.sched_getaffinity(0)),
-        device=_device() if device == "auto" else device,
+        cpus=cpus or cpus_here(),
+        device=device_here() if device == "auto" else device,
         rows=rows,
         peer_rows=min(peer_rows or rows, rows),
         rounds=rounds,
         only=tuple(only or [name for name in known if importlib.util.find_spec(NEEDS.get(name, "json"))]),
     )
+    print(written(measured(plan, texts_of(rows, inputs, text_column)), out))
+
+
+def measured(plan: Plan, texts: Sequence[str]) -> dict[str, Any]:
+    """Let everyone have their turns; return all figures.
+
+    Args:
+        plan: what is timed; a model that is a key of `SHAPES` is made.
+        texts: as many as the plan says.
+    """
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
-        _write_rows(plan, inputs, text_column, home)
-        found = [turn for number in range(rounds) for name in plan.only for turn in _turn(plan, name, number, home)]
-        figures = summed_up(found, dataclasses.asdict(plan), home, _machine())
+        if plan.model in SHAPES:
+            plan = dataclasses.replace(plan, model=str(build(plan.model, home / plan.model)))
+        _write_rows(plan, texts, home)
+        found = [
+            turn for number in range(plan.rounds) for name in plan.only for turn in _turn(plan, name, number, home)
+        ]
+        return summed_up(found, dataclasses.asdict(plan), home, _machine())
+
+
+def written(figures: dict[str, Any], out: Path) -> str:
+    """Write figures, table and chart into a folder; return the table."""
     out.mkdir(parents=True, exist_ok=True)
     table = described(figures)
     (out / "bench.json").write_text(json.dumps(figures, indent=1) + "\n")
     (out / "bench.md").write_text(table)
     draw(figures, out / "bench.svg")
-    print(table)
+    return table
 
 
-def _write_rows(plan: Plan, inputs: Sequence[str] | None, column: str, home: Path) -> None:
+def _write_rows(plan: Plan, texts: Sequence[str], home: Path) -> None:
     """Write the rows for our job as shards, and for the peers as one file, or as an even share of them."""
-    texts = _texts(plan.rows, inputs, column)
     table = pa.table({"at": range(len(texts)), "text": texts})
     (home / "in").mkdir()
     size = -(-len(texts) // _SHARDS)
@@ -109,7 +129,8 @@ def _write_rows(plan: Plan, inputs: Sequence[str] | None, column: str, home: Pat
     pq.write_table(table.take(pa.array(range(0, len(texts), step))), home / "peers.parquet")
 
 
-def _texts(rows: int, inputs: Sequence[str] | None, column: str) -> list[str]:
+def texts_of(rows: int, inputs: Sequence[str] | None, column: str) -> list[str]:
+    """Return texts drawn at random from shards, or generated ones."""
     import numpy as np
 
     if not inputs:
@@ -128,11 +149,11 @@ def _texts(rows: int, inputs: Sequence[str] | None, column: str) -> list[str]:
 def _turn(plan: Plan, name: str, number: int, home: Path) -> list[Round]:
     """Let one contender have its turn; one that fails is told and left out."""
     print(f"round {number + 1} of {plan.rounds}: {name} ...", end=" ", file=sys.stderr, flush=True)
-    ours = name in (_JOB, "our bare loop")
+    ours = name in (JOB, "our bare loop")
     texts = home / ("all.parquet" if ours else "peers.parquet")
     answers = home / f"{name} {number}.parquet"
     try:
-        if name == _JOB:
+        if name == JOB:
             seconds, peak, loop = _job(plan, home, answers)
         else:
             seconds, peak, loop = _contender(plan, name, texts, answers, home)
@@ -220,7 +241,13 @@ def _resident(pid: int) -> int:
     return total
 
 
-def _device() -> str:
+def cpus_here() -> int:
+    """Return the CPUs that this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+def device_here() -> str:
+    """Return `cuda` where there is a GPU, else `cpu`."""
     import torch
 
     return "cuda" if torch.cuda.is_available() else "cpu"
@@ -236,7 +263,7 @@ def _machine() -> dict[str, Any]:
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return {
         "cpu": names[0] if names else platform.processor(),
-        "cores": len(os.sched_getaffinity(0)),
+        "cores": cpus_here(),
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "memory_gib": round(psutil.virtual_memory().total / 2**30),
         "libraries": library_versions(),

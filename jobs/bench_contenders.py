@@ -143,8 +143,31 @@ def spark(task: Task) -> Timed:
 
 
 def engine(task: Task) -> Timed:
-    """Our tokenizer, engine and scores in a bare loop: a process for each CPU or the GPU, without Ray or files."""
-    actors = 1 if task.device == "cuda" else task.cpus
+    """Our tokenizer, engine and scores in a bare loop: a process for each CPU, without Ray or files.
+
+    On a GPU it is the engine and the scores alone, since there other CPUs tokenize meanwhile.
+    """
+    return _on_gpu(task) if task.device == "cuda" else _on_cpus(task)
+
+
+def _on_gpu(task: Task) -> Timed:
+    from pipeline_lib import Scorer
+
+    scorer = Scorer({"model": _model(task)}, task.device)
+    table = pq.read_table(task.texts)
+    slices = [
+        scorer.tokenized(table.slice(at, _ROWS_PER_SLICE)) for at in range(0, table.num_rows, _ROWS_PER_SLICE)
+    ]
+    scorer.classified(slices[0])
+    began = time.perf_counter()
+    found = [scorer.classified(part) for part in slices]
+    seconds = time.perf_counter() - began
+    pq.write_table(pa.concat_tables(found), task.answers)
+    return Timed(seconds)
+
+
+def _on_cpus(task: Task) -> Timed:
+    actors = task.cpus
     table = pq.read_table(task.texts)
     rows = min(_ROWS_PER_SLICE, math.ceil(table.num_rows / actors))
     slices = [table.slice(at, rows) for at in range(0, table.num_rows, rows)]
@@ -171,13 +194,16 @@ def _work(task: Task, ready: Barrier, todo: Any, done: Any) -> None:
     from pipeline_lib import Scorer
 
     torch.set_num_threads(1)
-    model = {"name": task.model, "precision": task.precision, "engine": task.engine}
-    scorer = Scorer({"model": model}, task.device)
+    scorer = Scorer({"model": _model(task)}, task.device)
     scorer(pa.table({"text": ["a text to warm up with"]}))
     ready.wait()
     while (given := todo.get()) is not None:
         number, table = given
         done.put((number, scorer(table)))
+
+
+def _model(task: Task) -> dict[str, str]:
+    return {"name": task.model, "precision": task.precision, "engine": task.engine}
 
 
 def _pipeline(task: Task, batch_size: int | None) -> Any:

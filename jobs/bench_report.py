@@ -1,5 +1,6 @@
 """What the turns of a benchmark amount to: a table, a chart, and all figures."""
 
+import json
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 from jobs.bench_limits import peak_flops, useful_flops
 from pipeline_lib.batching import micro_batches
+from pipeline_lib.classifier import TOKENS_PER_BATCH
 from pipeline_lib.words import count, size
 
 _PIPELINE = "pipeline, batch "
@@ -81,7 +83,7 @@ def summed_up(rounds: Sequence[Round], plan: dict[str, Any], home: Path, machine
                 ],
             }
         )
-    metrics = [path.read_text() for path in sorted(home.glob("*.metrics.json"))]
+    metrics = [json.loads(path.read_text()) for path in sorted(home.glob("*.metrics.json"))]
     return {
         "plan": plan,
         "machine": machine,
@@ -121,10 +123,17 @@ def described(figures: dict[str, Any]) -> str:
     return "\n".join(lines) + (
         f"\n\n{plan['rows']:,} texts ({plan['peer_rows']:,} of them, evenly drawn, for the peers), "
         f"{figures['tokens']['mean']:.0f} tokens on average, {plan['precision']}, {count(plan['rounds'], 'round')} "
-        "in turn. Our whole job's rows/s include its start-up, the peers' do not. "
+        f"in turn. Our whole job's rows/s include its start-up, the peers' do not{_busy(figures)}. "
         f"{machine['gpu'] or machine['cpu']}, {plan['cpus']} CPUs, {machine['memory_gib']} GiB; one "
         f"large matrix product: {peaks} GFLOP/s. {versions}.\n"
     )
+
+
+def _busy(figures: dict[str, Any]) -> str:
+    """Return how busy the stages of our last whole job were, in words."""
+    shares = figures["job_metrics"][-1]["busy"] if figures["job_metrics"] else {}
+    told = ", ".join(f"{stage} {share:.0%}" for stage, share in shares.items())
+    return f"; while it scores, its stages are at work {told} of the time" if told else ""
 
 
 def draw(figures: dict[str, Any], path: Path) -> None:
@@ -176,8 +185,9 @@ def _lengths(model: str, texts: Path) -> NDArray[np.int64]:
 def _padding(name: str, lengths: NDArray[np.int64], plan: dict[str, Any]) -> float:
     """Return the tokens that a contender computes for each real one, by the way it makes its batches."""
     if name.startswith("our"):
-        budget = {"cpu": 2048, "cuda": 65536}[plan["device"]]
-        batches = list(micro_batches(lengths.astype(np.int32), budget))
+        if plan["device"] == "cuda" and plan["precision"] != "float32":
+            return 1.0  # rows are packed end to end
+        batches = list(micro_batches(lengths.astype(np.int32), TOKENS_PER_BATCH[plan["device"]]))
     else:
         batch = {"CrossEncoder": 32, "Spark": 32}.get(
             name, int(name.removeprefix(_PIPELINE)) if _PIPELINE in name else 1

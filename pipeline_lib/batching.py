@@ -1,5 +1,6 @@
 """Token counts to micro-batches: which rows go through the model together. Pure arithmetic."""
 
+import math
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -39,6 +40,20 @@ def equal_length_batches(lengths: NDArray[np.int32], token_budget: int) -> Itera
         if len(group):
             size = max(token_budget // max(int(lengths[group[0]]), 1), 1)
             yield from (group[start : start + size] for start in range(0, len(group), size))
+
+
+def budget_within(usable_bytes: int, bytes_per_token: float, most: int) -> int:
+    """Return the largest power of two of tokens that fits into memory, `most` at most.
+
+    A power of two, so that a little more or less memory gives the same batches, and so the same digits.
+
+    Args:
+        usable_bytes: memory for a batch.
+        bytes_per_token: what a token of a batch takes, more than 0.
+        most: tokens beyond which a batch gains no speed.
+    """
+    fitting = max(usable_bytes / bytes_per_token, 1.0)
+    return min(1 << int(math.log2(fitting)), most)
 
 
 def distinct(rows: Sequence[NDArray[np.int32]], types: Sequence[NDArray[np.int32]]) -> tuple[Rows, Rows]:

@@ -20,16 +20,12 @@ from pipeline_lib.engines import load_engine
 from pipeline_lib.errors import CheckpointError
 from pipeline_lib.manifest import Drift
 from pipeline_lib.scores import activate, top
+from pipeline_lib.torch_engine import budget_on_gpu
 
 OnBatch = Callable[[Sequence[int]], None]
 
-# Measured: on CPUs small batches stay in the cache, on GPUs large ones fill the card.
-_TOKENS_PER_BATCH = {"cpu": 2_048, "cuda": 65_536}
-
-
-def token_budget(settings: Settings, device: str) -> int:
-    """Return the tokens of a micro-batch, padding included: the setting, or the default of the device."""
-    return settings.tuning.tokens_per_batch or _TOKENS_PER_BATCH[device]
+TOKENS_PER_BATCH = {"cpu": 2_048, "cuda": 65_536}
+"""Measured: on CPUs small batches stay in the cache; on GPUs larger ones gain no speed."""
 
 
 class Classifier:
@@ -56,7 +52,7 @@ class Classifier:
         self._checkpoint = checkpoint
         self._settings = settings
         cut = micro_batches if checkpoint.pads_safely else equal_length_batches
-        self._batches = partial(cut, token_budget=token_budget(settings, device))
+        self._batches = partial(cut, token_budget=settings.tuning.tokens_per_batch or self._budget(device))
 
     def __call__(self, table: pa.Table, on_batch: OnBatch | None = None, *, one_by_one: bool = False) -> pa.Table:
         """Replace the token ids by label and score; rows whose logits are not finite are rejected.
@@ -109,6 +105,10 @@ class Classifier:
             for engine in (self._engine, self._full)
         )
         return compared(half, full)
+
+    def _budget(self, device: str) -> int:
+        most = TOKENS_PER_BATCH[device]
+        return most if device == "cpu" else budget_on_gpu(self._engine, self._checkpoint.probe, most)
 
     def _logits(
         self,

@@ -57,17 +57,32 @@ class Scorer:
             InputError: the text column is missing or holds no text.
         """
         table = rows if isinstance(rows, pa.Table) else pa.Table.from_pandas(rows, preserve_index=False)
-        table = table.replace_schema_metadata(None)
-        layout, _ = lay_out({"the table": table.schema}, self._settings.input)
-        scored = self._classifier(self._tokenizer(shaped(_numbered(table), self._settings.input, layout)))
-        schema = layout.scored_schema(self._settings.output)
-        result = scored.select(schema.names).cast(schema)
-        result = result.append_column(REJECT, scored.column(columns.REJECT_CODE))
+        result = self.classified(self.tokenized(table))
         if isinstance(rows, pa.Table):
             return cast("_T", result)
         frame = result.to_pandas()
         frame.index = rows.index
         return cast("_T", frame)
+
+    def tokenized(self, table: pa.Table) -> pa.Table:
+        """Take a table through the first step; `classified` takes it through the second.
+
+        Raises:
+            InputError: the text column is missing or holds no text.
+        """
+        table = table.replace_schema_metadata(None)
+        layout, _ = lay_out({"the table": table.schema}, self._settings.input)
+        return self._tokenizer(shaped(_numbered(table), self._settings.input, layout))
+
+    def classified(self, table: pa.Table) -> pa.Table:
+        """Return a tokenized table's kept columns with label, score and `reject`."""
+        scored = self._classifier(table)
+        output = self._settings.output
+        added = columns.score_fields(scores=output.scores == "all", logits=output.logits)
+        kept = [field for field in scored.schema if field.name not in {*columns.INTERNAL, *columns.OUTPUT}]
+        schema = pa.schema([*kept, *added])
+        result = scored.select(schema.names).cast(schema)
+        return result.append_column(REJECT, scored.column(columns.REJECT_CODE))
 
 
 def _settings(given: Settings | Path | str | Mapping[str, Any]) -> Settings:

@@ -6,7 +6,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline_lib.batching import budget_within
 from pipeline_lib.engine import Engine, Fetch, Floats, Ids, absent_id, no_cache
+
+_PROBED_TOKENS = 4_096
 
 
 class TorchEngine(Engine):
@@ -78,3 +81,27 @@ def on_its_way(output: Any, rows: int) -> Fetch:
         return np.array(host.numpy(), np.float32)
 
     return fetch
+
+
+def budget_on_gpu(engine: Engine, probe: Sequence[int], most: int) -> int:
+    """Return the tokens of a batch that this GPU has room for beside the model, from what a probe takes.
+
+    Half of what is left of the whole card is counted on; a batch that is more than it can take is halved.
+
+    Args:
+        engine: on the GPU.
+        probe: token ids that the model answers.
+        most: tokens beyond which a batch gains no speed.
+    """
+    import torch
+
+    ids = np.array(probe, np.int32)
+    rows = [ids] * max(_PROBED_TOKENS // len(ids), 1)
+    types = [np.zeros_like(ids)] * len(rows)
+    engine.logits(rows, types)  # the first time libraries take memory of their own
+    torch.cuda.reset_peak_memory_stats()
+    before = torch.cuda.memory_allocated()
+    engine.logits(rows, types)
+    taken = torch.cuda.max_memory_allocated() - before
+    usable = (torch.cuda.get_device_properties().total_memory - before) // 2
+    return budget_within(usable, max(taken, 1) / (len(rows) * len(ids)), most)

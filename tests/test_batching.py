@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from pipeline_lib.batching import distinct, equal_length_batches, micro_batches, padded
+from pipeline_lib.batching import budget_within, distinct, equal_length_batches, micro_batches, padded
 
 Lengths = NDArray[np.int32]
 Cut = Callable[[Lengths, int], Iterator[NDArray[np.int64]]]
@@ -74,3 +74,13 @@ def test_padding_keeps_every_row_and_masks_the_rest(rows: list[list[int]], fill:
 def test_padding_no_rows_gives_an_empty_batch() -> None:
     ids, mask = padded([], 0)
     assert ids.shape == mask.shape == (0, 0)
+
+
+@given(usable=st.integers(0, 1 << 40), each=st.floats(1, 1e7), most=st.integers(1, 1 << 17))
+def test_a_budget_fits_and_half_as_much_memory_again_does_not_double_it(
+    usable: int, each: float, most: int
+) -> None:
+    found = budget_within(usable, each, most)
+    assert 1 <= found <= most
+    assert found == 1 or found * each <= usable * (1 + 1e-9)
+    assert found == most or 2 * found * each > usable * (1 - 1e-9)
