@@ -43,6 +43,18 @@ def test_everyone_has_a_turn_and_all_agree(tmp_path: Path, checkpoint: Path) -> 
     assert "</svg>" in (tmp_path / "bench.svg").read_text()
 
 
+@pytest.mark.timeout(400)
+def test_all_there_is_to_time_on_a_gpu_runs_without_one(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "jobs.bench_gpu", "--model", "minilm", "--rows", "40", "--peer-rows", "20"]
+    said = subprocess.run([*command, "--out", str(tmp_path)], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert said.returncode == 0, said.stderr
+    figures = json.loads((tmp_path / "minilm" / "bench.json").read_text())
+    assert len(figures["contenders"]) == 5
+    assert all(found["flips"] == 0 for found in figures["contenders"])
+    assert 0 < figures["job_metrics"][0]["busy"]["model"] <= 1
+    assert "## minilm" in said.stdout
+
+
 def test_an_unknown_contender_is_told() -> None:
     command = [sys.executable, "-m", "jobs.bench", "--only", "nobody"]
     said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
