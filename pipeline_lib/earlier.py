@@ -82,12 +82,13 @@ def standing(
     settings: Settings, shards: tuple[Shard, ...], receipts: tuple[Receipt, ...]
 ) -> tuple[tuple[Receipt, ...], tuple[str, ...]]:
     """Return the receipts whose slice is still wanted and whose files verify, and the files that don't."""
-    wanted = {
-        (shard.number, shard.path, shard.stamp.size, shard.content, part.first_row, part.rows)
-        for shard in shards
-        for part in shard.slices
-    }
-    candidates = [r for r in receipts if (r.shard, r.path, r.size, r.content, r.first_row, r.rows) in wanted]
+    wanted = {(shard.number, shard.path, shard.stamp.size, shard.content): shard for shard in shards}
+
+    def is_wanted(receipt: Receipt) -> bool:
+        shard = wanted.get((receipt.shard, receipt.path, receipt.size, receipt.content))
+        return shard is not None and shard.has(receipt.first_row, receipt.rows)
+
+    candidates = [receipt for receipt in receipts if is_wanted(receipt)]
     fs, folder = storage.filesystem(settings.output.path)
     with storage.faults_named(settings.output.path, "verifying earlier work"):
         checked = list(files.check_all(fs, folder, candidates))

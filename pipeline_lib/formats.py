@@ -10,12 +10,13 @@ from pipeline_lib.shards import Contents, Format, Shard, Slice
 from pipeline_lib.storage import filesystem
 
 
-def schema_of(path: str, kind: Format, settings: CsvSettings) -> pa.Schema:
-    """Return a shard's columns from its footer or header alone."""
+def head_of(path: str, kind: Format, settings: CsvSettings) -> tuple[pa.Schema, int | None]:
+    """Return a shard's columns from its footer or header alone, and its rows if that tells them."""
     fs, name = filesystem(path)
     if kind == "parquet":
-        return parquet_shards.inspect(fs, name).schema
-    return csv_shards.read_header(fs, name, settings)
+        contents = parquet_shards.inspect(fs, name)
+        return contents.schema, contents.rows
+    return csv_shards.read_header(fs, name, settings), None
 
 
 def inspect(path: str, kind: Format, settings: CsvSettings, rows_per_slice: int) -> Contents:

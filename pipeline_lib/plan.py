@@ -42,22 +42,23 @@ class Plan:
         return sum(shard.rows for shard in self.shards)
 
     @property
-    def slices(self) -> list[Slice]:
-        """All slices, in the order of the input."""
-        return [part for shard in self.shards for part in shard.slices]
+    def slices(self) -> int:
+        """Number of all slices."""
+        return sum(len(shard.starts) for shard in self.shards)
 
     @property
     def todo(self) -> list[Slice]:
-        """Slices that are still to be scored."""
+        """Slices that are still to be scored, in the order of the input; made anew each time."""
         done = {(receipt.shard, receipt.first_row) for receipt in self.standing}
-        return [part for part in self.slices if (part.shard, part.first_row) not in done]
+        parts = (part for shard in self.shards for part in shard.slices)
+        return [part for part in parts if (part.shard, part.first_row) not in done]
 
     @property
     def complete(self) -> bool:
         """Whether all of this is published already."""
-        if self.published is None or self.todo or self.strangers:
+        if self.published is None or self.strangers or self.slices != len(self.published.slices):
             return False
-        return len(self.slices) == len(self.published.slices)
+        return not self.todo
 
     def shard(self, number: int) -> Shard:
         """Return the shard of this number."""

@@ -4,7 +4,6 @@ import dataclasses
 import os
 import sys
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -15,10 +14,9 @@ from pipeline_lib.examiner import examine
 from pipeline_lib.layout import Layout, lay_out
 from pipeline_lib.listing import list_shards, refuse_output_in_input
 from pipeline_lib.plan import Plan
-from pipeline_lib.shards import Shard, format_of
+from pipeline_lib.shards import Contents, Shard, format_of
+from pipeline_lib.threads import in_threads
 from pipeline_lib.version import fingerprint_of, version_of
-
-_THREADS = 16
 
 
 @dataclass(frozen=True)
@@ -28,6 +26,8 @@ class Look:
     settings: Settings
     """With paths that mean the same wherever a worker runs."""
     stamps: dict[str, storage.FileStamp]
+    heads: dict[str, tuple[pa.Schema, int | None]]
+    """Every shard's columns, and its rows where its head tells them: that of a CSV does not."""
     layout: Layout
     notices: tuple[str, ...]
     replace: bool
@@ -51,8 +51,9 @@ def look(settings: Settings, *, dated: bool = False, replace: bool = False) -> L
     settings = _for_every_worker(settings)
     refuse_output_in_input(settings.input.paths, settings.output.path)
     stamps = list_shards(settings.input.paths, dated=dated)
-    layout, notices = lay_out(_schemas(stamps, settings.input), settings.input)
-    return Look(settings, stamps, layout, notices, replace, earlier.is_published(settings.output.path))
+    heads = _heads(stamps, settings.input)
+    layout, notices = lay_out({path: schema for path, (schema, _) in heads.items()}, settings.input)
+    return Look(settings, stamps, heads, layout, notices, replace, earlier.is_published(settings.output.path))
 
 
 def make_plan(seen: Look) -> Plan:
@@ -66,7 +67,7 @@ def make_plan(seen: Look) -> Plan:
     fingerprint = fingerprint_of(settings, checkpoint, seen.layout)
     version = version_of(fingerprint)
     earlier.find(settings, version, replace=seen.replace)  # refuses an output before every shard is read
-    shards = _shards(seen.stamps, settings)
+    shards = _shards(seen)
     return refreshed(
         Plan(settings, checkpoint, seen.layout, fingerprint, version, shards, seen.notices, seen.replace)
     )
@@ -104,34 +105,38 @@ def _for_every_worker(settings: Settings) -> Settings:
     return settings.model_copy(update={"model": model, "output": output})
 
 
-def _schemas(stamps: Mapping[str, storage.FileStamp], settings: InputSettings) -> dict[str, pa.Schema]:
+def _heads(
+    stamps: Mapping[str, storage.FileStamp], settings: InputSettings
+) -> dict[str, tuple[pa.Schema, int | None]]:
     same: dict[str, pa.Schema] = {}
 
-    def look(path: str) -> pa.Schema:
-        found = formats.schema_of(path, format_of(path), settings.csv)
-        return same.setdefault(found.to_string(), found)  # most shards have the same: kept once
+    def look(path: str) -> tuple[pa.Schema, int | None]:
+        found, rows = formats.head_of(path, format_of(path), settings.csv)
+        return same.setdefault(found.to_string(), found), rows  # most shards have the same: kept once
 
-    with ThreadPoolExecutor(_THREADS) as pool:
-        return dict(zip(stamps, pool.map(look, stamps), strict=True))
+    return dict(zip(stamps, in_threads(look, stamps), strict=True))
 
 
-def _shards(stamps: Mapping[str, storage.FileStamp], settings: Settings) -> tuple[Shard, ...]:
+def _shards(seen: Look) -> tuple[Shard, ...]:
     """Look into every shard; they are numbered in order until it is known which numbers are taken."""
-    rows_per_slice = settings.tuning.rows_per_slice
+    rows_per_slice = seen.settings.tuning.rows_per_slice
+    same: dict[tuple[str, ...], tuple[str, ...]] = {}
 
     def look(numbered: tuple[int, str]) -> Shard:
         number, path = numbered
-        kind = format_of(path)
-        contents = formats.inspect(path, kind, settings.input.csv, rows_per_slice)
-        with storage.faults_named(path, "reading the shard"):
-            content = storage.content_of(*storage.filesystem(path), stamps[path])
-        names = tuple(map(sys.intern, contents.schema.names))
-        return Shard(
-            number, path, kind, stamps[path], content, contents.rows, names, rows_per_slice, contents.marks
+        kind, stamp, (schema, rows) = format_of(path), seen.stamps[path], seen.heads[path]
+        contents = (
+            formats.inspect(path, kind, seen.settings.input.csv, rows_per_slice)
+            if rows is None
+            else Contents(schema, rows)
         )
+        with storage.faults_named(path, "reading the shard"):
+            content = storage.content_of(*storage.filesystem(path), stamp)
+        names = tuple(map(sys.intern, contents.schema.names))
+        names = same.setdefault(names, names)
+        return Shard(number, path, kind, stamp, content, contents.rows, names, rows_per_slice, contents.marks)
 
-    with ThreadPoolExecutor(_THREADS) as pool:
-        return tuple(pool.map(look, enumerate(stamps)))
+    return tuple(in_threads(look, enumerate(seen.stamps)))
 
 
 def _numbered(shards: tuple[Shard, ...], numbers: Mapping[str, int]) -> tuple[Shard, ...]:
@@ -139,4 +144,7 @@ def _numbered(shards: tuple[Shard, ...], numbers: Mapping[str, int]) -> tuple[Sh
     after = max(numbers.values(), default=-1) + 1
     fresh = (shard.path for shard in shards if shard.path not in numbers)
     number = {**numbers, **{path: after + at for at, path in enumerate(fresh)}}
-    return tuple(dataclasses.replace(shard, number=number[shard.path]) for shard in shards)
+    return tuple(
+        shard if shard.number == number[shard.path] else dataclasses.replace(shard, number=number[shard.path])
+        for shard in shards
+    )

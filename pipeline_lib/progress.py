@@ -90,8 +90,8 @@ class Progress:
 def described(plan: Plan) -> list[tuple[str, str]]:
     """Return what a plan amounts to as (topic, text) lines."""
     model, settings = plan.checkpoint, plan.settings
-    todo, slices = plan.todo, plan.slices
-    reused = f", {len(slices) - len(todo):,} already scored" if len(todo) < len(slices) else ""
+    slices, done = plan.slices, plan.slices - len(plan.todo)
+    reused = f", {done:,} already scored" if done else ""
     limit = f"{model.max_tokens:,} tokens" if model.max_tokens else "texts of any length"
     labels = " ".join(model.labels[:6]) + (" ..." if len(model.labels) > 6 else "")
     how = f"{settings.model.precision} by {model.engine}"
@@ -99,7 +99,7 @@ def described(plan: Plan) -> list[tuple[str, str]]:
     return [
         (
             "input",
-            f"{count(len(plan.shards), 'shard')}, {count(plan.rows, 'row')}, {count(len(slices), 'slice')}{reused}",
+            f"{count(len(plan.shards), 'shard')}, {count(plan.rows, 'row')}, {count(slices, 'slice')}{reused}",
         ),
         ("model", f"{model.name}{commit} ({model.architecture}), {how}, up to {limit}"),
         ("labels", f"{labels} ({model.activation})"),

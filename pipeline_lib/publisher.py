@@ -4,7 +4,6 @@ import contextlib
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from pipeline_lib import leftovers, standing, storage
@@ -15,9 +14,8 @@ from pipeline_lib.lease import leased
 from pipeline_lib.libraries import library_versions
 from pipeline_lib.manifest import MANIFEST, REJECTS, STAGING, SUCCESS, Manifest, Receipt, ShardRecord, Success
 from pipeline_lib.plan import Plan
+from pipeline_lib.threads import in_threads
 from pipeline_lib.words import count
-
-_THREADS = 16
 
 
 def publish(plan: Plan, receipts: Sequence[Receipt], confirm: Callable[[], None]) -> Manifest:
@@ -119,24 +117,25 @@ def check_gates(plan: Plan, manifest: Manifest) -> None:
 
 def _places(fs: Any, folder: str, receipts: Sequence[Receipt]) -> dict[str, str]:
     """Return where each file of the receipts is now: staged, or already moved by an earlier attempt."""
-    places = {}
-    for receipt in receipts:
-        staging = f"{folder}/{STAGING}/{receipt.version}"
-        for file in receipt.files:
-            staged = f"{staging}/{file.file}"
-            places[file.file] = staged if fs.exists(staged) else f"{folder}/{file.file}"
-    return places
+
+    def place(file: tuple[str, str]) -> str:
+        version, name = file
+        staged = f"{folder}/{STAGING}/{version}/{name}"
+        return staged if fs.exists(staged) else f"{folder}/{name}"
+
+    files = [(receipt.version, file.file) for receipt in receipts for file in receipt.files]
+    return {name: path for (_, name), path in zip(files, in_threads(place, files), strict=True)}
 
 
 def _recount(fs: Any, plan: Plan, receipts: Sequence[Receipt], places: dict[str, str]) -> None:
     """Check rows in == scored + rejected for every shard, counting in the files and not in our own sums."""
     counted: Counter[int] = Counter()
-    for receipt in receipts:
-        for file in receipt.files:
-            rows = standing.count_rows(fs, places[file.file])
-            if rows is None or rows != file.rows:
-                raise FaultError(f"{places[file.file]!r} has {rows} rows, expected {file.rows}; run again")
-            counted[receipt.shard] += rows
+    files = [(receipt.shard, file) for receipt in receipts for file in receipt.files]
+    found = in_threads(lambda file: standing.count_rows(fs, places[file[1].file]), files)
+    for (number, file), rows in zip(files, found, strict=True):
+        if rows is None or rows != file.rows:
+            raise FaultError(f"{places[file.file]!r} has {rows} rows, expected {file.rows}; run again")
+        counted[number] += rows
     for shard in plan.shards:
         if counted[shard.number] != shard.rows:
             raise FaultError(
@@ -147,15 +146,16 @@ def _recount(fs: Any, plan: Plan, receipts: Sequence[Receipt], places: dict[str,
 
 def _refuse_changed(plan: Plan) -> None:
     """Check that every shard still is what was scored: a slice may have been read before its shard changed."""
-    with ThreadPoolExecutor(_THREADS) as pool:
-        list(pool.map(lambda shard: storage.refuse_changed(shard.path, shard.stamp), plan.shards))
+    list(in_threads(lambda shard: storage.refuse_changed(shard.path, shard.stamp), plan.shards))
 
 
 def _move(fs: Any, folder: str, places: dict[str, str]) -> None:
-    for file, path in places.items():
-        if path != f"{folder}/{file}":
-            storage.move(fs, path, f"{folder}/{file}")
+    def move(file: str) -> None:
+        if places[file] != f"{folder}/{file}":
+            storage.move(fs, places[file], f"{folder}/{file}")
             reached("publisher.while_moving")
+
+    list(in_threads(move, places))
     storage.keep_renames(fs, folder, f"{folder}/{REJECTS}")
 
 

@@ -1,6 +1,7 @@
 """What the flow knows of its input: shards, and the slices they are cut into."""
 
 from dataclasses import dataclass
+from itertools import repeat
 from typing import Literal
 
 import pyarrow as pa
@@ -71,9 +72,23 @@ class Shard:
         """The slices, in order; made when asked for, since there may be millions."""
         return cut(self.number, self.rows, self.rows_per_slice, self.marks)
 
+    @property
+    def starts(self) -> range:
+        """First rows of the slices, which tell their number too without making any."""
+        return starts_of(self.rows, self.rows_per_slice)
+
+    def has(self, first_row: int, rows: int) -> bool:
+        """Tell whether this run of rows is one of the slices, without making them."""
+        return first_row in self.starts and rows == min(self.rows_per_slice, self.rows - first_row)
+
+
+def starts_of(rows: int, rows_per_slice: int) -> range:
+    """Return the first rows of slices; a shard without rows has one empty slice, so that it leaves a trace."""
+    return range(0, max(rows, 1), rows_per_slice)
+
 
 def cut(number: int, rows: int, rows_per_slice: int, marks: tuple[tuple[int, int], ...] = ()) -> list[Slice]:
-    """Return the slices of a shard; one without rows has one empty slice, so that it leaves a trace.
+    """Return the slices of a shard.
 
     Args:
         number: the shard's.
@@ -81,10 +96,10 @@ def cut(number: int, rows: int, rows_per_slice: int, marks: tuple[tuple[int, int
         rows_per_slice: rows of all slices but the last.
         marks: CSV: (offset, line) of every slice's first row.
     """
-    starts = range(0, max(rows, 1), rows_per_slice)
+    starts = starts_of(rows, rows_per_slice)
     return [
         Slice(number, start, min(rows_per_slice, rows - start), *mark)
-        for start, mark in zip(starts, marks or ((0, 0),) * len(starts), strict=True)
+        for start, mark in zip(starts, marks or repeat((0, 0), len(starts)), strict=True)
     ]
 
 

@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pyarrow as pa
@@ -20,8 +19,7 @@ from pipeline_lib.manifest import (
     Success,
     parse,
 )
-
-_THREADS = 16
+from pipeline_lib.threads import in_threads
 
 
 def read_success(fs: Any, folder: str) -> Success | None:
@@ -44,9 +42,8 @@ def staged_receipts(fs: Any, folder: str, version: str) -> list[Receipt]:
     """Return the receipts that earlier attempts at this version left under `_staging/`."""
     staging = f"{folder}/{STAGING}/{version}"
     names = [name for name in storage.names_in(fs, staging) if name.endswith(".json") and name[0] != "."]
-    with ThreadPoolExecutor(_THREADS) as pool:
-        found = pool.map(lambda name: parse(Receipt, storage.read_bytes(fs, f"{staging}/{name}")), names)
-        return [receipt for receipt in found if receipt and receipt.version == version]
+    found = in_threads(lambda name: parse(Receipt, storage.read_bytes(fs, f"{staging}/{name}")), names)
+    return [receipt for receipt in found if receipt and receipt.version == version]
 
 
 def place(fs: Any, folder: str, version: str, record: FileRecord) -> str | None:
@@ -96,5 +93,4 @@ def check_all(fs: Any, folder: str, receipts: list[Receipt]) -> Iterator[tuple[R
     def broken(receipt: Receipt) -> list[str]:
         return [file.file for file in receipt.files if place(fs, folder, receipt.version, file) is None]
 
-    with ThreadPoolExecutor(_THREADS) as pool:
-        yield from zip(receipts, pool.map(broken, receipts), strict=True)
+    yield from zip(receipts, in_threads(broken, receipts), strict=True)

@@ -1,15 +1,13 @@
 """Verify: read what was published again and check every file and count against the manifest."""
 
-from collections import defaultdict
-from concurrent.futures import ThreadPoolExecutor
+from collections import Counter, defaultdict
 from typing import Any
 
 from pipeline_lib import leftovers, standing, storage
 from pipeline_lib.errors import OutputError
 from pipeline_lib.manifest import MANIFEST, SUCCESS, FileRecord, Manifest, Receipt, Success
+from pipeline_lib.threads import in_threads
 from pipeline_lib.version import version_of
-
-_THREADS = 16
 
 
 def verify(path: str) -> tuple[Manifest, list[str]]:
@@ -52,9 +50,8 @@ def _check_files(fs: Any, folder: str, manifest: Manifest) -> list[str]:
         path = f"{folder}/{file.file}"
         return standing.fault(fs, path, file) or standing.other_version(fs, path, manifest.version)
 
-    with ThreadPoolExecutor(_THREADS) as pool:
-        found = zip(files, pool.map(fault, files), strict=True)
-        return [f"{file.file}: {what}" for file, what in found if what]
+    found = zip(files, in_threads(fault, files), strict=True)
+    return [f"{file.file}: {what}" for file, what in found if what]
 
 
 def _check_version(manifest: Manifest) -> list[str]:
@@ -85,10 +82,13 @@ def _check_slices(manifest: Manifest) -> list[str]:
 
 def _check_counts(manifest: Manifest) -> list[str]:
     problems = []
+    scored_of: Counter[int] = Counter()
+    rejected_of: Counter[int] = Counter()
+    for receipt in manifest.slices:
+        scored_of[receipt.shard] += receipt.scored
+        rejected_of[receipt.shard] += receipt.rejected
     for shard in manifest.shards:
-        slices = [receipt for receipt in manifest.slices if receipt.shard == shard.number]
-        scored = sum(receipt.scored for receipt in slices)
-        rejected = sum(receipt.rejected for receipt in slices)
+        scored, rejected = scored_of[shard.number], rejected_of[shard.number]
         if (shard.rows, shard.scored, shard.rejected) != (scored + rejected, scored, rejected):
             problems.append(
                 f"{MANIFEST}: shard {shard.path!r} has {shard.rows:,} rows, its parts {scored:,} scored "
