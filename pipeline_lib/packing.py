@@ -3,7 +3,8 @@
 Ray Data moves, joins and splits rows as it sees fit; a slice that is a single row always arrives whole and alone.
 """
 
-from dataclasses import asdict
+from collections.abc import Iterator, Sequence
+from dataclasses import fields
 
 import numpy as np
 import pyarrow as pa
@@ -13,15 +14,38 @@ from pipeline_lib.shards import Slice
 _TABLE = "table"
 
 
-def described(part: Slice) -> pa.Table:
-    """Return a slice that is not read yet as a table of one row."""
-    return pa.table({name: [value] for name, value in asdict(part).items()})
+# A block costs the driver milliseconds; more slices in one would save little, and make its memory large.
+_MOST_SLICES = 8
+_BLOCKS_LEFT = 8
+
+
+def grouped(parts: Sequence[Slice], workers: int) -> Iterator[Sequence[Slice]]:
+    """Yield slices in the groups that travel together: single ones at both ends, and up to eight between.
+
+    A group arrives when its last slice is done. So none is large at the start, where models wait for the first
+    slice, nor when fewer than eight blocks are left for each worker, where all shall end at one time.
+
+    Args:
+        parts: the slices, in order.
+        workers: how many work on them at a time.
+    """
+    at = 0
+    while at < len(parts):
+        size = min(at, len(parts) - at) // (_BLOCKS_LEFT * workers)
+        size = min(max(size, 1), _MOST_SLICES)
+        yield parts[at : at + size]
+        at += size
+
+
+def described(*parts: Slice) -> pa.Table:
+    """Return slices that are not read yet as a table of a row each."""
+    return pa.table({field.name: [getattr(part, field.name) for part in parts] for field in fields(Slice)})
 
 
 def slice_of(batch: pa.Table) -> Slice:
     """Return the slice that a row describes."""
-    (fields,) = batch.to_pylist()
-    return Slice(**fields)
+    (found,) = batch.to_pylist()
+    return Slice(**found)
 
 
 def pack(part: Slice, table: pa.Table) -> pa.Table:

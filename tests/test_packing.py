@@ -4,7 +4,7 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline_lib.packing import pack, unpack
+from pipeline_lib.packing import described, grouped, pack, slice_of, unpack
 from pipeline_lib.shards import Slice
 
 
@@ -31,3 +31,21 @@ def test_a_slice_and_its_table_survive_packing(
     found, back = unpack(packed)
     assert found == part
     assert back.equals(table)
+
+
+@given(slices=st.integers(0, 3000), workers=st.integers(1, 40))
+def test_groups_hold_each_slice_once_in_order_and_are_small_at_both_ends(slices: int, workers: int) -> None:
+    parts = [Slice(0, row, 1) for row in range(slices)]
+    groups = list(grouped(parts, workers))
+    assert [part for group in groups for part in group] == parts
+    at = 0
+    for group in groups:
+        assert len(group) <= 8
+        assert len(group) == 1 or len(group) * 8 * workers <= min(at, slices - at)
+        at += len(group)
+
+
+def test_slices_that_travel_together_are_told_apart() -> None:
+    parts = [Slice(3, 0, 10, 70, 5), Slice(4, 20, 7)]
+    table = described(*parts)
+    assert [slice_of(table.slice(row, 1)) for row in range(2)] == parts
