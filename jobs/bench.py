@@ -7,19 +7,15 @@ import dataclasses
 import importlib.util
 import json
 import os
-import platform
 import shutil
 import subprocess
 import sys
 import tempfile
-import threading
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-import psutil
 import pyarrow as pa
 import pyarrow.dataset
 import pyarrow.parquet as pq
@@ -27,6 +23,7 @@ import typer
 import yaml
 
 from jobs.bench_contenders import CONTENDERS, NEEDS, Task
+from jobs.bench_process import machine, timed
 from jobs.bench_report import Round, described, draw, summed_up
 from jobs.bench_shapes import SHAPES, build
 
@@ -104,7 +101,7 @@ def measured(plan: Plan, texts: Sequence[str]) -> dict[str, Any]:
         found = [
             turn for number in range(plan.rounds) for name in plan.only for turn in _turn(plan, name, number, home)
         ]
-        return summed_up(found, dataclasses.asdict(plan), home, _machine())
+        return summed_up(found, dataclasses.asdict(plan), home, machine())
 
 
 def written(figures: dict[str, Any], out: Path) -> str:
@@ -177,7 +174,7 @@ def _contender(plan: Plan, name: str, texts: Path, answers: Path, home: Path) ->
     )
     path = home / "task.json"
     path.write_text(json.dumps(dataclasses.asdict(task)))
-    seconds, peak = _timed([sys.executable, "-m", "jobs.bench_contenders", name, str(path)])
+    seconds, peak = timed([sys.executable, "-m", "jobs.bench_contenders", name, str(path)])
     timed = json.loads(path.with_suffix(".timed.json").read_text())
     return seconds, peak, float(timed["loop_seconds"])
 
@@ -193,52 +190,12 @@ def _job(plan: Plan, home: Path, answers: Path) -> tuple[float, int, float]:
         "tuning": {} if plan.device == "cuda" else {"gpus_per_model_actor": 0, "model_actors": plan.cpus},
     }
     (home / "job.yaml").write_text(yaml.safe_dump(settings))
-    seconds, peak = _timed([sys.executable, "-m", "jobs.score", "run", str(home / "job.yaml")])
+    seconds, peak = timed([sys.executable, "-m", "jobs.score", "run", str(home / "job.yaml")])
     scored = pq.read_table(out, columns=["at", "label", "score"])
     pq.write_table(scored, answers)
     metrics = json.loads((out / "_metrics.json").read_text())
     shutil.copy(out / "_metrics.json", home / f"{answers.stem}.metrics.json")
     return seconds, peak, float(metrics["scoring_seconds"])
-
-
-def _timed(command: list[str]) -> tuple[float, int]:
-    """Run a command; return its seconds, and the most memory that it and its children had at one time."""
-    peak, over = 0, threading.Event()
-    began = time.perf_counter()
-    with subprocess.Popen(  # noqa: S603 - our own program
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env={**os.environ, **_QUIET}
-    ) as process:
-
-        def watch() -> None:
-            nonlocal peak
-            while not over.wait(0.5):
-                peak = max(peak, _resident(process.pid))
-
-        watcher = threading.Thread(target=watch, daemon=True)
-        watcher.start()
-        said, _ = process.communicate()
-        over.set()
-        watcher.join()
-    if process.returncode:
-        raise subprocess.CalledProcessError(process.returncode, command, said)
-    return time.perf_counter() - began, peak
-
-
-_QUIET = {"TOKENIZERS_PARALLELISM": "true", "HF_HUB_OFFLINE": "1", "RAY_USAGE_STATS_ENABLED": "0"}
-
-
-def _resident(pid: int) -> int:
-    total = 0
-    try:
-        family = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
-    except psutil.NoSuchProcess:
-        return 0
-    for process in family:
-        try:
-            total += process.memory_info().rss
-        except psutil.NoSuchProcess:
-            continue
-    return total
 
 
 def cpus_here() -> int:
@@ -251,23 +208,6 @@ def device_here() -> str:
     import torch
 
     return "cuda" if torch.cuda.is_available() else "cpu"
-
-
-def _machine() -> dict[str, Any]:
-    import torch
-
-    from pipeline_lib.libraries import library_versions
-
-    cpus = Path("/proc/cpuinfo")
-    lines = cpus.read_text().splitlines() if cpus.is_file() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return {
-        "cpu": names[0] if names else platform.processor(),
-        "cores": cpus_here(),
-        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
-        "memory_gib": round(psutil.virtual_memory().total / 2**30),
-        "libraries": library_versions(),
-    }
 
 
 if __name__ == "__main__":

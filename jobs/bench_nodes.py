@@ -1,0 +1,140 @@
+"""Run the whole job on a cluster of simulated machines in one; `bench_scale.py` starts it.
+
+python -m jobs.bench_nodes <task, JSON> <file for the figures, JSON>
+
+One thing is simulated: the GPU. Instead of computing, the model's stage sleeps a fixed time per slice, since that
+is all that the rest of a cluster sees of a busy GPU; so one machine can show what sixteen wait for. All else is
+real: each machine is a raylet with its agents and worker processes, and the plan, the reader, the tokenizer, Ray
+Data, the writer and the publisher are the job's own.
+"""
+
+import json
+import os
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+_SECONDS_TO_START = 400.0
+# Room for a model, a writer and a tokenizer, as on the smallest machine with a GPU.
+_NODE = {"num_cpus": 3, "num_gpus": 1, "object_store_memory": 128 << 20}
+
+
+@dataclass(frozen=True)
+class Task:
+    """One size of a cluster."""
+
+    nodes: int
+    slices: int
+    """Per machine."""
+    rows: int
+    """Per slice."""
+    seconds: float
+    """That a GPU takes for a slice."""
+    model: str
+    home: str
+    """An empty folder; its path must be short, since Ray keeps sockets there."""
+
+
+def measured(task: Task) -> dict[str, Any]:
+    """Start the cluster, run the job, and return its figures."""
+    home = Path(task.home)
+    # Of its own: whatever else runs Ray on this machine must not find this cluster.
+    os.environ |= {"RAY_TMPDIR": str(home), "RAY_BACKEND_LOG_LEVEL": "fatal"}
+    from ray.cluster_utils import Cluster
+
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+    try:
+        for _ in range(task.nodes):
+            cluster.add_node(wait=False, **_NODE)
+        cluster.wait_for_nodes(timeout=_SECONDS_TO_START)
+        os.environ["RAY_ADDRESS"] = cluster.address
+        return _run(task, home)
+    finally:
+        cluster.shutdown()
+
+
+def _run(task: Task, home: Path) -> dict[str, Any]:
+    from rich.console import Console
+
+    from pipeline_lib import pipeline
+    from pipeline_lib.progress import Progress
+    from pipeline_lib.settings_file import parse_settings
+
+    _write_input(task, home / "in")
+    (home / "spans").mkdir()
+    settings = {
+        "model": {"name": task.model},
+        "input": {"path": str(home / "in")},
+        "output": {"path": str(home / "out")},
+        "tuning": {"rows_per_slice": task.rows, "tokenizer_actors": -(-task.nodes // 4)},
+    }
+    setattr(pipeline, "_Classify", _simulated(task))  # noqa: B010 - a type checker allows no other way
+    outcome = pipeline.run(parse_settings(settings), None, Progress(Console(stderr=True)))
+    spans = [json.loads(line) for path in (home / "spans").iterdir() for line in path.read_text().splitlines()]
+    slices = task.nodes * task.slices
+    if len(spans) != slices or outcome.scored != slices * task.rows:
+        raise SystemExit(f"{len(spans)} slices were scored, {slices} were wanted: {outcome.line()}")
+    return {
+        "nodes": task.nodes,
+        "slices": slices,
+        "seconds": max(end for _, end in spans) - min(began for began, _ in spans),
+        "ideal_seconds": task.slices * task.seconds,
+        "scoring_seconds": outcome.scoring_seconds,
+        "whole_seconds": outcome.seconds,
+        "busy": outcome.busy,
+        "manifest_bytes": (home / "out" / "_manifest.json").stat().st_size,
+    }
+
+
+def _write_input(task: Task, folder: Path) -> None:
+    from jobs.make_reviews import Author
+
+    folder.mkdir()
+    author, rows = Author(11, 0.0), task.slices * task.rows
+    for number in range(task.nodes):
+        texts = author.write(number * rows, (number + 1) * rows).column("text")
+        pq.write_table(pa.table({"text": texts}), folder / f"{number:03}.parquet")
+
+
+def _simulated(task: Task) -> Any:
+    """Return the stage that sleeps; the models of all machines start together, as if all were loaded."""
+    from pipeline_lib import columns, pipeline
+    from pipeline_lib.packing import pack, unpack
+
+    class Sleeper(pipeline._Classify):  # noqa: SLF001 - it stands in its place
+        def __init__(self, plan_ref: Any, _: Any, counts: Any) -> None:
+            import ray
+
+            self._counts, self._label = counts, ray.get(plan_ref).checkpoint.labels[0]
+            self._notes = Path(task.home, "spans", ray.get_runtime_context().get_actor_id())
+            self._notes.touch()
+            over = time.monotonic() + _SECONDS_TO_START
+            while len(list(self._notes.parent.iterdir())) < task.nodes:
+                if time.monotonic() > over:
+                    raise TimeoutError("not every machine got its model")
+                time.sleep(0.2)
+
+        def __call__(self, batch: pa.Table) -> pa.Table:
+            part, table = unpack(batch)
+            began = time.time()
+            with self._counts.working("model"):
+                time.sleep(task.seconds)
+                table = columns.without(table, [columns.TOKEN_IDS, columns.TYPE_IDS])
+                table = table.append_column(columns.LABEL, pa.repeat(self._label, part.rows))
+                table = table.append_column(columns.SCORE, pa.repeat(0.5, part.rows))
+            with self._notes.open("a") as notes:
+                notes.write(f"[{began}, {time.time()}]\n")
+            self._counts.scored(part, part.rows)
+            return pack(part, table)
+
+    return Sleeper
+
+
+if __name__ == "__main__":
+    found = measured(Task(**json.loads(Path(sys.argv[1]).read_text())))
+    Path(sys.argv[2]).write_text(json.dumps(found))

@@ -1,0 +1,80 @@
+"""Plan one folder of shards in a process of its own; `bench_scale.py` starts it.
+
+python -m jobs.bench_plans <folder of shards> <checkpoint> <file for the figures, JSON>
+"""
+
+import json
+import os
+import pickle
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline_lib.examiner import examine
+from pipeline_lib.planner import look, make_plan
+from pipeline_lib.settings_file import parse_settings
+
+_DISTINCT = 8
+_TEXTS = ("good", "bad", "fine", "the lid jams")
+
+
+def write_shards(folder: Path, shards: int, rows: int) -> None:
+    """Write a few shards, and link them again and again: each is listed, opened and read like any other."""
+    folder.mkdir()
+    for number in range(shards):
+        path = folder / f"{number:07}.parquet"
+        if number < _DISTINCT:
+            ids = range(number * rows, (number + 1) * rows)
+            pq.write_table(pa.table({"id": ids, "text": [_TEXTS[row % len(_TEXTS)] for row in ids]}), path)
+        else:
+            os.link(folder / f"{number % _DISTINCT:07}.parquet", path)
+
+
+def planned(folder: str, model: str) -> dict[str, Any]:
+    """Return what a plan takes: seconds, and the most memory in bytes above that of the process before it."""
+    settings = parse_settings(
+        {"model": {"name": model}, "input": {"path": folder}, "output": {"path": f"{folder}-out"}}
+    )
+    examine(settings)  # the checkpoint takes its time and its memory whatever the input is
+    began = time.perf_counter()
+    plan, peak = _with_peak(lambda: make_plan(look(settings)))
+    seconds = time.perf_counter() - began
+    todo, more = _with_peak(lambda: plan.todo)
+    return {
+        "shards": len(plan.shards),
+        "rows": plan.rows,
+        "slices": len(todo),
+        "seconds": seconds,
+        "peak_bytes": peak,
+        "slices_bytes": more,
+        "sent_bytes": len(pickle.dumps(plan)),
+    }
+
+
+def _with_peak(work: Callable[[], Any]) -> tuple[Any, int]:
+    """Return what some work returns, and how many bytes this process grew meanwhile, at most."""
+    process, over = psutil.Process(), threading.Event()
+    before = peak = process.memory_info().rss
+
+    def watch() -> None:
+        nonlocal peak
+        while not over.wait(0.02):
+            peak = max(peak, process.memory_info().rss)
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    found = work()
+    over.set()
+    watcher.join()
+    return found, max(peak, process.memory_info().rss) - before
+
+
+if __name__ == "__main__":
+    Path(sys.argv[3]).write_text(json.dumps(planned(*sys.argv[1:3])))

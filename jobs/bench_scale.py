@@ -1,0 +1,147 @@
+"""Measure what grows with the input and with the cluster: planning, and feeding many machines.
+
+python -m jobs.bench_scale --what plan --shards 1000 --shards 10000
+python -m jobs.bench_scale --what nodes --nodes 1 --nodes 4
+
+Planning is timed on real shards, each size in a process of its own. The machines of a cluster are simulated on this
+one: of each the GPU's computing alone, as `bench_nodes.py` says.
+"""
+
+import dataclasses
+import json
+import sys
+import tempfile
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from jobs.bench_nodes import Task
+from jobs.bench_plans import write_shards
+from jobs.bench_process import machine, timed
+from pipeline_lib.words import size
+
+_ROWS = 10
+_MANY_ROWS = 10_000
+_PLAN_COLUMNS = (
+    "shards",
+    "rows",
+    "slices",
+    "seconds",
+    "ms/shard",
+    "memory",
+    "KiB/shard",
+    "with all slices",
+    "sent",
+)
+_NODE_COLUMNS = ("machines", "slices", "seconds", "ideal", "slices/s", "efficiency", "GPUs busy", "memory")
+
+
+class What(StrEnum):
+    """What is measured."""
+
+    PLAN = "plan"
+    NODES = "nodes"
+    ALL = "all"
+
+
+def scale(  # noqa: PLR0913, PLR0917 - each option is an argument to typer
+    what: Annotated[What, typer.Option(help="What to measure.")] = What.ALL,
+    shards: Annotated[list[int] | None, typer.Option(help="Sizes of an input to plan.")] = None,
+    nodes: Annotated[list[int] | None, typer.Option(help="Sizes of a cluster.")] = None,
+    slices: Annotated[int, typer.Option(help="Slices per machine.")] = 24,
+    rows: Annotated[int, typer.Option(help="Rows of these slices.")] = 64,
+    seconds: Annotated[float, typer.Option(help="Seconds that a simulated GPU takes for a slice.")] = 2.0,
+    model: Annotated[Path, typer.Option(help="Checkpoint folder.")] = Path("configs/sample/model"),
+    out: Annotated[Path, typer.Option(help="Folder for scale.json and scale.md.")] = Path("out/bench"),
+) -> None:
+    """Measure, print a table of each, and write them with all figures as JSON."""
+    figures: dict[str, Any] = {"machine": machine()}
+    folder = str(model.resolve())
+    if what != What.NODES:
+        sizes = sorted(shards or [1_000, 10_000, 100_000])
+        figures["plans"] = [_plan(count, _ROWS, folder) for count in sizes] + [_plan(sizes[-1], _MANY_ROWS, folder)]
+    if what != What.PLAN:
+        tasks = [Task(count, slices, rows, seconds, folder, home="") for count in nodes or [1, 2, 4, 8, 16]]
+        figures["nodes"] = [_nodes(task) for task in tasks]
+    table = described(figures)
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "scale.json").write_text(json.dumps(figures, indent=1) + "\n")
+    (out / "scale.md").write_text(table)
+    print(table)
+
+
+def _plan(shards: int, rows: int, model: str) -> dict[str, Any]:
+    print(f"planning {shards:,} shards of {rows:,} rows ...", file=sys.stderr, flush=True)
+    with tempfile.TemporaryDirectory() as home:
+        write_shards(Path(home, "in"), shards, rows)
+        return _child("jobs.bench_plans", [f"{home}/in", model], Path(home))
+
+
+def _nodes(task: Task) -> dict[str, Any]:
+    print(f"running on {task.nodes} simulated machines ...", file=sys.stderr, flush=True)
+    with tempfile.TemporaryDirectory(prefix="ns") as home:
+        given = dataclasses.replace(task, home=home)
+        (Path(home) / "task.json").write_text(json.dumps(dataclasses.asdict(given)))
+        return {**_child("jobs.bench_nodes", [f"{home}/task.json"], Path(home)), "task": dataclasses.asdict(task)}
+
+
+def _child(module: str, arguments: list[str], home: Path) -> dict[str, Any]:
+    """Run a program of ours, which writes its figures to a file; add the memory of it and its children."""
+    found = home / "figures.json"
+    _, peak = timed([sys.executable, "-m", module, *arguments, str(found)])
+    return {**json.loads(found.read_text()), "family_peak_bytes": peak}
+
+
+def described(figures: dict[str, Any]) -> str:
+    """Return the figures as Markdown tables with a word on the machine."""
+    here = figures["machine"]
+    tables = []
+    if "plans" in figures:
+        tables.append(_table(_PLAN_COLUMNS, [_plan_cells(found) for found in figures["plans"]]))
+    if "nodes" in figures:
+        tables.append(_table(_NODE_COLUMNS, [_node_cells(found) for found in figures["nodes"]]))
+    return "\n".join(tables) + (
+        f"\n{here['cpu']}, {here['cores']} cores, {here['memory_gib']} GiB. The memory of a plan is what the "
+        "driver grew by; sent is what each worker gets of it. Machines are simulated: a GPU sleeps for each slice, "
+        "all else is real. Their seconds are from the first slice's start on a GPU to the last one's end; their "
+        "memory is that of all processes, what they share counted for each.\n"
+    )
+
+
+def _table(columns: tuple[str, ...], rows: list[list[str]]) -> str:
+    lines = [columns, ["---"] * len(columns), *rows]
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
+
+
+def _plan_cells(found: dict[str, Any]) -> list[str]:
+    shards = found["shards"]
+    return [
+        f"{shards:,}",
+        f"{found['rows']:,}",
+        f"{found['slices']:,}",
+        f"{found['seconds']:.1f}",
+        f"{found['seconds'] / shards * 1e3:.2f}",
+        size(found["peak_bytes"]),
+        f"{found['peak_bytes'] / shards / 1024:.2f}",
+        size(found["peak_bytes"] + found["slices_bytes"]),
+        size(found["sent_bytes"]),
+    ]
+
+
+def _node_cells(found: dict[str, Any]) -> list[str]:
+    return [
+        f"{found['nodes']:,}",
+        f"{found['slices']:,}",
+        f"{found['seconds']:.1f}",
+        f"{found['ideal_seconds']:.1f}",
+        f"{found['slices'] / found['seconds']:.2f}",
+        f"{found['ideal_seconds'] / found['seconds']:.0%}",
+        f"{found['busy']['model']:.0%}",
+        size(found["family_peak_bytes"]),
+    ]
+
+
+if __name__ == "__main__":
+    typer.run(scale)
