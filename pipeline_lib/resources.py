@@ -1,9 +1,13 @@
 """How many actors of each stage run, and what each may use. Pure arithmetic."""
 
 from dataclasses import dataclass, replace
+from math import ceil
 
 from pipeline_lib.config import TuningSettings
 from pipeline_lib.errors import SettingsError
+
+_CPUS_PER_WRITER = 0.5
+"""Beside a GPU."""
 
 
 @dataclass(frozen=True)
@@ -86,8 +90,8 @@ def _on_cpus(cpus: float, tuning: TuningSettings) -> Allotment:
 def _on_gpus(cpus: float, gpus: float, per_actor: float, tuning: TuningSettings) -> Allotment:
     actors = tuning.model_actors or max(int(gpus / per_actor), 1)
     threads = tuning.cpus_per_model_actor or 1
-    # A GPU can use several tokenizers; the rest of the CPUs is theirs, less one for writing.
-    left = int(cpus) - actors * threads - 1
+    # A GPU can use several tokenizers; the rest of the CPUs is theirs, less half a one per GPU for writing.
+    left = int(cpus) - actors * threads - ceil(actors * _CPUS_PER_WRITER)
     return Allotment(
         device="cuda",
         model_actors=actors,
@@ -97,5 +101,5 @@ def _on_gpus(cpus: float, gpus: float, per_actor: float, tuning: TuningSettings)
         tokenizer_actors=tuning.tokenizer_actors or max(min(left, 8 * actors), 1),
         cpus_per_tokenizer=1,
         writers=actors,
-        cpus_per_writer=0.5,
+        cpus_per_writer=_CPUS_PER_WRITER,
     )

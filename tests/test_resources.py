@@ -83,3 +83,11 @@ def test_without_gpus_each_cpu_takes_its_slices_through_all_steps_unless_told_ot
     assert allot(8, 0, 100, TuningSettings()).together
     assert not allot(8, 0, 100, TuningSettings(tokenizer_actors=1)).together
     assert not allot(8, 1, 100, TuningSettings()).together
+
+
+@given(gpus=st.integers(1, 64), cpus=st.integers(3, 32))
+def test_every_gpu_of_a_cluster_has_room_for_its_writer(gpus: int, cpus: int) -> None:
+    found = allot(cpus * gpus, gpus, 100_000, TuningSettings())
+    others = found.tokenizer_actors * found.cpus_per_tokenizer + found.writers * found.cpus_per_writer
+    assert found.writers == gpus
+    assert gpus * found.cpus_per_model_actor + others <= cpus * gpus
