@@ -175,8 +175,8 @@ def _contender(plan: Plan, name: str, texts: Path, answers: Path, home: Path) ->
     path = home / "task.json"
     path.write_text(json.dumps(dataclasses.asdict(task)))
     seconds, peak = timed([sys.executable, "-m", "jobs.bench_contenders", name, str(path)])
-    timed = json.loads(path.with_suffix(".timed.json").read_text())
-    return seconds, peak, float(timed["loop_seconds"])
+    told = json.loads(path.with_suffix(".timed.json").read_text())
+    return seconds, peak, float(told["loop_seconds"])
 
 
 def _job(plan: Plan, home: Path, answers: Path) -> tuple[float, int, float]:
