@@ -22,10 +22,11 @@ import pyarrow.parquet as pq
 import typer
 import yaml
 
-from jobs.bench_contenders import CONTENDERS, NEEDS, Task
+from jobs.bench_contenders import CONTENDERS, NEEDS, ROWS_PER_SLICE_ON_GPU, Task
 from jobs.bench_process import machine, timed
 from jobs.bench_report import Round, described, draw, summed_up
 from jobs.bench_shapes import SHAPES, build
+from jobs.bench_startup import startup
 
 JOB = "our whole job"
 _SHARDS = 4
@@ -83,7 +84,11 @@ def bench(  # noqa: PLR0913, PLR0917 - each option is an argument to typer
         rounds=rounds,
         only=tuple(only or [name for name in known if importlib.util.find_spec(NEEDS.get(name, "json"))]),
     )
-    print(written(measured(plan, texts_of(rows, inputs, text_column)), out))
+    figures = measured(plan, texts_of(rows, inputs, text_column))
+    if JOB in plan.only:
+        with tempfile.TemporaryDirectory() as folder:
+            figures["startup"] = startup(Path(folder))
+    print(written(figures, out))
 
 
 def measured(plan: Plan, texts: Sequence[str]) -> dict[str, Any]:
@@ -155,7 +160,8 @@ def _turn(plan: Plan, name: str, number: int, home: Path) -> list[Round]:
         else:
             seconds, peak, loop = _contender(plan, name, texts, answers, home)
     except subprocess.CalledProcessError as error:
-        print(f"failed: {str(error.output).strip().splitlines()[-1]}", file=sys.stderr)
+        said = str(error.output).strip().splitlines() or [f"ended with {error.returncode}"]
+        print(f"failed: {said[-1]}", file=sys.stderr)
         return []
     rows = pq.read_metadata(texts).num_rows
     print(f"{rows / seconds:,.0f} rows/s, {rows / loop:,.0f} without start-up", file=sys.stderr)
@@ -187,7 +193,9 @@ def _job(plan: Plan, home: Path, answers: Path) -> tuple[float, int, float]:
         "input": {"path": str(home / "in")},
         "output": {"path": str(out)},
         "limits": {"max_reject_rate": 1.0},
-        "tuning": {} if plan.device == "cuda" else {"gpus_per_model_actor": 0, "model_actors": plan.cpus},
+        "tuning": {"rows_per_slice": ROWS_PER_SLICE_ON_GPU}
+        if plan.device == "cuda"
+        else {"gpus_per_model_actor": 0, "model_actors": plan.cpus},
     }
     (home / "job.yaml").write_text(yaml.safe_dump(settings))
     seconds, peak = timed([sys.executable, "-m", "jobs.score", "run", str(home / "job.yaml")])

@@ -18,7 +18,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-_ROWS_PER_SLICE = 4096
+ROWS_PER_SLICE_ON_GPU = 8192
+"""As the nightly job's settings have it."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,7 @@ def ray_template(task: Task) -> Timed:
     scored = ray.data.read_parquet(task.texts, override_num_blocks=32).map_batches(
         TextClassifier,
         compute=ray.data.ActorPoolStrategy(size=1 if on_gpu else task.cpus),
+        num_cpus=0.5,  # with a whole CPU for each actor none would be left to read
         num_gpus=int(on_gpu),
         batch_size=64,
     )
@@ -155,9 +157,8 @@ def _on_gpu(task: Task) -> Timed:
 
     scorer = Scorer({"model": _model(task)}, task.device)
     table = pq.read_table(task.texts)
-    slices = [
-        scorer.tokenized(table.slice(at, _ROWS_PER_SLICE)) for at in range(0, table.num_rows, _ROWS_PER_SLICE)
-    ]
+    starts = range(0, table.num_rows, ROWS_PER_SLICE_ON_GPU)
+    slices = [scorer.tokenized(table.slice(start, ROWS_PER_SLICE_ON_GPU)) for start in starts]
     scorer.classified(slices[0])
     began = time.perf_counter()
     found = [scorer.classified(part) for part in slices]
@@ -167,9 +168,11 @@ def _on_gpu(task: Task) -> Timed:
 
 
 def _on_cpus(task: Task) -> Timed:
+    from pipeline_lib.config import TuningSettings
+
     actors = task.cpus
     table = pq.read_table(task.texts)
-    rows = min(_ROWS_PER_SLICE, math.ceil(table.num_rows / actors))
+    rows = min(TuningSettings().rows_per_slice, math.ceil(table.num_rows / actors))
     slices = [table.slice(at, rows) for at in range(0, table.num_rows, rows)]
     context = multiprocessing.get_context("spawn")
     ready, todo, done = context.Barrier(actors + 1), context.Queue(), context.Queue()

@@ -22,6 +22,7 @@ from pipeline_lib.planner import look, make_plan
 from pipeline_lib.settings_file import parse_settings
 
 _DISTINCT = 8
+_ROWS_PER_SLICE = 4096
 _TEXTS = ("good", "bad", "fine", "the lid jams")
 
 
@@ -40,7 +41,12 @@ def write_shards(folder: Path, shards: int, rows: int) -> None:
 def planned(folder: str, model: str) -> dict[str, Any]:
     """Return what a plan takes: seconds, and the most memory in bytes above that of the process before it."""
     settings = parse_settings(
-        {"model": {"name": model}, "input": {"path": folder}, "output": {"path": f"{folder}-out"}}
+        {
+            "model": {"name": model},
+            "input": {"path": folder},
+            "output": {"path": f"{folder}-out"},
+            "tuning": {"rows_per_slice": _ROWS_PER_SLICE},
+        }
     )
     examine(settings)  # the checkpoint takes its time and its memory whatever the input is
     began = time.perf_counter()

@@ -125,7 +125,18 @@ def described(figures: dict[str, Any]) -> str:
         f"{figures['tokens']['mean']:.0f} tokens on average, {plan['precision']}, {count(plan['rounds'], 'round')} "
         f"in turn. Our whole job's rows/s include its start-up, the peers' do not{_busy(figures)}. "
         f"{machine['gpu'] or machine['cpu']}, {plan['cpus']} CPUs, {machine['memory_gib']} GiB; one "
-        f"large matrix product: {peaks} GFLOP/s. {versions}.\n"
+        f"large matrix product: {peaks} GFLOP/s. {versions}.{_startup(figures)}\n"
+    )
+
+
+def _startup(figures: dict[str, Any]) -> str:
+    """Return how long the embedded sample took, and an empty job, in words."""
+    if "startup" not in figures:
+        return ""
+    found = figures["startup"]
+    return (
+        f" The first rows of the embedded sample stood after {found['first']:.1f} s, all were published after "
+        f"{found['published']:.1f} s; a Ray Data job that does nothing took {found['empty']:.1f} s."
     )
 
 

@@ -138,7 +138,7 @@ class TuningSettings(_Section):
     """Knobs that are rarely needed; null takes the measured default."""
 
     rows_per_slice: int = Field(
-        4096, ge=1, description="Rows in a slice: the unit of work, of resume, and of one output file."
+        1024, ge=1, description="Rows in a slice: the unit of work, of resume, and of one output file."
     )
     tokens_per_batch: int | None = Field(
         None, ge=1, description="Token budget of a micro-batch, padding included. Null: by device."

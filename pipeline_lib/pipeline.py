@@ -33,6 +33,7 @@ from pipeline_lib.publisher import check_rows, clear, publish, tidy
 from pipeline_lib.reader import Reader
 from pipeline_lib.report import Outcome, Work, failures_reported, report
 from pipeline_lib.resources import Allotment, allot
+from pipeline_lib.shards import Slice
 from pipeline_lib.tally import Tally
 from pipeline_lib.tokenizer import Tokenizer
 from pipeline_lib.writer import Writer
@@ -107,7 +108,7 @@ def score(plan: Plan, allotment: Allotment, counts: Tally) -> Iterator[Receipt]:
     shared = (ray.put(plan), allotment, counts)
     workers = max(allotment.model_actors, allotment.tokenizer_actors)
     # `from_arrow` would send each block through a task of its own: 45 KiB of the driver's memory and milliseconds.
-    slices = ray.data.from_blocks([described(*parts) for parts in grouped(todo, workers)])
+    slices = ray.data.from_blocks([described(*parts) for parts in grouped(_longest_first(todo), workers)])
     if allotment.together:
         written = slices.map_batches(_TokenizeClassifyWrite, **_model_actors(allotment, shared))
     else:
@@ -133,10 +134,18 @@ def score(plan: Plan, allotment: Allotment, counts: Tally) -> Iterator[Receipt]:
             yield from map(Receipt.model_validate_json, batch.column("receipt").to_pylist())
 
 
+def _longest_first(todo: list[Slice]) -> list[Slice]:
+    """Return slices with the shorter ends of shards last, so that all actors are done at one time."""
+    return sorted(todo, key=lambda part: -part.rows)
+
+
 def _model_actors(allotment: Allotment, shared: tuple[Any, ...]) -> dict[str, Any]:
     return {
         "fn_constructor_args": shared,
-        "compute": ActorPoolStrategy(size=allotment.model_actors),
+        # An actor with all steps gets a slice when it is done with one; else one would end late and another idle.
+        "compute": ActorPoolStrategy(
+            size=allotment.model_actors, max_tasks_in_flight_per_actor=1 if allotment.together else None
+        ),
         "num_cpus": allotment.cpus_per_model_actor,
         "num_gpus": allotment.gpus_per_model_actor,
         **_A_SLICE_A_CALL,

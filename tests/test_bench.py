@@ -38,6 +38,9 @@ def test_everyone_has_a_turn_and_all_agree(tmp_path: Path, checkpoint: Path) -> 
         assert found["peak_bytes"] > 1 << 27
         assert found["padding"] >= 1
         assert 0 < found["share_of_peak_loop"] < 1
+    startup = figures["startup"]
+    assert 0 < startup["first"] <= startup["published"] <= startup["ended"]
+    assert startup["empty"] > 0
     assert (tmp_path / "bench.md").read_text().strip() in said.stdout
     assert all(name in said.stdout for name in names)
     assert "</svg>" in (tmp_path / "bench.svg").read_text()

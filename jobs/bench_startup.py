@@ -1,0 +1,59 @@
+"""How long it takes until the first rows are there: an empty Ray Data job, and ours over the embedded sample.
+
+`python -m jobs.bench_startup OUT` is the empty job: it has an actor for each CPU and writes what it is given.
+"""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from jobs.bench_process import timed
+
+_SAMPLE = "configs/sample.yaml"
+_ROWS = 2000
+
+
+class _Nothing:
+    """A step that does nothing."""
+
+    def __call__(self, batch: object) -> object:
+        return batch
+
+
+def startup(home: Path) -> dict[str, float]:
+    """Return seconds from the start of a program: of an empty job, and of ours to three points on its way.
+
+    `first` is when the first slice stands, `published` when readers see all rows of the sample, `ended` when the
+    program is over, which is what `empty` is of the other.
+
+    Args:
+        home: a folder to write in.
+    """
+    empty, _ = timed([sys.executable, "-m", "jobs.bench_startup", str(home / "empty")])
+    out = home / "sample"
+    began = time.perf_counter()
+    command = [sys.executable, "-m", "jobs.score", "run", _SAMPLE, "--set", f"output.path={out}"]
+    found = {"empty": empty}
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as job:  # noqa: S603 - ours
+        for name, pattern in (("first", "_staging/*/part-*.json"), ("published", "_SUCCESS")):
+            while job.poll() is None and not any(out.glob(pattern)):
+                time.sleep(0.02)
+            found[name] = time.perf_counter() - began
+    return {**found, "ended": time.perf_counter() - began}
+
+
+def main() -> None:
+    """Run the empty job."""
+    import ray
+    import ray.data
+
+    ray.init("local", include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    ray.data.DataContext.get_current().enable_progress_bars = False
+    actors = ray.data.ActorPoolStrategy(size=len(os.sched_getaffinity(0)))
+    ray.data.range(_ROWS).map_batches(_Nothing, compute=actors).write_parquet(sys.argv[1])
+
+
+if __name__ == "__main__":
+    main()
