@@ -61,7 +61,7 @@ def test_run_publishes_says_so_in_its_last_line_and_is_quiet_otherwise(config: P
         r"PUBLISHED in=10 scored=10 rejected=0 \(0\.000%\) [\d.ms]+ [\d,]+ rows/s", result.stdout.strip()
     )
     topics = {line.split()[0] for line in result.stderr.splitlines()}
-    assert topics <= {"input", "model", "labels", "output", "workers", "scoring", "publish", "memory"}, (
+    assert topics <= {"input", "model", "labels", "output", "workers", "scoring", "publish", "speed", "memory"}, (
         result.stderr
     )
     (record,) = (tmp_path / "out" / "_runs").iterdir()
