@@ -56,7 +56,7 @@ def connected(meanwhile: Callable[[], _T]) -> Iterator[_T]:
         yield meanwhile()
         return
     over = threading.Event()
-    with reaped():
+    with reaped() as end_all:
         start = _Start(_how_to_start(), over)
         try:
             found = meanwhile()
@@ -64,9 +64,11 @@ def connected(meanwhile: Callable[[], _T]) -> Iterator[_T]:
             _hush()
             yield found
         finally:
-            start.settle()
+            started = start.settle()
             ray.shutdown()
             over.set()
+            if not started:
+                end_all()
 
 
 def resources() -> tuple[float, float]:
@@ -131,6 +133,7 @@ class _Start:
         self._ready = threading.Event()
         self._failure: BaseException | None = None
         self._chatter = _Chatter()
+        self._waited_for = False
         self._guard = threading.Thread(target=self._keep_handler, name="sigterm", daemon=True)
         self._guard.start()
         threading.Thread(target=self._init, args=(options, over), name="ray", daemon=True).start()
@@ -163,11 +166,17 @@ class _Start:
         self._chatter.let_go(show=self._failure is not None)
         if self._failure:
             raise FaultError(f"Ray did not start: {_last_line(self._failure)}") from self._failure
+        self._waited_for = True
 
-    def settle(self) -> None:
-        """Give a start that nobody waits for a moment, since Ray is ended in order only once it is there."""
+    def settle(self) -> bool:
+        """Give a start that nobody waited for a moment, since Ray ends in order only once it is there.
+
+        Returns:
+            Whether it was waited for, and so nothing of it can still be on its way.
+        """
         self._guard.join(_SECONDS_TO_SETTLE)
         self._chatter.let_go(show=False)
+        return self._waited_for
 
 
 class _Chatter:

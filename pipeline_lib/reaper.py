@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from pipeline_lib.processes import identity, machine
@@ -23,28 +23,45 @@ _IN_ORDER = "ended in order"
 _LOOKS_WITHOUT_ANY = 12
 _SECONDS_BETWEEN_LOOKS = 0.25
 
+_looking: list[subprocess.Popen[str]] = []
+"""The program that still looks for what a start of Ray left that was given up."""
+
 
 @contextlib.contextmanager
-def reaped() -> Iterator[None]:
-    """If this process is killed in the block, kill what is left of the Ray that it started."""
+def reaped() -> Iterator[Callable[[], None]]:
+    """If this process is killed in the block, kill what is left of the Ray that it started.
+
+    Yields:
+        A function that kills all of that Ray now, and what it was just starting a little later.
+    """
     if not (_PROCESSES / "self" / "fd").exists():
-        yield  # macOS doesn't tell which files a process has open
+        yield lambda: None  # macOS doesn't tell which files a process has open
         return
     _end_orphans()
+    if _looking:
+        _looking.pop().wait()  # it could take our Ray for the one before
     note = _notes() / str(os.getpid())
     note.write_text(identity(os.getpid()) or "")
     # A session of its own, so that what ends the driver's group, as Ctrl-C does, does not end it.
     command = [sys.executable, "-S", "-m", __name__, str(os.getpid())]
     above = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
-    with subprocess.Popen(  # noqa: S603 - our own file
+    program = subprocess.Popen(  # noqa: S603 - our own file
         command, stdin=subprocess.PIPE, text=True, start_new_session=True, env=above
-    ) as program:
-        try:
-            yield
-        finally:
-            if program.stdin:
-                program.stdin.write(_IN_ORDER)
-            note.unlink(missing_ok=True)
+    )
+
+    def end_all() -> None:
+        _kill_all(str(os.getpid()))
+        _looking.append(program)
+
+    try:
+        yield end_all
+    finally:
+        with program.stdin or contextlib.nullcontext() as told:
+            if told and program not in _looking:
+                told.write(_IN_ORDER)
+        if program not in _looking:
+            program.wait()
+        note.unlink(missing_ok=True)
 
 
 def _notes() -> Path:
@@ -66,11 +83,11 @@ def _end_orphans() -> None:
 
 
 def _kill_all(driver: str) -> int:
-    """Kill the processes of the Ray that a driver started; return how many there were."""
+    """Kill the processes of the Ray that a driver started, not the driver; return how many there were."""
     # Ray names its folder of logs and sockets by the time and by the process that started it.
     logs = re.compile(rf"/session_[\d_-]+_{driver}/")
     killed = 0
-    for process in _PROCESSES.glob("[0-9]*"):
+    for process in set(_PROCESSES.glob("[0-9]*")) - {_PROCESSES / driver}:
         # Some are gone by now, others are none of ours to look at.
         with contextlib.suppress(OSError):
             if any(logs.search(os.readlink(file)) for file in (process / "fd").iterdir()):
