@@ -47,6 +47,8 @@ class Checkpoint:
     """What computes on CPUs: `torch` or `openvino`; on GPUs it is always PyTorch."""
     pads_safely: bool
     """Whether a padded row gets the answer it gets alone."""
+    first_token_alone: bool
+    """Whether the last layer can do with each row's first token, since the head looks at no other."""
     probe: tuple[int, ...]
     """Token ids of the probe: when the model no longer answers them, the device is at fault."""
 

@@ -10,8 +10,9 @@ import numpy as np
 from pipeline_lib import loading, openvino_engine
 from pipeline_lib.checkpoint import Checkpoint
 from pipeline_lib.config import ModelSettings
-from pipeline_lib.engine import Engine, Ids
+from pipeline_lib.engine import Engine, Floats, Ids
 from pipeline_lib.errors import CheckpointError, SettingsError
+from pipeline_lib.last_layer import for_first_token
 from pipeline_lib.openvino_engine import OpenVinoEngine
 from pipeline_lib.packed_engine import PackedEngine, can_be_packed
 from pipeline_lib.torch_engine import TorchEngine
@@ -38,12 +39,46 @@ def load_engine(
     Raises:
         SettingsError: OpenVINO was chosen and is not installed on this machine.
     """
+    load = partial(_load, folder, settings, checkpoint)
     if checkpoint.engine == "openvino" and device == "cpu":
-        load = partial(loading.load_model, folder, settings, "float32")
-        return _openvino(load, checkpoint.inputs, checkpoint.fingerprint, precision)
+        return _openvino(partial(load, "float32"), checkpoint.inputs, checkpoint.fingerprint, precision)
     if device != "cpu" and precision in _PACKED_PRECISIONS and _packs(folder, settings, checkpoint):
         return PackedEngine(loading.load_model(folder, settings, precision), checkpoint.inputs, device)
-    return TorchEngine(loading.load_model(folder, settings, precision), checkpoint.inputs, device)
+    return TorchEngine(load(precision), checkpoint.inputs, device)
+
+
+def _load(folder: Path, settings: ModelSettings, checkpoint: Checkpoint, precision: str) -> Any:
+    model = loading.load_model(folder, settings, precision)
+    if checkpoint.first_token_alone:
+        row = np.array(checkpoint.probe, np.int32)
+        engine = TorchEngine(model, checkpoint.inputs, "cpu")
+        for_first_token(model, lambda: engine.logits([row], [np.zeros_like(row)]))
+    return model
+
+
+def narrow(model: Any, inputs: Sequence[str], probes: tuple[list[Ids], list[Ids]]) -> bool:
+    """Have a model's last layer compute the first token only, if its logits stay the same.
+
+    Args:
+        model: in float32.
+        inputs: the inputs that the checkpoint's tokenizer gives its model.
+        probes: a batch of token ids and token type ids.
+
+    Returns:
+        Whether they do; if not, the model is as it was.
+    """
+    engine = TorchEngine(model, inputs, "cpu")
+    expected = engine.logits(*probes)
+    undo = for_first_token(model, lambda: engine.logits(*probes))
+    if undo is None:
+        return False
+    try:
+        right = not _apart(engine.logits(*probes), expected)
+    except Exception:  # noqa: BLE001 - what a model makes of a single token can't be foreseen
+        right = False
+    if not right:
+        undo()
+    return right
 
 
 def _packs(folder: Path, settings: ModelSettings, checkpoint: Checkpoint) -> bool:
@@ -106,7 +141,10 @@ def _openvino(load: Any, inputs: Sequence[str], fingerprint: str, precision: str
 
 def _why_not(engine: Engine, model: Any, inputs: Sequence[str], probes: tuple[list[Ids], list[Ids]]) -> str:
     rows, types = probes
-    expected = TorchEngine(model, inputs, "cpu").logits(rows, types)
-    apart = float(np.abs(engine.logits(rows, types) - expected).max())
+    return _apart(engine.logits(rows, types), TorchEngine(model, inputs, "cpu").logits(rows, types))
+
+
+def _apart(found: Floats, expected: Floats) -> str:
+    apart = float(np.abs(found - expected).max())
     right = apart <= _TOLERANCE * max(1.0, float(np.abs(expected).max()))
     return "" if right else f"its logits are {apart:.1g} off"

@@ -9,7 +9,7 @@ from pipeline_lib import loading
 from pipeline_lib.checkpoint import PROBE, Checkpoint, fingerprint, labels_of, locate, resolve_activation
 from pipeline_lib.config import Settings
 from pipeline_lib.engine import Engine, Ids
-from pipeline_lib.engines import choose
+from pipeline_lib.engines import choose, narrow
 from pipeline_lib.errors import CheckpointError, SettingsError
 from pipeline_lib.examined import remembered
 from pipeline_lib.torch_engine import TorchEngine
@@ -42,6 +42,8 @@ def _look(settings: Settings, folder: Path, content: str, commit: str | None) ->
     rows, types = _probes(tokenizer, limit)
     pads_safely = _pads_safely(TorchEngine(model, inputs, "cpu"), rows, types, masked="attention_mask" in inputs)
     several = len(rows) if pads_safely else 1
+    probes = rows[:several], types[:several]
+    first_token_alone = narrow(model, inputs, probes)
     return Checkpoint(
         name=settings.model.name,
         commit=commit,
@@ -52,8 +54,9 @@ def _look(settings: Settings, folder: Path, content: str, commit: str | None) ->
         max_tokens=limit,
         vocabulary=int(model.get_input_embeddings().weight.shape[0]),
         inputs=inputs,
-        engine=choose(settings.model, model, inputs, content, (rows[:several], types[:several])),
+        engine=choose(settings.model, model, inputs, content, probes),
         pads_safely=pads_safely,
+        first_token_alone=first_token_alone,
         probe=tuple(rows[0].tolist()),
     )
 

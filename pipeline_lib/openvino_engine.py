@@ -14,6 +14,8 @@ from pipeline_lib.checkpoint import cache_folder
 from pipeline_lib.engine import Engine, Floats, Ids, no_cache
 
 PRECISIONS = {"float32": "f32", "bfloat16": "bf16"}
+_FORM = "2"
+"""Of what is converted; another one is another folder."""
 
 
 class OpenVinoEngine(Engine):
@@ -72,7 +74,7 @@ def converted(load: Callable[[], Any], inputs: Sequence[str], fingerprint: str) 
         inputs: the inputs that the checkpoint's tokenizer gives its model.
         fingerprint: the checkpoint's.
     """
-    versions = "-".join(version(name) for name in ("openvino", "torch", "transformers"))
+    versions = "-".join([*(version(name) for name in ("openvino", "torch", "transformers")), _FORM])
     folder = cache_folder("openvino", versions)
     path = folder / fingerprint / "model.xml"
     with FileLock(folder / f"{fingerprint}.lock"):

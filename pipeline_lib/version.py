@@ -24,6 +24,7 @@ def fingerprint_of(settings: Settings, checkpoint: Checkpoint, layout: Layout) -
         "activation": checkpoint.activation,
         "max_tokens": checkpoint.max_tokens,
         "pads_safely": checkpoint.pads_safely,
+        "first_token_alone": checkpoint.first_token_alone,
         "precision": settings.model.precision,
         "engine": checkpoint.engine,
         "input": settings.input.model_dump(mode="json", exclude={"path"}),

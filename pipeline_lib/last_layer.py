@@ -1,0 +1,176 @@
+"""The last layer computed for the first token alone, where the head looks at no other.
+
+The others' keys and values are still needed, but neither their queries nor what comes after attention: with BERT's
+shape that is five sixths of a layer, and the answers are the same.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+_NAME = "nightscore_first_token"
+_ORIGINAL = "sdpa"
+
+_Compute = Callable[[], Any]
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """What is where in a model."""
+
+    layer: Any
+    attention: Any
+    key: Any
+    value: Any
+
+
+def for_first_token(model: Any, compute: _Compute) -> Callable[[], None] | None:
+    """Have a model's last layer compute its first token only; what the model answers then is to be compared.
+
+    Args:
+        model: of transformers, in evaluation mode; it is changed.
+        compute: runs the model on any batch.
+
+    Returns:
+        What changes it back; None if nothing was changed, as with a model that is built in another way.
+    """
+    if getattr(model.config, "_attn_implementation", None) != _ORIGINAL:
+        return None
+    _register()
+    try:
+        model.set_attn_implementation(_NAME)
+        parts = _find(model, compute)
+    except Exception:  # noqa: BLE001 - an architecture may refuse in any way
+        parts = None
+    if parts is None:
+        model.set_attn_implementation(_ORIGINAL)
+        return None
+    hooks = _Narrowing(parts).hooks()
+
+    def undo() -> None:
+        for hook in hooks:
+            hook.remove()
+        del parts.attention.nightscore_narrowing
+        model.set_attn_implementation(_ORIGINAL)
+
+    return undo
+
+
+class _Narrowing:
+    """Hands the last layer its first token, and its attention the keys and values of all."""
+
+    def __init__(self, parts: _Parts) -> None:
+        self._parts = parts
+        self._hidden: Any = None
+        self._made: dict[Any, Any] = {}
+        parts.attention.nightscore_narrowing = self
+
+    def hooks(self) -> list[Any]:
+        """Attach to the layer, and return what detaches."""
+        projections = (self._parts.key, self._parts.value)
+        return [
+            self._parts.layer.register_forward_pre_hook(self._enter, with_kwargs=True),
+            *(projection.register_forward_pre_hook(self._all_tokens) for projection in projections),
+            *(projection.register_forward_hook(self._keep) for projection in projections),
+        ]
+
+    def keys_and_values(self, width: int) -> Iterator[Any]:
+        """Yield keys and values of all tokens, shape [rows, heads, tokens, width]; they are let go."""
+        for projection in (self._parts.key, self._parts.value):
+            made = self._made.pop(projection)
+            yield made.view(*made.shape[:2], -1, width).transpose(1, 2)
+        self._hidden = None
+
+    def _enter(self, _: Any, given: tuple[Any, ...], named: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+        if given:
+            self._hidden = given[0]
+            return (_first(given[0]), *given[1:]), named
+        self._hidden = named["hidden_states"]
+        return (), {**named, "hidden_states": _first(self._hidden)}
+
+    def _all_tokens(self, _: Any, __: tuple[Any, ...]) -> tuple[Any, ...]:
+        return (self._hidden,)
+
+    def _keep(self, projection: Any, _: tuple[Any, ...], made: Any) -> Any:
+        self._made[projection] = made
+        return _first(made)  # of the shape that the layer expects; attention takes what is kept
+
+
+def _first(hidden: Any) -> Any:
+    return hidden[:, :1]
+
+
+def _find(model: Any, compute: _Compute) -> _Parts | None:
+    """Find the last layer's parts by watching which outputs arrive at its attention as keys and values."""
+    with _watched(model) as (outputs, calls):
+        compute()
+    if not calls:
+        return None
+    attention, key, value = calls[-1]
+    made = {output.untyped_storage().data_ptr(): module for module, output in outputs}
+    sources = [made.get(tensor.untyped_storage().data_ptr()) for tensor in (key, value)]
+    layer = _layer_of(model, attention)
+    once = sum(called is attention for called, _, _ in calls) == 1
+    if layer is None or not once or None in sources or sources[0] is sources[1]:
+        return None
+    return _Parts(layer, attention, *sources)
+
+
+@contextmanager
+def _watched(model: Any) -> Iterator[tuple[list[tuple[Any, Any]], list[tuple[Any, Any, Any]]]]:
+    """Note what linear layers give, and what attention takes; all is kept, so that no memory is used twice."""
+    import torch
+
+    outputs: list[tuple[Any, Any]] = []
+    linear = [module for module in model.modules() if isinstance(module, torch.nn.Linear)]
+    hooks = [
+        module.register_forward_hook(lambda module, _, output: outputs.append((module, output)))
+        for module in linear
+    ]
+    _CALLS.append([])
+    try:
+        yield outputs, _CALLS[-1]
+    finally:
+        _CALLS.pop()
+        for hook in hooks:
+            hook.remove()
+
+
+def _layer_of(model: Any, attention: Any) -> Any:
+    """Return the entry of the outermost list of layers that the attention is part of."""
+    import torch
+
+    path = next(name for name, module in model.named_modules() if module is attention).split(".")
+    above = model
+    for name in path:
+        entry = getattr(above, name)
+        if isinstance(above, torch.nn.ModuleList):
+            return entry
+        above = entry
+    return None
+
+
+_CALLS: list[list[tuple[Any, Any, Any]]] = []
+
+
+def _register() -> None:
+    from transformers import AttentionInterface
+    from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, AttentionMaskInterface
+
+    AttentionInterface.register(_NAME, _attention)
+    AttentionMaskInterface.register(_NAME, ALL_MASK_ATTENTION_FUNCTIONS[_ORIGINAL])
+
+
+def _attention(module: Any, query: Any, key: Any, value: Any, attention_mask: Any, **options: Any) -> Any:
+    """Attend as transformers does with PyTorch's kernel; tensors are [rows, heads, tokens, width]."""
+    from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+
+    for calls in _CALLS:
+        calls.append((module, key, value))
+    narrowing = getattr(module, "nightscore_narrowing", None)
+    if narrowing is not None:
+        key, value = narrowing.keys_and_values(query.shape[-1])
+        if attention_mask is not None:
+            attention_mask = attention_mask[..., :1, :]
+    return ALL_ATTENTION_FUNCTIONS[_ORIGINAL](module, query, key, value, attention_mask, **options)
