@@ -63,12 +63,24 @@ def locate(settings: ModelSettings, commit: str | None = None) -> tuple[Path, st
     """
     if "://" in settings.name:
         return _fetch_url(settings), None
+    folder = local_folder(settings)
+    return (folder, None) if folder else _fetch_hub(settings, commit)
+
+
+def local_folder(settings: ModelSettings) -> Path | None:
+    """Return the folder that the settings name, or None where they name a URL or a model of a hub.
+
+    Raises:
+        CheckpointError: it is the name of a folder that is not there.
+    """
+    if "://" in settings.name:
+        return None
     folder = Path(settings.name).expanduser()
     if folder.is_dir():
-        return folder.resolve(), None
+        return folder.resolve()
     if settings.name.startswith((".", "/", "~")) or settings.name.count("/") > 1:
         raise CheckpointError(f"model.name: no folder {settings.name!r}{_near_folders(settings.name)}")
-    return _fetch_hub(settings, commit)
+    return None
 
 
 def fingerprint(folder: Path, settings: ModelSettings) -> str:

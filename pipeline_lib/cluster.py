@@ -32,7 +32,7 @@ _QUIET = {
 
 _SECONDS_TO_ANSWER = 5.0
 _SECONDS_BETWEEN_HANDLERS = 0.005
-_SECONDS_TO_SETTLE = 5.0
+_SECONDS_TO_SETTLE = 60.0
 
 _T = TypeVar("_T")
 
@@ -169,7 +169,9 @@ class _Start:
         self._waited_for = True
 
     def settle(self) -> bool:
-        """Give a start that nobody waited for a moment, since Ray ends in order only once it is there.
+        """Let a start that nobody waited for come to its end: Ray ends in order only once it is there.
+
+        Killed while it connects, it would hold the interpreter for a minute.
 
         Returns:
             Whether it was waited for, and so nothing of it can still be on its way.

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from pipeline_lib import earlier, formats, storage
+from pipeline_lib.checkpoint import local_folder
 from pipeline_lib.config import InputSettings, Settings
 from pipeline_lib.examiner import examine
 from pipeline_lib.layout import Layout, lay_out
@@ -48,6 +49,7 @@ def look(settings: Settings, *, dated: bool = False, replace: bool = False) -> L
     """
     for url in (*settings.input.paths, settings.output.path, settings.model.name):
         storage.refuse_secrets(url)
+    local_folder(settings.model)  # a wrong name is told at once
     settings = _for_every_worker(settings)
     refuse_output_in_input(settings.input.paths, settings.output.path)
     stamps = list_shards(settings.input.paths, dated=dated)
