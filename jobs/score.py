@@ -2,6 +2,7 @@
 
 import datetime as dt
 import json
+import os
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -151,7 +152,8 @@ def _ended(job: Callable[[], None], *, debug: bool) -> None:
         raise typer.Exit(error.exit_code) from None
     except KeyboardInterrupt as stop:
         _note(f"error: {str(stop) or 'interrupted'}; run the same command again to go on where it stopped")
-        raise typer.Exit(1) from None
+        # Threads of libraries may be at work, and Python's own end would take from under them what they use.
+        os._exit(1)
 
 
 def _stop(*_: Any) -> None:
