@@ -58,13 +58,15 @@ def connected(meanwhile: Callable[[], _T]) -> Iterator[_T]:
     over = threading.Event()
     with reaped() as end_all:
         start = _Start(_how_to_start(), over)
+        started = False
         try:
             found = meanwhile()
             start.wait()
+            started = True  # else something of it may still be on its way
             _hush()
             yield found
         finally:
-            started = start.settle()
+            start.settle()
             ray.shutdown()
             over.set()
             if not started:
@@ -133,7 +135,6 @@ class _Start:
         self._ready = threading.Event()
         self._failure: BaseException | None = None
         self._chatter = _Chatter()
-        self._waited_for = False
         self._guard = threading.Thread(target=self._keep_handler, name="sigterm", daemon=True)
         self._guard.start()
         threading.Thread(target=self._init, args=(options, over), name="ray", daemon=True).start()
@@ -166,19 +167,14 @@ class _Start:
         self._chatter.let_go(show=self._failure is not None)
         if self._failure:
             raise FaultError(f"Ray did not start: {_last_line(self._failure)}") from self._failure
-        self._waited_for = True
 
-    def settle(self) -> bool:
+    def settle(self) -> None:
         """Let a start that nobody waited for come to its end: Ray ends in order only once it is there.
 
         Killed while it connects, it would hold the interpreter for a minute.
-
-        Returns:
-            Whether it was waited for, and so nothing of it can still be on its way.
         """
         self._guard.join(_SECONDS_TO_SETTLE)
         self._chatter.let_go(show=False)
-        return self._waited_for
 
 
 class _Chatter:

@@ -81,6 +81,11 @@ def absent_id(rows: Sequence[Ids]) -> int:
     return int(gaps[0]) if len(gaps) else len(present)
 
 
+def same(found: Floats, expected: Floats, tolerance: float) -> bool:
+    """Tell whether logits are equal but for the order of summing; those above 1 may differ by more."""
+    return bool(np.abs(found - expected).max() <= tolerance * max(1.0, float(np.abs(expected).max())))
+
+
 def no_cache(model: Any) -> dict[str, bool]:
     """Return the option that keeps a causal model from remembering what no later token asks for."""
     return {"use_cache": False} if "use_cache" in inspect.signature(model.forward).parameters else {}

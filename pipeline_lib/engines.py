@@ -10,7 +10,7 @@ import numpy as np
 from pipeline_lib import loading, openvino_engine
 from pipeline_lib.checkpoint import Checkpoint
 from pipeline_lib.config import ModelSettings
-from pipeline_lib.engine import Engine, Floats, Ids
+from pipeline_lib.engine import Engine, Ids, same
 from pipeline_lib.errors import CheckpointError, SettingsError
 from pipeline_lib.last_layer import for_first_token
 from pipeline_lib.openvino_engine import OpenVinoEngine
@@ -50,9 +50,8 @@ def load_engine(
 def _load(folder: Path, settings: ModelSettings, checkpoint: Checkpoint, precision: str) -> Any:
     model = loading.load_model(folder, settings, precision)
     if checkpoint.first_token_alone:
-        row = np.array(checkpoint.probe, np.int32)
         engine = TorchEngine(model, checkpoint.inputs, "cpu")
-        for_first_token(model, lambda: engine.logits([row], [np.zeros_like(row)]))
+        for_first_token(model, lambda: engine.check(checkpoint.probe))
     return model
 
 
@@ -73,7 +72,7 @@ def narrow(model: Any, inputs: Sequence[str], probes: tuple[list[Ids], list[Ids]
     if undo is None:
         return False
     try:
-        right = not _apart(engine.logits(*probes), expected)
+        right = same(engine.logits(*probes), expected, _TOLERANCE)
     except Exception:  # noqa: BLE001 - what a model makes of a single token can't be foreseen
         right = False
     if not right:
@@ -141,10 +140,5 @@ def _openvino(load: Any, inputs: Sequence[str], fingerprint: str, precision: str
 
 def _why_not(engine: Engine, model: Any, inputs: Sequence[str], probes: tuple[list[Ids], list[Ids]]) -> str:
     rows, types = probes
-    return _apart(engine.logits(rows, types), TorchEngine(model, inputs, "cpu").logits(rows, types))
-
-
-def _apart(found: Floats, expected: Floats) -> str:
-    apart = float(np.abs(found - expected).max())
-    right = apart <= _TOLERANCE * max(1.0, float(np.abs(expected).max()))
-    return "" if right else f"its logits are {apart:.1g} off"
+    found, expected = engine.logits(rows, types), TorchEngine(model, inputs, "cpu").logits(rows, types)
+    return "" if same(found, expected, _TOLERANCE) else f"its logits are {np.abs(found - expected).max():.1g} off"

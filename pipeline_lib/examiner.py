@@ -8,7 +8,7 @@ import numpy as np
 from pipeline_lib import loading
 from pipeline_lib.checkpoint import PROBE, Checkpoint, fingerprint, labels_of, locate, resolve_activation
 from pipeline_lib.config import Settings
-from pipeline_lib.engine import Engine, Ids
+from pipeline_lib.engine import Engine, Ids, same
 from pipeline_lib.engines import choose, narrow
 from pipeline_lib.errors import CheckpointError, SettingsError
 from pipeline_lib.examined import remembered
@@ -88,4 +88,4 @@ def _pads_safely(engine: Engine, rows: list[Ids], types: list[Ids], *, masked: b
         together = engine.logits(rows, types)
     except (RuntimeError, ValueError, IndexError):
         return False  # a model that refuses a padded batch is run on batches of one length
-    return bool(np.abs(alone[0] - together[0]).max() <= _PADDING_TOLERANCE * max(1.0, np.abs(alone).max()))
+    return same(together[:1], alone, _PADDING_TOLERANCE)

@@ -75,12 +75,11 @@ class _Narrowing:
             *(projection.register_forward_hook(self._keep) for projection in projections),
         ]
 
-    def keys_and_values(self, width: int) -> Iterator[Any]:
-        """Yield keys and values of all tokens, shape [rows, heads, tokens, width]; they are let go."""
-        for projection in (self._parts.key, self._parts.value):
-            made = self._made.pop(projection)
-            yield made.view(*made.shape[:2], -1, width).transpose(1, 2)
+    def keys_and_values(self, width: int) -> list[Any]:
+        """Return keys and values of all tokens, shape [rows, heads, tokens, width]; they are let go."""
         self._hidden = None
+        both = [self._made.pop(projection) for projection in (self._parts.key, self._parts.value)]
+        return [made.view(*made.shape[:2], -1, width).transpose(1, 2) for made in both]
 
     def _enter(self, _: Any, given: tuple[Any, ...], named: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
         if given:

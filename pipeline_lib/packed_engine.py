@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline_lib import loading
-from pipeline_lib.engine import Engine, Fetch, Floats, Ids, absent_id, no_cache
+from pipeline_lib.engine import Engine, Fetch, Floats, Ids, absent_id, no_cache, same
 from pipeline_lib.torch_engine import TorchEngine, on_its_way, to_device
 
 _NAME = "nightscore_packed"
@@ -116,7 +116,7 @@ def can_be_packed(model: Any, inputs: Sequence[str], rows: Sequence[Ids], types:
         found = PackedEngine(model, inputs, "cpu").logits(rows, types)
     except Exception:  # noqa: BLE001 - an architecture may refuse in any way
         return False
-    return bool(np.abs(found - expected).max() <= _TOLERANCE * max(1.0, float(np.abs(expected).max())))
+    return same(found, expected, _TOLERANCE)
 
 
 def _last(real: NDArray[np.bool_], bounds: Ids) -> NDArray[np.int64]:
