@@ -19,13 +19,13 @@ soak: .venv/dev ## Kill runs at random, 200 times, and compare every byte; start
 	@$(BIN)/python tests/soak.py races
 	@$(BIN)/python tests/soak.py nodes
 
-bench: .venv/bench ## Time the job against the pipeline and others, on generated reviews
+bench: .venv/dev ## Time the job against the pipeline and others, on generated reviews
 	@$(BIN)/python -m jobs.bench
 
 bench-scale: .venv/dev ## Plan up to 100,000 shards, and run on up to 16 simulated machines; takes about ten minutes
 	@$(BIN)/python -m jobs.bench_scale
 
-bench-gpu: .venv/bench ## On a machine with a GPU: check the answers, then time all there is to time, in minutes
+bench-gpu: .venv/dev ## On a machine with a GPU: check the answers, then time all there is to time, in minutes
 	@$(BIN)/pytest tests/test_gpu.py
 	@$(BIN)/python -m jobs.bench_gpu
 
@@ -61,11 +61,6 @@ help: ## Show this list
 .venv/dev: .venv/run
 	@echo "Installing the development tools ..."
 	@$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[cluster,dev]'
-	@touch $@
-
-.venv/bench: .venv/dev
-	@echo "Installing what it is compared with ..."
-	@$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[bench]'
 	@touch $@
 
 .PHONY: run test check soak bench bench-scale bench-gpu bad-inputs setup format lint typecheck help
