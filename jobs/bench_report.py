@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from jobs.bench_limits import peak_flops, useful_flops
 from pipeline_lib.batching import micro_batches
-from pipeline_lib.classifier import TOKENS_PER_BATCH
+from pipeline_lib.computation import TOKENS_PER_BATCH
 from pipeline_lib.words import count, size
 
 _PIPELINE = "pipeline, batch "

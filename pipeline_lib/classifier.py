@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from pipeline_lib import columns
 from pipeline_lib.batching import distinct, equal_length_batches, micro_batches
 from pipeline_lib.checkpoint import Checkpoint, fingerprint, locate
-from pipeline_lib.config import Settings
+from pipeline_lib.computation import TOKENS_PER_BATCH, computation_of, computed_by, with_computed_by
+from pipeline_lib.config import Device, Settings
 from pipeline_lib.drift import compared
 from pipeline_lib.engine import Engine, Fetch, Floats, Rows, halving
 from pipeline_lib.engines import load_engine
@@ -23,9 +24,6 @@ from pipeline_lib.scores import activate, top
 from pipeline_lib.torch_engine import budget_on_gpu
 
 OnBatch = Callable[[Sequence[int]], None]
-
-TOKENS_PER_BATCH = {"cpu": 1_024, "cuda": 65_536}
-"""Measured: on CPUs small batches stay in the cache; on GPUs larger ones gain no speed."""
 
 
 class Classifier:
@@ -42,7 +40,7 @@ class Classifier:
 
     name = "model"
 
-    def __init__(self, settings: Settings, checkpoint: Checkpoint, device: str = "cpu") -> None:
+    def __init__(self, settings: Settings, checkpoint: Checkpoint, device: Device = "cpu") -> None:
         folder, _ = locate(settings.model, checkpoint.commit)
         if fingerprint(folder, settings.model) != checkpoint.fingerprint:
             raise CheckpointError(f"model.name: {checkpoint.name!r} holds other files on this worker")
@@ -51,6 +49,7 @@ class Classifier:
         self._full: Engine | None = None
         self._checkpoint = checkpoint
         self._settings = settings
+        self._computed_by = computed_by(computation_of(settings, checkpoint, device), device)
         cut = micro_batches if checkpoint.pads_safely else equal_length_batches
         self._batches = partial(cut, token_budget=settings.tuning.tokens_per_batch or self._budget(device))
 
@@ -75,7 +74,7 @@ class Classifier:
         finite = np.isfinite(computed).all(axis=1)
         not_finite = {int(row): ("not_finite", "the model's logits are not finite") for row in rows[~finite]}
         table = columns.rejected(table, not_finite | faults)
-        scored = self._with_scores(table, logits, rows[finite])
+        scored = with_computed_by(self._with_scores(table, logits, rows[finite]), self._computed_by)
         return columns.without(scored, [columns.TOKEN_IDS, columns.TYPE_IDS])
 
     def probe(self) -> None:
@@ -106,7 +105,7 @@ class Classifier:
         )
         return compared(half, full)
 
-    def _budget(self, device: str) -> int:
+    def _budget(self, device: Device) -> int:
         most = TOKENS_PER_BATCH[device]
         return most if device == "cpu" else budget_on_gpu(self._engine, self._checkpoint.probe, most)
 

@@ -13,6 +13,7 @@ _STRUCTURE = bytes(range(128)).translate(None, b"\\~")
 # What a byte means in these depends on what came before it.
 _STATEFUL_ENCODINGS = ("iso2022", "hz", "utf-7")
 
+Device = Literal["cpu", "cuda"]
 ColumnType = Literal["string", "int64", "float64", "bool", "date32", "timestamp", "timestamp_utc"]
 
 

@@ -1,12 +1,15 @@
 """What earlier attempts left in the output folder: what of it counts, and what must not be touched."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from pipeline_lib import leftovers, storage
 from pipeline_lib import standing as files
 from pipeline_lib.config import Settings
 from pipeline_lib.errors import OutputError, listed
 from pipeline_lib.manifest import LEASE, STAGING, Manifest, Receipt
+from pipeline_lib.reuse import can_reuse
 from pipeline_lib.shards import Shard
 
 
@@ -18,6 +21,8 @@ class Found:
     """What readers see, if it is of the wanted version."""
     replaced: str | None
     """The version that readers see, if it is another one and may be replaced."""
+    same_scores: Manifest | None
+    """That version's manifest, if it has the wanted scores beside other columns."""
     receipts: tuple[Receipt, ...]
     """Of every slice that an attempt at this version finished, published or staged; not verified yet."""
     strangers: tuple[str, ...]
@@ -37,13 +42,14 @@ def is_published(url: str) -> bool:
         return files.read_success(*storage.filesystem(url)) is not None
 
 
-def find(settings: Settings, version: str, *, replace: bool) -> Found:
+def find(settings: Settings, version: str, fingerprint: Mapping[str, Any], *, replace: bool) -> Found:
     """Look at the output folder.
 
     Args:
         settings: with dates filled in.
         version: the version that this run makes.
-        replace: whether another version may be replaced.
+        fingerprint: of that version.
+        replace: whether a version of other scores may be replaced.
 
     Raises:
         OutputError: another version is published, or the folder holds somebody else's data.
@@ -52,7 +58,10 @@ def find(settings: Settings, version: str, *, replace: bool) -> Found:
     fs, folder = storage.filesystem(url)
     with storage.faults_named(url, "looking at the output"):
         success, manifest = files.read_success(fs, folder), files.read_manifest(fs, folder)
-        if success and success.version != version and not replace:
+        whole = success is not None and files.belongs(fs, folder, success)
+        other = manifest if whole and success and success.version != version else None
+        same_scores = other if can_reuse(other, fingerprint) else None
+        if success and success.version != version and not replace and not same_scores:
             raise OutputError(
                 f"{url!r} holds version {success.version}, this would be {version}: the checkpoint or a setting "
                 "differs; publish it instead with --replace, or choose another output.path"
@@ -66,12 +75,12 @@ def find(settings: Settings, version: str, *, replace: bool) -> Found:
         ours = manifest if manifest and manifest.version == version else None
         receipts = [*(ours.slices if ours else ()), *files.staged_receipts(fs, folder, version)]
         untidy = fs.exists(f"{folder}/{LEASE}") or bool(storage.names_in(fs, f"{folder}/{STAGING}/{version}"))
-        whole = success is not None and files.belongs(fs, folder, success)
     # Of two receipts of a slice the staged one is newer.
     newest = {(receipt.shard, receipt.first_row): receipt for receipt in receipts}
     return Found(
         published=ours if whole and success and success.version == version else None,
         replaced=success.version if success and success.version != version else None,
+        same_scores=same_scores,
         receipts=tuple(newest.values()),
         strangers=tuple(strange),
         untidy=untidy,

@@ -76,6 +76,8 @@ class Receipt(_Record):
     part: FileRecord
     rejects: FileRecord | None
     drift: Drift | None = None
+    computed_by: str = ""
+    """The device, the layout of batches and the libraries that computed the scores."""
 
     @property
     def scored(self) -> int:
@@ -123,6 +125,8 @@ class Manifest(_Record):
     rejected: int
     drift: Drift | None
     """For scores in half precision: how far they are from float32."""
+    computed_by: dict[str, int] = {}
+    """Slices by what computed them, as their receipts say; several entries where devices or libraries differ."""
     shards: list[ShardRecord]
     slices: list[Receipt]
 

@@ -16,7 +16,7 @@ import ray
 import ray.data
 from ray.data import ActorPoolStrategy
 
-from pipeline_lib import tally
+from pipeline_lib import columns, tally
 from pipeline_lib.careful import carefully, starting
 from pipeline_lib.classifier import Classifier
 from pipeline_lib.cluster import connected, failures_explained, resources
@@ -33,6 +33,7 @@ from pipeline_lib.publisher import check_rows, clear, publish, tidy
 from pipeline_lib.reader import Reader
 from pipeline_lib.report import Outcome, Work, failures_reported, report
 from pipeline_lib.resources import Allotment, allot
+from pipeline_lib.reuse import with_earlier_scores
 from pipeline_lib.shards import Slice
 from pipeline_lib.tally import Tally
 from pipeline_lib.tokenizer import Tokenizer
@@ -159,6 +160,7 @@ class _Tokenize:
         plan: Plan = ray.get(plan_ref)
         self._shards = {shard.number: replace_fields(shard, marks=()) for shard in plan.shards}
         self._read = Reader(plan.settings.input, plan.layout)
+        self._settings, self._reusable = plan.settings, plan.reusable
         self._counts = counts
         with starting(Tokenizer.name, _actor(), counts.notes):
             self._tokenizer = Tokenizer(plan.settings, plan.checkpoint)
@@ -167,6 +169,8 @@ class _Tokenize:
         part = slice_of(batch)
         with self._counts.working("tokenizer"):
             table = self._read(self._shards[part.shard], part)
+            if earlier := self._reusable.get((part.shard, part.first_row)):
+                return pack(part, with_earlier_scores(table, earlier, self._settings))
             return pack(part, carefully(self._tokenizer, part, table, self._counts.notes))
 
 
@@ -186,6 +190,9 @@ class _Classify:
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         part, table = unpack(batch)
+        if columns.LABEL in table.column_names:  # taken over from an earlier version
+            self._counts.scored(part, part.rows)
+            return batch
         with self._counts.working("model"):
             classified = carefully(self._classifier, part, table, self._counts.notes, self._counts.scoring(part))
             sample = sampled(part.first_row // self._rows_per_slice, part.rows)

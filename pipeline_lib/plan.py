@@ -1,11 +1,14 @@
 """The plan: everything that is decided before work starts, as the steps read it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from pipeline_lib.checkpoint import Checkpoint
+from pipeline_lib.computation import Computation
 from pipeline_lib.config import Settings
 from pipeline_lib.layout import Layout
 from pipeline_lib.manifest import Manifest, Receipt
+from pipeline_lib.reuse import Reusable
 from pipeline_lib.shards import Shard, Slice
 
 
@@ -16,7 +19,8 @@ class Plan:
     settings: Settings
     checkpoint: Checkpoint
     layout: Layout
-    fingerprint: dict[str, object]
+    computation: Computation
+    fingerprint: dict[str, Any]
     version: str
     shards: tuple[Shard, ...]
     notices: tuple[str, ...]
@@ -29,6 +33,8 @@ class Plan:
     """What readers see, if it is of this version."""
     replaced: str | None = None
     """The version that readers see, if it is another one."""
+    reusable: Reusable = field(default_factory=dict)
+    """Published slices of a version that differs in kept columns alone, whose scores are taken over."""
     broken: tuple[str, ...] = ()
     """Files that stood but don't verify: set aside and made again."""
     strangers: tuple[str, ...] = ()

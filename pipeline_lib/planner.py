@@ -10,11 +10,13 @@ import pyarrow as pa
 
 from pipeline_lib import earlier, formats, storage
 from pipeline_lib.checkpoint import local_folder
-from pipeline_lib.config import InputSettings, Settings
+from pipeline_lib.computation import computation_of
+from pipeline_lib.config import Device, InputSettings, Settings
 from pipeline_lib.examiner import examine
 from pipeline_lib.layout import Layout, lay_out
 from pipeline_lib.listing import list_shards, refuse_output_in_input
 from pipeline_lib.plan import Plan
+from pipeline_lib.reuse import reusable_slices
 from pipeline_lib.shards import Contents, Shard, format_of
 from pipeline_lib.threads import in_threads
 from pipeline_lib.version import fingerprint_of, version_of
@@ -58,20 +60,37 @@ def look(settings: Settings, *, dated: bool = False, replace: bool = False) -> L
     return Look(settings, stamps, heads, layout, notices, replace, earlier.is_published(settings.output.path))
 
 
-def make_plan(seen: Look) -> Plan:
+def make_plan(seen: Look, device: Device = "cpu") -> Plan:
     """Return the plan of a run, from a close look at the checkpoint, the output and every shard.
+
+    Args:
+        seen: the first look.
+        device: the kind of device that the model actors will have.
 
     Raises:
         NightscoreError: as above.
     """
     settings = seen.settings
     checkpoint = examine(settings)
-    fingerprint = fingerprint_of(settings, checkpoint, seen.layout)
+    computation = computation_of(settings, checkpoint, device)
+    fingerprint = fingerprint_of(settings, checkpoint, seen.layout, computation)
     version = version_of(fingerprint)
-    earlier.find(settings, version, replace=seen.replace)  # refuses an output before every shard is read
+    earlier.find(
+        settings, version, fingerprint, replace=seen.replace
+    )  # refuses an output before every shard is read
     shards = _shards(seen)
     return refreshed(
-        Plan(settings, checkpoint, seen.layout, fingerprint, version, shards, seen.notices, seen.replace)
+        Plan(
+            settings,
+            checkpoint,
+            seen.layout,
+            computation,
+            fingerprint,
+            version,
+            shards,
+            seen.notices,
+            seen.replace,
+        )
     )
 
 
@@ -81,10 +100,10 @@ def refreshed(plan: Plan) -> Plan:
     Raises:
         OutputError: what is published there may not be replaced.
     """
-    found = earlier.find(plan.settings, plan.version, replace=plan.replace)
+    found = earlier.find(plan.settings, plan.version, plan.fingerprint, replace=plan.replace)
     shards = _numbered(plan.shards, found.numbers)
     if not plan.replace:
-        earlier.refuse_lost_shards(found.published, shards)
+        earlier.refuse_lost_shards(found.published or found.same_scores, shards)
     whole, broken = earlier.standing(plan.settings, shards, found.receipts)
     return dataclasses.replace(
         plan,
@@ -92,6 +111,7 @@ def refreshed(plan: Plan) -> Plan:
         standing=whole,
         published=found.published,
         replaced=found.replaced,
+        reusable=reusable_slices(plan.settings, found.same_scores, shards) if found.same_scores else {},
         broken=broken,
         strangers=found.strangers,
         untidy=found.untidy,

@@ -106,6 +106,11 @@ def described(plan: Plan) -> list[tuple[str, str]]:
         ("output", f"{settings.output.path} (version {plan.version})"),
         *(("note", text) for text in plan.notices),
         *(("note", f"replaces version {old} once all of this one is staged") for old in [plan.replaced] if old),
+        *(
+            ("note", f"the scores of {count(reused, 'slice')} are taken over: only kept columns differ")
+            for reused in [len(plan.reusable)]
+            if reused
+        ),
         *(("note", f"{name} does not verify; it is set aside and made again") for name in plan.broken),
         *(("note", f"{name} is none of this job's files; it is set aside") for name in plan.strangers),
     ]

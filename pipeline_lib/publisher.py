@@ -196,6 +196,7 @@ def _manifest(plan: Plan, receipts: Sequence[Receipt]) -> Manifest:
         scored=sum(shard.scored for shard in shards),
         rejected=sum(shard.rejected for shard in shards),
         drift=merged(receipt.drift for receipt in receipts),
+        computed_by=dict(sorted(Counter(receipt.computed_by for receipt in receipts).items())),
         shards=shards,
         slices=list(receipts),
     )

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from math import ceil
 
-from pipeline_lib.config import TuningSettings
+from pipeline_lib.config import Device, TuningSettings
 from pipeline_lib.errors import SettingsError
 
 _CPUS_PER_WRITER = 0.5
@@ -14,7 +14,7 @@ _CPUS_PER_WRITER = 0.5
 class Allotment:
     """CPUs and GPUs of each stage, in the logical units that Ray schedules by."""
 
-    device: str
+    device: Device
     model_actors: int
     cpus_per_model_actor: float
     gpus_per_model_actor: float

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from pipeline_lib import columns
 from pipeline_lib.classifier import Classifier
-from pipeline_lib.config import Settings
+from pipeline_lib.config import Device, Settings
 from pipeline_lib.examiner import examine
 from pipeline_lib.layout import lay_out
 from pipeline_lib.reader import shaped
@@ -43,7 +43,7 @@ class Scorer:
         self._settings = _settings(settings)
         checkpoint = examine(self._settings)
         self._tokenizer = Tokenizer(self._settings, checkpoint)
-        self._classifier = Classifier(self._settings, checkpoint, device)
+        self._classifier = Classifier(self._settings, checkpoint, cast("Device", device))
 
     def __call__(self, rows: _T) -> _T:
         """Return the kept columns with label and score, in the order of the rows.

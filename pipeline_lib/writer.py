@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline_lib import columns, storage
+from pipeline_lib.computation import computed_by_of
 from pipeline_lib.crash_points import reached
 from pipeline_lib.drift import drift_of
 from pipeline_lib.manifest import REJECTS, STAGING, VERSION_KEY, FileRecord, Receipt
@@ -64,6 +65,7 @@ class Writer:
                 part=written,
                 rejects=rejects,
                 drift=drift_of(table),
+                computed_by=computed_by_of(table),
             )
             storage.write_atomically(fs, f"{folder}/{part.name}.json", receipt.to_bytes())
             reached("writer.after_receipt")

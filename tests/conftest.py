@@ -27,7 +27,9 @@ from pipeline_lib.progress import Progress
 from pipeline_lib.publisher import clear, publish
 from pipeline_lib.reader import Reader
 from pipeline_lib.report import Outcome
+from pipeline_lib.reuse import with_earlier_scores
 from pipeline_lib.settings_file import parse_settings
+from pipeline_lib.shards import Slice
 from pipeline_lib.tokenizer import Tokenizer
 from pipeline_lib.writer import Writer
 
@@ -152,7 +154,13 @@ def run_without_ray(settings: Settings, *, replace: bool = False) -> Outcome:
     read, tokenize = Reader(plan.settings.input, plan.layout), Tokenizer(plan.settings, plan.checkpoint)
     classify, write = Classifier(plan.settings, plan.checkpoint), Writer(plan)
     with leased(settings.output.path) as lease:
-        receipts = [write(classify(tokenize(read(plan.shard(part.shard), part))), part) for part in plan.todo]
+
+        def scored(part: Slice) -> pa.Table:
+            table = read(plan.shard(part.shard), part)
+            earlier = plan.reusable.get((part.shard, part.first_row))
+            return with_earlier_scores(table, earlier, plan.settings) if earlier else classify(tokenize(table))
+
+        receipts = [write(scored(part), part) for part in plan.todo]
         if not plan.complete:
             publish(plan, [*plan.standing, *receipts], lease.confirm)
     rejected = sum(receipt.rejected for receipt in [*plan.standing, *receipts])

@@ -12,7 +12,7 @@ from tiny_checkpoints import ADVERSARIAL_TEXTS, ARCHITECTURES, Recipe
 from transformers import pipeline
 
 from pipeline_lib import Scorer, loading
-from pipeline_lib.classifier import TOKENS_PER_BATCH
+from pipeline_lib.computation import TOKENS_PER_BATCH
 from pipeline_lib.config import ModelSettings
 from pipeline_lib.packed_engine import PackedEngine
 from pipeline_lib.torch_engine import TorchEngine, budget_on_gpu

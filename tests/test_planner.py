@@ -1,16 +1,20 @@
 """The plan: columns across all shards, and every mistake named before work starts."""
 
+import dataclasses
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
 from conftest import SettingsMaker, write_parquet
 
-from pipeline_lib.config import InputSettings
+from pipeline_lib.computation import TOKENS_PER_BATCH, computation_of
+from pipeline_lib.config import Device, InputSettings
 from pipeline_lib.errors import InputError, InputNotReadyError, NightscoreError, OutputError
+from pipeline_lib.examiner import examine
 from pipeline_lib.layout import lay_out
 from pipeline_lib.listing import list_shards
 from pipeline_lib.planner import look, make_plan
+from pipeline_lib.version import fingerprint_of, version_of
 
 
 def schema(**types: pa.DataType) -> pa.Schema:
@@ -18,6 +22,7 @@ def schema(**types: pa.DataType) -> pa.Schema:
 
 
 TEXT = InputSettings(path="in")
+DEVICES: tuple[Device, ...] = ("cpu", "cuda")
 
 
 def test_a_column_that_some_shards_lack_is_kept_and_told() -> None:
@@ -168,6 +173,46 @@ def test_the_version_follows_what_decides_a_score_and_nothing_else(
         )
     ]
     assert len({base, *others}) == len(others) + 1
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_the_version_follows_the_kind_of_device_and_not_the_engine_that_this_machine_would_use_on_its_cpus(
+    tmp_path: Path, settings_for: SettingsMaker, precision: str
+) -> None:
+    """A run begun on CPUs and resumed on GPUs must not join; two drivers of one GPU cluster must agree."""
+    write_parquet(tmp_path / "in" / "a.parquet", {"text": ["x"]})
+    seen = look(settings_for(model={"precision": precision, "engine": "torch"}))
+    on_cpu, on_gpu = make_plan(seen, "cpu"), make_plan(seen, "cuda")
+    assert on_cpu.version != on_gpu.version
+    checkpoint = on_gpu.checkpoint
+    engines = [dataclasses.replace(checkpoint, engine=engine) for engine in ("torch", "openvino")]
+    cpu, gpu = (
+        {
+            version_of(
+                fingerprint_of(seen.settings, each, seen.layout, computation_of(seen.settings, each, device))
+            )
+            for each in engines
+        }
+        for device in DEVICES
+    )
+    assert (len(cpu), len(gpu)) == (2, 1)
+
+
+def test_below_float32_the_version_follows_the_libraries_that_compute(settings_for: SettingsMaker) -> None:
+    """Their kernels move scores in half precision by a thousandth; in float32 by the last digit."""
+    settings = {name: settings_for(model={"precision": name}) for name in ("float32", "bfloat16", "auto")}
+    checkpoint = examine(settings["float32"])
+    libraries = {name: computation_of(each, checkpoint, "cpu").libraries for name, each in settings.items()}
+    assert libraries["float32"] == ()
+    assert libraries["auto"] == libraries["bfloat16"]
+    assert [words.split()[0] for words in libraries["bfloat16"]][:2] == ["torch", "transformers"]
+
+
+def test_the_version_has_the_token_budget_that_was_resolved(settings_for: SettingsMaker) -> None:
+    checkpoint = examine(settings_for())
+    stated = settings_for(tuning={"tokens_per_batch": TOKENS_PER_BATCH["cuda"]})
+    assert computation_of(settings_for(), checkpoint, "cuda") == computation_of(stated, checkpoint, "cuda")
+    assert computation_of(settings_for(), checkpoint, "cpu") != computation_of(stated, checkpoint, "cpu")
 
 
 def test_errors_carry_the_exit_code_of_who_can_mend_them() -> None:
