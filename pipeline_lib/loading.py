@@ -15,6 +15,7 @@ from pipeline_lib.errors import CheckpointError, listed
 
 # A tokenizer without a limit of its own says 1e30; anything above this is no real length.
 _NO_LIMIT = 1e20
+_TOKENIZER = "the tokenizer"
 _POSITION_TABLES = ("position_embeddings", "wpe", "embed_positions", "position_embedding", "pos_embeddings")
 
 
@@ -28,7 +29,7 @@ def load_config(folder: Path, settings: ModelSettings) -> Any:
     from transformers import AutoConfig
 
     read_config(folder, settings)
-    with _explained(settings, "config.json"):
+    with _explained(folder, settings, "config.json"):
         return AutoConfig.from_pretrained(folder, trust_remote_code=settings.allow_remote_code)
 
 
@@ -44,7 +45,7 @@ def load_tokenizer(folder: Path, settings: ModelSettings) -> Any:
     loaded_files(folder, settings)
     # A pool of workers tokenizes; threads inside each of them would fight for the same CPUs.
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
-    with _explained(settings, "the tokenizer"):
+    with _explained(folder, settings, _TOKENIZER):
         _check_tokenizer_class(folder, settings)
         tokenizer = AutoTokenizer.from_pretrained(
             folder, trust_remote_code=settings.allow_remote_code, **_no_other_files(folder, settings)
@@ -78,7 +79,7 @@ def load_model(folder: Path, settings: ModelSettings, precision: str) -> Any:
     # PyTorch's attention where the architecture has it, and its own where not.
     config._attn_implementation = "eager" if config._attn_implementation == "eager" else None  # noqa: SLF001
     _check_extra_weights(config, settings)
-    with _explained(settings, "the weights"):
+    with _explained(folder, settings, "the weights"):
         model, report = AutoModelForSequenceClassification.from_pretrained(
             folder,
             config=config,
@@ -196,7 +197,7 @@ def quiet() -> None:
 
 
 @contextlib.contextmanager
-def _explained(settings: ModelSettings, what: str) -> Iterator[None]:
+def _explained(folder: Path, settings: ModelSettings, what: str) -> Iterator[None]:
     try:
         quiet()
         yield
@@ -204,6 +205,11 @@ def _explained(settings: ModelSettings, what: str) -> Iterator[None]:
         raise
     except Exception as error:
         reason = " ".join(str(error).split())
+        if what == _TOKENIZER and "tiktoken" in reason:  # to which transformers turns when a model can't be read
+            models = listed(
+                name for name in TOKENIZER_FILES if name.endswith(".model") and (folder / name).is_file()
+            )
+            reason = f"{models} is no model of SentencePiece; if it is one of tiktoken, pip install tiktoken"
         if "trust_remote_code" in reason:
             raise CheckpointError(
                 f"model.name: {settings.name!r} needs Python code that comes with it; to trust it set "
