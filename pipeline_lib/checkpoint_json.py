@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -17,9 +18,13 @@ SPECIAL_TOKENS = "special_tokens_map.json"
 # Loaded at most; the largest in use, a vocabulary of many languages, has 40 MB.
 JSON_BYTES = 256 << 20
 _CONFIG_BYTES = 16 << 20
-# Beyond these only building the model, or naming its labels, would use up a machine's memory.
+# Beyond these only building the model, naming its labels or making its tokens would use up a machine's memory.
+# Sizes of weights need no limit, since they are held against the weights before any memory is taken.
 _LAYERS = 10_000
 _LABELS = 1_000_000
+_MADE_TOKENS = 100_000
+_TOKENS = 10_000_000
+_COUNT_OF_PARTS = re.compile(r"layer|block_sizes|^(num|n)_.*(block|group|stage|expert)|group_num")
 
 _ATTENTION = frozenset(
     {
@@ -65,6 +70,12 @@ def read_tokenizer_config(folder: Path, settings: ModelSettings) -> dict[str, An
             f"model.name: {TOKENIZER_CONFIG} of {settings.name!r} has init_inputs, which would have other files "
             "read; remove it"
         )
+    where = f"model.name: {TOKENIZER_CONFIG} of {settings.name!r} has"
+    for key in ("extra_ids", "num_madeup_words", "offset"):
+        _check_number(f"{where} {key}", config.get(key), _MADE_TOKENS)
+    added = config.get("added_tokens_decoder")
+    numbers = [int(key) for key in (added if isinstance(added, dict) else ()) if key.isdecimal()]
+    _check_number(f"{where} added_tokens_decoder", numbers, _TOKENS)
     return config
 
 
@@ -175,10 +186,15 @@ def _check_entry(key: str, value: Any, settings: ModelSettings) -> None:
                 )
     elif key in _REFUSED and value:
         raise CheckpointError(f"{where}, which is not allowed: {_REFUSED[key]}")
-    elif isinstance(value, int) and ("layer" in key or key == "num_labels"):
-        most = _LABELS if key == "num_labels" else _LAYERS
-        if value > most:
-            raise CheckpointError(f"{where} {value:,}; allowed are {most:,}")
+    elif key == "num_labels" or _COUNT_OF_PARTS.search(key):
+        _check_number(where, value, _LABELS if key == "num_labels" else _LAYERS)
+
+
+def _check_number(where: str, value: Any, most: int) -> None:
+    """Refuse a number that is too large; in a list of them, the largest counts."""
+    numbers = [number for number in (value if isinstance(value, list) else [value]) if isinstance(number, int)]
+    if numbers and max(numbers) > most:
+        raise CheckpointError(f"{where} {max(numbers):,}; allowed are {most:,}")
 
 
 def _leaves(value: Any) -> Iterable[Any]:

@@ -81,8 +81,15 @@ class _RunsCode:
         return os.mkdir, (str(self._path),)
 
 
+def _trap(name: str) -> Callable[[Path], None]:
+    def spoil(folder: Path) -> None:
+        torch.save({"x": _RunsCode(folder.parent / "ran")}, folder / name)
+
+    return spoil
+
+
 def _trapped(folder: Path) -> None:
-    torch.save({"x": _RunsCode(folder.parent / "ran")}, folder / "pytorch_model.bin")
+    _trap("pytorch_model.bin")(folder)
     (folder / "model.safetensors").unlink()
 
 
@@ -299,6 +306,11 @@ CHECKPOINTS = (
         r"model\.safetensors\.index\.json of '.*changed' names 'pickle\.bin'; allowed are names of \*\.safetensors",
     ),
     Kind(
+        "an index that names a pickle that runs code, beside a decoy",
+        _model(_sharded("pickle.bin"), _trap("pickle.bin")),
+        r"model\.safetensors\.index\.json of '.*changed' names 'pickle\.bin'; allowed are names of \*\.safetensors",
+    ),
+    Kind(
         "an index that names a file above the folder",
         _model(_sharded("../out.safetensors")),
         r"index\.json of '.*changed' names '\.\./out\.safetensors'; allowed are .* files in the same folder",
@@ -456,6 +468,24 @@ CHECKPOINTS = (
         "a model of endless layers",
         _model(_config(num_hidden_layers=10**9)),
         r"config\.json of '.*changed' has num_hidden_layers 1,000,000,000; allowed are 10,000",
+    ),
+    *(
+        Kind(
+            f"a model of endless parts ({key})",
+            _model(_config(**{key: value})),
+            rf"config\.json of '.*changed' has {key} 1,000,000,000; allowed are 10,000",
+        )
+        for key, value in {"num_hidden_groups": 10**9, "inner_group_num": 10**9, "block_sizes": [4, 10**9]}.items()
+    ),
+    Kind(
+        "a tokenizer that makes tokens without end",
+        _model(_tokenizer_config(tokenizer_class="T5Tokenizer", extra_ids=10**9)),
+        r"tokenizer_config\.json of '.*changed' has extra_ids 1,000,000,000; allowed are 100,000",
+    ),
+    Kind(
+        "a token of an endless number",
+        _model(_tokenizer_config(added_tokens_decoder={"1000000000": {"content": "x"}})),
+        r"tokenizer_config\.json of '.*changed' has added_tokens_decoder 1,000,000,000; allowed are 10,000,000",
     ),
     Kind(
         "labels without end",
