@@ -167,7 +167,12 @@ def _fetch_url(settings: ModelSettings) -> Path:
         raise CheckpointError(f"model.name: {settings.name!r} holds no config.json (found {found})")
     wanted = [(name, stamp) for name, stamp in stamps if is_fetched(Path(name).name, settings)]
     key = hashlib.sha256(repr((settings.name, wanted)).encode()).hexdigest()[:24]
-    cache = cache_folder("checkpoints")
+    try:
+        cache = cache_folder("checkpoints")
+    except OSError as error:
+        raise CheckpointError(
+            f"model.name: no place to fetch {settings.name!r} to: {error}; name one in XDG_CACHE_HOME"
+        ) from None
     folder = cache / key
     # Several actors of one machine start together; one fetches, the others wait for it.
     with FileLock(cache / f"{key}.lock"):

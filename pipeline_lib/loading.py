@@ -1,6 +1,7 @@
 """Tokenizers and models from a local checkpoint folder, loaded under the job's rules of trust."""
 
 import contextlib
+import importlib.util
 import os
 import sys
 import warnings
@@ -196,6 +197,22 @@ def quiet() -> None:
     warnings.filterwarnings("ignore", module=r"(transformers|torch|huggingface_hub)\b")
 
 
+def _why_unread(folder: Path) -> str:
+    """Tell why a vocabulary could not be read; transformers then asks for tiktoken, whatever it is."""
+    lacking = [name for name in ("sentencepiece", "google.protobuf") if not _is_installed(name)]
+    if lacking:
+        return f"it needs packages that are not here; pip install {' '.join(lacking).replace('google.', '')}"
+    models = [name for name in TOKENIZER_FILES if name.endswith(".model") and (folder / name).is_file()]
+    return f"{listed(models)} is no model of SentencePiece; if it is one of tiktoken, pip install tiktoken"
+
+
+def _is_installed(name: str) -> bool:
+    try:
+        return importlib.util.find_spec(name) is not None
+    except ModuleNotFoundError:  # what it is part of is not there
+        return False
+
+
 @contextlib.contextmanager
 def _explained(folder: Path, settings: ModelSettings, what: str) -> Iterator[None]:
     try:
@@ -205,11 +222,8 @@ def _explained(folder: Path, settings: ModelSettings, what: str) -> Iterator[Non
         raise
     except Exception as error:
         reason = " ".join(str(error).split())
-        if what == _TOKENIZER and "tiktoken" in reason:  # to which transformers turns when a model can't be read
-            models = listed(
-                name for name in TOKENIZER_FILES if name.endswith(".model") and (folder / name).is_file()
-            )
-            reason = f"{models} is no model of SentencePiece; if it is one of tiktoken, pip install tiktoken"
+        if what == _TOKENIZER and "tiktoken" in reason:
+            reason = _why_unread(folder)
         if "trust_remote_code" in reason:
             raise CheckpointError(
                 f"model.name: {settings.name!r} needs Python code that comes with it; to trust it set "

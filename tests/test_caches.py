@@ -9,7 +9,7 @@ import pytest
 
 from pipeline_lib.caches import cache_folder, read_own
 from pipeline_lib.config import Settings
-from pipeline_lib.errors import SettingsError
+from pipeline_lib.errors import CheckpointError, SettingsError
 from pipeline_lib.examiner import examine
 
 
@@ -79,3 +79,11 @@ def test_a_file_that_may_be_anothers_is_not_read(kind: str, tmp_path: Path) -> N
         pytest.skip("only root can give a file to another user")
     with pytest.raises(OSError, match=r"note"):
         read_own(path)
+
+
+def test_a_checkpoint_of_a_url_without_a_place_to_fetch_it_to(
+    checkpoint: Path, home: Path, settings_for: Callable[..., Settings]
+) -> None:
+    home.write_text("in the way")
+    with pytest.raises(CheckpointError, match=r"no place to fetch 'file:.*; name one in XDG_CACHE_HOME"):
+        examine(settings_for(model={"name": f"file://{checkpoint}"}))

@@ -69,6 +69,13 @@ def test_a_vocabulary_of_tiktoken_names_the_package(tmp_path: Path, monkeypatch:
         loading.load_tokenizer(folder, ModelSettings(name=str(folder)))
 
 
+def test_sentencepiece_that_is_not_here_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tiny.build(Recipe("xlm-roberta", sentencepiece=True), tmp_path)
+    monkeypatch.setitem(sys.modules, "sentencepiece", None)  # as if it were not installed
+    with pytest.raises(CheckpointError, match=r"can't load the tokenizer of .*pip install sentencepiece$"):
+        loading.load_tokenizer(folder, ModelSettings(name=str(folder)))
+
+
 @pytest.mark.skipif(importlib.util.find_spec("mistral_common") is not None, reason="mistral-common is installed")
 def test_a_tokenizer_whose_package_is_not_here_names_it(tmp_path: Path) -> None:
     folder = tiny.build(Recipe("llama"), tmp_path)
