@@ -208,13 +208,14 @@ print(is_kernels_available())
 
 
 def test_kernels_of_a_hub_stay_off_where_their_package_is_installed(folder: Path, tmp_path: Path) -> None:
+    from transformers.utils.import_utils import KERNELS_MIN_VERSION
+
     package = tmp_path / "packages" / "kernels"
-    (package.parent / "kernels-0.17.2.dist-info").mkdir(parents=True)
-    (package.parent / "kernels-0.17.2.dist-info" / "METADATA").write_text("Name: kernels\nVersion: 0.17.2\n")
+    about = package.parent / f"kernels-{KERNELS_MIN_VERSION}.dist-info" / "METADATA"
+    about.parent.mkdir(parents=True)
+    about.write_text(f"Name: kernels\nVersion: {KERNELS_MIN_VERSION}\n")
     package.mkdir()
-    (package / "__init__.py").write_text(
-        f"import os\nos.mkdir({str(tmp_path / 'ran')!r})\n__version__ = '0.17.2'\n"
-    )
+    (package / "__init__.py").write_text(f"import os\nos.mkdir({str(tmp_path / 'ran')!r})\n")
     path = os.pathsep.join([str(package.parent), *sys.path])
     said = subprocess.run(
         [sys.executable, "-c", _LOADS, str(folder)],
