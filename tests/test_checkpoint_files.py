@@ -195,7 +195,6 @@ def test_paths_in_a_tokenizers_configuration_are_not_followed(tmp_path: Path) ->
 _LOADS = """
 import sys
 from pathlib import Path
-from typing import Any
 from pipeline_lib import loading
 from pipeline_lib.config import ModelSettings
 folder = Path(sys.argv[1])
