@@ -74,7 +74,7 @@ def read_tokenizer_config(folder: Path, settings: ModelSettings) -> dict[str, An
     for key in ("extra_ids", "num_madeup_words", "offset"):
         _check_number(f"{where} {key}", config.get(key), _MADE_TOKENS)
     added = config.get("added_tokens_decoder")
-    numbers = [int(key) for key in (added if isinstance(added, dict) else ()) if key.isdecimal()]
+    numbers = [int(key[:20]) for key in (added if isinstance(added, dict) else ()) if key.isdecimal()]
     _check_number(f"{where} added_tokens_decoder", numbers, _TOKENS)
     return config
 
@@ -152,7 +152,7 @@ def read_json(folder: Path, name: str, settings: ModelSettings, most: int) -> di
     if path.stat().st_size > most:
         raise CheckpointError(f"{where}: it has {path.stat().st_size:,} bytes; allowed are {most:,}")
     try:
-        found = json.loads(path.read_bytes())
+        found = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
         raise CheckpointError(f"{where}: it is no JSON: {error!s:.200}") from None
     if not isinstance(found, dict):
@@ -194,7 +194,7 @@ def _check_number(where: str, value: Any, most: int) -> None:
     """Refuse a number that is too large; in a list of them, the largest counts."""
     numbers = [number for number in (value if isinstance(value, list) else [value]) if isinstance(number, int)]
     if numbers and max(numbers) > most:
-        raise CheckpointError(f"{where} {max(numbers):,}; allowed are {most:,}")
+        raise CheckpointError(f"{where} {min(max(numbers), 10**20):,}; allowed are {most:,}")
 
 
 def _leaves(value: Any) -> Iterable[Any]:
