@@ -1,7 +1,6 @@
 """The checkpoint: where it lies, what it promises (labels, activation, limit), and whether it can be trusted."""
 
 import hashlib
-import os
 import shutil
 import tempfile
 from dataclasses import dataclass
@@ -10,14 +9,12 @@ from typing import Any
 
 from filelock import FileLock
 
+from pipeline_lib.caches import cache_folder
+from pipeline_lib.checkpoint_files import fetched, is_fetched, loaded_files
 from pipeline_lib.config import ModelSettings
 from pipeline_lib.errors import CheckpointError, did_you_mean, listed
 from pipeline_lib.scores import Activation, activation_for
 from pipeline_lib.storage import chunks, faults_named, filesystem, stamp_of
-
-# The files of a checkpoint folder that can change a score; onnx/, runs/ and the like are not among them.
-_FILES = ("*.json", "*.txt", "*.model", "*.tiktoken", "*.safetensors")
-_PICKLES = ("*.bin", "*.pt", "*.pth")
 
 PROBE = "fine"
 """A text that every checkpoint is tried on before work starts."""
@@ -84,25 +81,24 @@ def local_folder(settings: ModelSettings) -> Path | None:
 
 
 def fingerprint(folder: Path, settings: ModelSettings) -> str:
-    """Return the SHA-256 over the names and contents of all files that decide a score."""
-    patterns = _patterns(settings)
+    """Return the SHA-256 over the names and contents of all files that are loaded, and so decide a score.
+
+    Raises:
+        CheckpointError: a file is missing, or is one that must not be loaded.
+    """
     digest = hashlib.sha256()
-    for path in sorted(path for path in folder.iterdir() if path.is_file()):
-        if any(path.match(pattern) for pattern in patterns):
-            inner = hashlib.sha256()
-            with path.open("rb") as file:
-                for piece in chunks(file):
-                    inner.update(piece)
-            digest.update(f"{path.name}\0{inner.hexdigest()}\n".encode())
+    for path in loaded_files(folder, settings):
+        digest.update(f"{path.name}\0{hash_of(path)}\n".encode())
     return digest.hexdigest()
 
 
-def cache_folder(*names: str) -> Path:
-    """Return a folder of this machine for what can be made again, and make it."""
-    base = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
-    folder = base.joinpath("nightscore", *names)
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
+def hash_of(path: Path) -> str:
+    """Return the SHA-256 of a file's content."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        for piece in chunks(file):
+            digest.update(piece)
+    return digest.hexdigest()
 
 
 def labels_of(config: Any) -> tuple[str, ...]:
@@ -117,29 +113,23 @@ def labels_of(config: Any) -> tuple[str, ...]:
     return tuple(str(config.id2label[index]) for index in ids)
 
 
-def resolve_activation(settings: ModelSettings, config: Any) -> Activation:
-    """Return the activation the settings name, or the one the pipeline would choose."""
-    if settings.activation != "auto":
-        return settings.activation
-    return activation_for(config.problem_type, config.num_labels)
-
-
-def _patterns(settings: ModelSettings) -> tuple[str, ...]:
-    pickles = _PICKLES if settings.allow_pickle else ()
-    return (*_FILES, *pickles, *(("*.py",) if settings.allow_remote_code else ()))
+def resolve_activation(settings: ModelSettings, problem_type: str | None, num_labels: int) -> Activation:
+    """Return the activation the settings name, or the one the pipeline would choose for such a configuration."""
+    return settings.activation if settings.activation != "auto" else activation_for(problem_type, num_labels)
 
 
 def _fetch_hub(settings: ModelSettings, commit: str | None) -> tuple[Path, str | None]:
     from huggingface_hub import errors, snapshot_download
 
     name = settings.name
+    chosen, unwanted = fetched(settings)
     try:
         folder = Path(
             snapshot_download(
                 name,
                 revision=commit or settings.revision,
-                allow_patterns=list(_patterns(settings)),
-                ignore_patterns=["*/*"],
+                allow_patterns=list(chosen),
+                ignore_patterns=list(unwanted),
             )
         )
     except errors.HFValidationError:
@@ -175,8 +165,14 @@ def _fetch_url(settings: ModelSettings) -> Path:
     if not any(name.endswith("/config.json") for name, _ in stamps):
         found = listed(name.rsplit("/", 1)[-1] for name, _ in stamps)
         raise CheckpointError(f"model.name: {settings.name!r} holds no config.json (found {found})")
-    key = hashlib.sha256(repr((settings.name, stamps)).encode()).hexdigest()[:24]
-    cache = cache_folder("checkpoints")
+    wanted = [(name, stamp) for name, stamp in stamps if is_fetched(Path(name).name, settings)]
+    key = hashlib.sha256(repr((settings.name, wanted)).encode()).hexdigest()[:24]
+    try:
+        cache = cache_folder("checkpoints")
+    except OSError as error:
+        raise CheckpointError(
+            f"model.name: no place to fetch {settings.name!r} to: {error}; name one in XDG_CACHE_HOME"
+        ) from None
     folder = cache / key
     # Several actors of one machine start together; one fetches, the others wait for it.
     with FileLock(cache / f"{key}.lock"):
@@ -184,9 +180,8 @@ def _fetch_url(settings: ModelSettings) -> Path:
             fetching = Path(tempfile.mkdtemp(dir=cache))
             try:
                 with faults_named(settings.name, "fetching the checkpoint"):
-                    for name, _ in stamps:
-                        if any(Path(name).match(pattern) for pattern in _patterns(settings)):
-                            fs.get_file(name, str(fetching / Path(name).name))
+                    for name, _ in wanted:
+                        fs.get_file(name, str(fetching / Path(name).name))
                 fetching.rename(folder)
             finally:
                 shutil.rmtree(fetching, ignore_errors=True)

@@ -11,7 +11,9 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
-from pipeline_lib.checkpoint import Checkpoint, cache_folder
+from pipeline_lib.caches import cache_folder, read_own
+from pipeline_lib.checkpoint import Checkpoint, resolve_activation
+from pipeline_lib.checkpoint_json import read_config
 from pipeline_lib.config import Settings
 from pipeline_lib.libraries import library_versions
 from pipeline_lib.openvino_engine import is_worthwhile
@@ -19,17 +21,25 @@ from pipeline_lib.openvino_engine import is_worthwhile
 _RECORD = TypeAdapter(Checkpoint)
 
 
-def remembered(settings: Settings, content: str, commit: str | None, look: Callable[[], Checkpoint]) -> Checkpoint:
+def remembered(
+    settings: Settings, folder: Path, content: str, commit: str | None, look: Callable[[], Checkpoint]
+) -> Checkpoint:
     """Return what is known of a checkpoint; look at it if nothing is.
 
     Known is what was found for the same files, settings and libraries on a processor of the same kind. Mistakes are
     not kept, and code that comes with a checkpoint is always tried: it may bring files that are not looked at here.
+    Labels and activation, which name every answer, are read from the configuration each time; where they are not
+    those that were kept, the checkpoint is looked at again.
 
     Args:
         settings: what is asked of the checkpoint.
+        folder: where its files are.
         content: its fingerprint.
         commit: its commit, if it comes from a hub.
         look: loads the checkpoint and tries it.
+
+    Raises:
+        SettingsError: what is kept lies where others may write.
     """
     if settings.model.allow_remote_code:
         return look()
@@ -41,11 +51,25 @@ def remembered(settings: Settings, content: str, commit: str | None, look: Calla
     except OSError:  # a home that can't be written: everything works, only later
         return look()
     with contextlib.suppress(OSError, ValidationError):
-        return replace(_RECORD.validate_json(path.read_bytes()), name=settings.model.name, commit=commit)
+        kept = replace(_RECORD.validate_json(read_own(path)), name=settings.model.name, commit=commit)
+        if kept.fingerprint == content and _names_answers(kept, settings, folder):
+            return kept
     found = look()
     with contextlib.suppress(OSError):
         _write(path, _RECORD.dump_json(found))
     return found
+
+
+def _names_answers(kept: Checkpoint, settings: Settings, folder: Path) -> bool:
+    """Tell whether labels and activation are those of the configuration, read without loading anything."""
+    config = read_config(folder, settings.model)
+    named = config.get("id2label") or {str(index): f"LABEL_{index}" for index in range(len(kept.labels))}
+    try:
+        labels = tuple(str(named[str(index)]) for index in range(len(named)))
+        activation = resolve_activation(settings.model, config.get("problem_type"), len(labels))
+    except (KeyError, TypeError):
+        return False
+    return (labels, activation) == (kept.labels, kept.activation)
 
 
 def _write(path: Path, content: bytes) -> None:

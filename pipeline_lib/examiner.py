@@ -28,7 +28,7 @@ def examine(settings: Settings) -> Checkpoint:
     """
     folder, commit = locate(settings.model)
     content = fingerprint(folder, settings.model)
-    return remembered(settings, content, commit, lambda: _look(settings, folder, content, commit))
+    return remembered(settings, folder, content, commit, lambda: _look(settings, folder, content, commit))
 
 
 def _look(settings: Settings, folder: Path, content: str, commit: str | None) -> Checkpoint:
@@ -50,7 +50,7 @@ def _look(settings: Settings, folder: Path, content: str, commit: str | None) ->
         fingerprint=content,
         architecture=type(model).__name__,
         labels=labels,
-        activation=resolve_activation(settings.model, config),
+        activation=resolve_activation(settings.model, config.problem_type, config.num_labels),
         max_tokens=limit,
         vocabulary=int(model.get_input_embeddings().weight.shape[0]),
         inputs=inputs,

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from filelock import FileLock
 
-from pipeline_lib.checkpoint import cache_folder
+from pipeline_lib.caches import cache_folder
+from pipeline_lib.checkpoint import hash_of
 from pipeline_lib.engine import Engine, Floats, Ids, no_cache
 
 PRECISIONS = {"float32": "f32", "bfloat16": "bf16"}
@@ -78,9 +79,22 @@ def converted(load: Callable[[], Any], inputs: Sequence[str], fingerprint: str) 
     folder = cache_folder("openvino", versions)
     path = folder / fingerprint / "model.xml"
     with FileLock(folder / f"{fingerprint}.lock"):
-        if not path.is_file():
+        if not _is_whole(path):
             _convert(load(), inputs, path)
+            path.with_suffix(".sha256").write_text(_hash_of_converted(path))
     return path, int(path.with_suffix(".pad").read_text())
+
+
+def _is_whole(path: Path) -> bool:
+    """Tell whether the converted model's files are those that were written when it was converted."""
+    try:
+        return path.with_suffix(".sha256").read_text() == _hash_of_converted(path)
+    except OSError:
+        return False
+
+
+def _hash_of_converted(path: Path) -> str:
+    return " ".join(hash_of(path.with_suffix(ending)) for ending in (".xml", ".bin", ".pad"))
 
 
 def _convert(model: Any, inputs: Sequence[str], path: Path) -> None:

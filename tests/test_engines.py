@@ -69,9 +69,25 @@ def test_a_conversion_that_is_wrong_is_found_out(
     numbers = np.frombuffer(content, np.float32, len(content) // 4)
     numbers[(np.abs(numbers) > 1e-3) & (np.abs(numbers) < 10)] *= 1.1  # constants of shapes lie elsewhere
     weights.write_bytes(content)
+    path = weights.with_suffix(".xml")
+    path.with_suffix(".sha256").write_text(openvino_engine._hash_of_converted(path))  # as if it had come out so
     with pytest.raises(CheckpointError, match=r"its logits are .+ off; use torch"):
         examine(settings_of(checkpoint, engine="openvino"))
     assert examine(settings_of(checkpoint)).engine == "torch"
+
+
+@pytest.mark.parametrize("ending", ["xml", "bin", "pad"])
+def test_a_converted_model_that_has_changed_is_made_again(
+    ending: str, checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    texts = pa.table({"text": ["a fine kettle", "bad", "good " * 20]})
+    before = Scorer(settings_of(checkpoint, engine="openvino"))(texts)
+    (changed,) = tmp_path.glob(f"nightscore/openvino/*/*/model.{ending}")
+    content = changed.read_bytes()
+    changed.write_bytes(b"7" if ending == "pad" else content[:-9] + b"123456789")
+    assert Scorer(settings_of(checkpoint, engine="openvino"))(texts).equals(before)
+    assert len(changed.read_bytes()) == len(content)
 
 
 def test_auto_takes_the_better_one_of_this_machine(checkpoint: Path) -> None:

@@ -86,6 +86,41 @@ def test_the_same_files_elsewhere_keep_their_own_name(
     assert len(_kept(tmp_path / "home")) == 1
 
 
+def test_labels_are_read_from_the_configuration_whatever_was_kept(
+    tmp_path: Path, settings_for: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home"))
+    recipe = Recipe("bert", num_labels=3, labels=("good", "bad", "neither"))
+    settings = settings_for(model={"name": str(tiny_checkpoints.build(recipe, tmp_path / "model"))})
+    first = examine(settings)
+    (kept,) = _kept(tmp_path / "home")
+    content = kept.read_bytes()
+    for forged in (
+        content.replace(b'"good","bad"', b'"bad","good"'),
+        content.replace(b'"softmax"', b'"none"'),
+        content.replace(first.fingerprint.encode(), b"0" * 64),
+    ):
+        assert forged != content
+        kept.write_bytes(forged)
+        assert examine(settings) == first
+        assert kept.read_bytes() == content
+
+
+def test_a_note_that_is_a_link_is_not_followed(
+    tmp_path: Path, settings_for: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home"))
+    settings = settings_for()
+    first = examine(settings)
+    (kept,) = _kept(tmp_path / "home")
+    planted = tmp_path / "planted.json"
+    planted.write_bytes(kept.read_bytes().replace(b'"pads_safely":true', b'"pads_safely":false'))
+    kept.unlink()
+    kept.symlink_to(planted)
+    assert examine(settings) == first
+    assert not kept.is_symlink()
+
+
 def test_a_mistake_is_not_kept(
     tmp_path: Path, settings_for: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -100,6 +100,8 @@ class Recipe:
     seed: int = 0
     labels: tuple[str, ...] | None = None
     dtype: str = "float32"
+    sentencepiece: bool = False
+    """Whether the vocabulary is a model of SentencePiece alone, as in checkpoints from before tokenizer.json."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +121,7 @@ def build(recipe: Recipe, folder: Path) -> Path:
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
     make, kind, family = _KINDS[recipe.architecture]
-    tokenizer = make(recipe)
+    tokenizer = _from_sentencepiece(recipe, folder) if recipe.sentencepiece else make(recipe)
     shape = _decoder_shape(recipe) if recipe.architecture in ("gpt2", "qwen2", "llama", "opt") else {}
     pad = None if recipe.pad == "none" else tokenizer.pad_token_id
     config = getattr(transformers, f"{kind}Config")(
@@ -142,7 +144,8 @@ def build(recipe: Recipe, folder: Path) -> Path:
                 torch.nn.init.normal_(weight, std=0.35)
         blind = _blind(model.eval(), tokenizer, recipe.max_positions)
     model.to(getattr(torch, recipe.dtype)).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+    if not recipe.sentencepiece:
+        tokenizer.save_pretrained(folder)
     return folder
 
 
@@ -264,6 +267,31 @@ def _unigrams(recipe: Recipe) -> Any:
     return getattr(transformers, f"{kind}Tokenizer")(vocab=vocab, **more, **_limit(recipe))
 
 
+def _from_sentencepiece(recipe: Recipe, folder: Path) -> Any:
+    """Train a model of SentencePiece into the folder, and return the tokenizer that transformers makes of it."""
+    import io
+    import json
+
+    import sentencepiece
+
+    kind, name, options = _SENTENCEPIECE[recipe.architecture]
+    trained = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(CORPUS),
+        model_writer=trained,
+        hard_vocab_limit=False,
+        character_coverage=1.0,
+        num_threads=1,
+        minloglevel=2,
+        **{"vocab_size": 300, **options},
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_bytes(trained.getvalue())
+    config = {"tokenizer_class": f"{kind}Tokenizer", **_limit(recipe)}
+    (folder / "tokenizer_config.json").write_text(json.dumps(config))
+    return getattr(transformers, f"{kind}Tokenizer").from_pretrained(folder)
+
+
 def _limit(recipe: Recipe) -> dict[str, int]:
     return {} if recipe.model_max_length is None else {"model_max_length": recipe.model_max_length}
 
@@ -352,3 +380,39 @@ _KINDS: dict[str, tuple[Callable[[Recipe], Any], str, str]] = {
     "t5": (_unigrams, "T5", "t5"),
     "xlnet": (_unigrams, "XLNet", "xlnet"),
 }
+
+# The tokenizer's class, the file it looks for, and what its first pieces are.
+_SENTENCEPIECE: dict[str, tuple[str, str, dict[str, Any]]] = {
+    "xlm-roberta": ("XLMRoberta", "sentencepiece.bpe.model", {}),
+    "camembert": ("Camembert", "sentencepiece.bpe.model", {}),
+    "albert": (
+        "Albert",
+        "spiece.model",
+        {
+            "pad_id": 0,
+            "unk_id": 1,
+            "bos_id": -1,
+            "eos_id": -1,
+            "control_symbols": ["[CLS]", "[SEP]"],
+            "user_defined_symbols": ["[MASK]"],
+        },
+    ),
+    "deberta-v2": (
+        "DebertaV2",
+        "spm.model",
+        {
+            "pad_id": 0,
+            "bos_id": 1,
+            "eos_id": 2,
+            "unk_id": 3,
+            "pad_piece": "[PAD]",
+            "bos_piece": "[CLS]",
+            "eos_piece": "[SEP]",
+            "unk_piece": "[UNK]",
+        },
+    ),
+    "t5": ("T5", "spiece.model", {"pad_id": 0, "eos_id": 1, "unk_id": 2, "bos_id": -1}),
+    "xlnet": ("XLNet", "spiece.model", {"control_symbols": ["<cls>", "<sep>", "<pad>", "<mask>"]}),
+    "llama": ("Llama", "tokenizer.model", {"model_type": "bpe", "byte_fallback": True, "vocab_size": 700}),
+}
+SENTENCEPIECE = tuple(_SENTENCEPIECE)
