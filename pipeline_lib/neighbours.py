@@ -101,10 +101,10 @@ def judge(model: Any, inputs: Sequence[str], texts: Texts, limit: int | None) ->
     padded = [_padded(engine, batch) for batch in (trial.batches() if may_pad else ())]
     safe = [batch for batch in padded if batch is not None]
     pads_safely = may_pad and len(safe) == len(padded)
-    trial.check_again(engine)
     if not pads_safely:
+        trial.check_again(engine)  # first of all, so that chance is told as such
         trial.check_equal_lengths(engine)
-        trial.check_again(engine)
+    trial.check_again(engine, most=1 if pads_safely else 2)
     batches = tuple(safe[:1]) if pads_safely else trial.singles()
     return Verdict(pads_safely, keeps_state, batches, trial.alone())
 
@@ -204,9 +204,9 @@ class _Trial:
                     f"the same length beside it: its logits are {apart(found[0], alone):.1g} off"
                 )
 
-    def check_again(self, engine: Engine) -> None:
-        """Compare the answers after all that was tried with the first ones."""
-        for at in range(min(len(self._rows), 2)):
+    def check_again(self, engine: Engine, most: int = 2) -> None:
+        """Compare the answers to the short text and the long one, after all that was tried, with the first ones."""
+        for at in range(min(len(self._rows), most)):
             found = engine.logits(*_single(self._rows[at]))[0]
             if not _close(found, self._alone[at], _REFUSED_TOLERANCE):
                 raise CheckpointError(

@@ -65,6 +65,7 @@ class PackedEngine(Engine):
         pooled = to_device(_last(real, bounds) if self._causal else starts.astype(np.int64), self._device)
         with torch.inference_mode(), _rows_end_at(to_device(bounds, self._device), int(lengths.max())):
             hidden = self._base(**tensors, **no_cache(self._base)).last_hidden_state[0]
+            _check_used()
             output = self._head(tensors["input_ids"][0, pooled], hidden[pooled])
         return on_its_way(output, len(rows))
 
@@ -198,6 +199,7 @@ def _attention(  # noqa: PLR0913, PLR0917 - transformers calls it so
     Raises:
         NotImplementedError: attention shall do something that this one does not know.
     """
+    _PACK["used"] = True
     _check_known(attention_mask=attention_mask, **others)
     if sliding_window is not None and (not isinstance(sliding_window, int) or sliding_window < 1):
         raise NotImplementedError(f"sliding_window={sliding_window!r}")
@@ -208,6 +210,12 @@ def _attention(  # noqa: PLR0913, PLR0917 - transformers calls it so
     query, key, value = (tensor[0].transpose(0, 1) for tensor in (query, key, value))
     found = attend(query, key, value, window, scaling)
     return found[None], None
+
+
+def _check_used() -> None:
+    """Refuse a model that attends in a way of its own: its packed rows saw each other."""
+    if not _PACK.get("used"):
+        raise NotImplementedError("its attention can't be replaced")
 
 
 # What changes no answer, whatever its value: told for other kernels, or for a cache that is not used.

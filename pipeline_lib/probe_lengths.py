@@ -52,7 +52,8 @@ def lengths_to_try(config: Mapping[str, Any], limit: int | None, parameters: int
     """
     affordable = min(max(int(_OPERATIONS / (2 * max(parameters, 1))), _FEWEST_TOKENS), _MOST_TOKENS)
     reach = min(affordable // 3, _LONGEST, limit or _LONGEST)
-    found = {name: value for name, value in _thresholds(config) if value < (limit or value + 1)}
+    named = {**dict(_thresholds(config)), **_of_bigbird(config)}
+    found = {name: value for name, value in named.items() if value < (limit or value + 1)}
     crossed = [value + 1 for value in found.values() if value < reach]
     long = max([min(reach, _LONG), *crossed])
     values = sorted({value for value in found.values() if value < long})
@@ -81,6 +82,14 @@ def _thresholds(config: Mapping[str, Any], above: str = "") -> Iterator[tuple[st
             entry for entry in entries if isinstance(entry, int) and not isinstance(entry, bool) and entry > 1
         ]
         yield from ((f"{name}[{at}]" if len(numbers) > 1 else name, number) for at, number in enumerate(numbers))
+
+
+def _of_bigbird(config: Mapping[str, Any]) -> dict[str, int]:
+    """Return the length from which BigBird's attention is sparse: (5 + 2 * num_random_blocks) * block_size."""
+    block, drawn = config.get("block_size"), config.get("num_random_blocks")
+    if not isinstance(block, int) or not isinstance(drawn, int):
+        return {}
+    return {"num_random_blocks": (5 + 2 * drawn) * block}
 
 
 def _harmless(config: Mapping[str, Any]) -> re.Pattern[str]:

@@ -52,6 +52,7 @@ def test_packed_rows_answer_as_they_do_alone(architecture: str, tmp_path: Path) 
         ("gemma2", {}, "softcap"),
         ("gpt_oss", {}, "s_aux"),
         ("phi3", {}, "logits are"),
+        ("falcon", {}, "can't be replaced"),
     ],
 )
 def test_what_packed_attention_does_not_know_refuses(

@@ -55,6 +55,11 @@ def test_what_is_no_length_is_not(config: dict[str, Any]) -> None:
     assert lengths_to_try(config, 512, SMALL) == lengths_to_try({}, 512, SMALL)
 
 
+def test_the_length_from_which_bigbird_is_sparse_is_crossed() -> None:
+    found = lengths_to_try({"block_size": 128, "num_random_blocks": 3}, 4096, BASE)
+    assert found.long == 11 * 128 + 1
+
+
 def test_a_threshold_beyond_the_usual_length_is_crossed_where_that_is_affordable() -> None:
     assert lengths_to_try({"rope_parameters": LONGROPE}, 131_072, SMALL).long == 4097
     large = lengths_to_try({"rope_parameters": LONGROPE}, 131_072, LARGE)
