@@ -36,7 +36,7 @@ def _look(settings: Settings, folder: Path, content: str, commit: str | None) ->
     texts = Texts(tokenizer, limit)
     verdict = judge(model, inputs, texts, limit)
     packs_safely = not verdict.keeps_state and _packs(settings.model, model, inputs, verdict.alone)
-    first_token_alone = not verdict.keeps_state and narrow(model, inputs, verdict.batches)
+    first_token_alone = not verdict.keeps_state and narrow(model, inputs, verdict.batches[:1])
     return Checkpoint(
         name=settings.model.name,
         commit=commit,

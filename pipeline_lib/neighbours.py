@@ -46,7 +46,7 @@ class Verdict:
     keeps_state: bool
     """Whether that takes a model which is put back to what was loaded after each batch."""
     batches: tuple[Batch, ...]
-    """Some of what was tried: what any other way to compute must answer too."""
+    """Some of what was tried, short texts first: what any other way to compute must answer too."""
     alone: Batch
     """All that was tried, with the answers that each row gets alone; the short one first, the longest next."""
 
@@ -105,7 +105,7 @@ def judge(model: Any, inputs: Sequence[str], texts: Texts, limit: int | None) ->
         trial.check_again(engine)  # first of all, so that chance is told as such
         trial.check_equal_lengths(engine)
     trial.check_again(engine, most=1 if pads_safely else 2)
-    batches = tuple(safe[:1]) if pads_safely else trial.singles()
+    batches = tuple(safe[:2]) if pads_safely else trial.singles()
     return Verdict(pads_safely, keeps_state, batches, trial.alone())
 
 
@@ -124,6 +124,7 @@ class _Trial:
     def __init__(self, model: Any, inputs: Sequence[str], texts: Texts, limit: int | None) -> None:
         lengths = lengths_to_try(model.config.to_dict(), limit, _parameters(model))
         self.untried = lengths.untried
+        self._thorough = lengths.thorough
         self._loaded = LoadedState(model)
         self._fresh = TorchEngine(model, inputs, "cpu", keeps_state=True)
         self._plain = TorchEngine(model, inputs, "cpu")
@@ -148,11 +149,25 @@ class _Trial:
             why = f"{type(error).__name__}: {' '.join(str(error).split()):.120}"
             if len(ids) <= len(self._texts.short[0]):
                 raise CheckpointError(f"model.name: {what} ({why})") from error
-            raise CheckpointError(f"model.max_tokens: {what} ({why}); allowed is what it can take") from error
+            most = self._most_tokens(len(ids))
+            raise CheckpointError(f"model.max_tokens: {what} ({why}); allowed is {most} or less") from error
         if self._loaded.has_changed():
             self._changes = True
             self._loaded.restore()
         return np.asarray(found[0], np.float32)
+
+    def _most_tokens(self, too_many: int) -> int:
+        """Return the length of the longest text that the model answers, found by halving."""
+        most = len(self._texts.short[0])
+        while too_many - most > 1:
+            middle = (most + too_many) // 2
+            try:
+                self._plain.logits(*_single(self._texts.of_length(middle)))
+            except Exception:  # noqa: BLE001 - a model's own code may raise anything
+                too_many = middle
+            else:
+                most = middle
+        return most
 
     def keeps_state(self) -> bool:
         """Tell whether answers depend on what the model computed before."""
@@ -167,11 +182,12 @@ class _Trial:
         )
 
     def batches(self) -> tuple[Batch, ...]:
-        """Return a short text before a long one, and all texts with the long one first."""
-        if len(self._rows) == 1:
-            return (self._batch([0]),)
-        others = range(2, len(self._rows))
-        return tuple(self._batch(order) for order in ([0, 1], [1, *others, 0], [0, *others])[: 3 if others else 2])
+        """Return a long text before a short one, and the other way round: of middle length, then of the longest."""
+        longer = sorted(range(1, len(self._rows)), key=lambda at: -len(self._rows[at][0]))
+        orders = [[*longer[1:], 0], [0, *longer]]
+        if self._thorough:
+            orders.append([*longer, 0])
+        return tuple(self._batch(order) for order in orders)
 
     def _batch(self, order: Sequence[int]) -> Batch:
         rows = [self._rows[at] for at in order]

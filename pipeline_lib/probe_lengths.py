@@ -36,6 +36,8 @@ class Lengths:
     """Others, below it: at, above and below the configuration's thresholds."""
     untried: tuple[str, ...]
     """Thresholds that longer texts than these may cross, as `name=tokens`."""
+    thorough: bool
+    """Whether all of them together are affordable in both orders."""
 
 
 def lengths_to_try(config: Mapping[str, Any], limit: int | None, parameters: int) -> Lengths:
@@ -57,14 +59,16 @@ def lengths_to_try(config: Mapping[str, Any], limit: int | None, parameters: int
     crossed = [value + 1 for value in found.values() if value < reach]
     long = max([min(reach, _LONG), *crossed])
     values = sorted({value for value in found.values() if value < long})
-    odd = (long * 2 // 3) | 1  # no multiple of a block
+    odd = (long // 2) | 1  # no multiple of a block
     wanted = [odd, *(value + more for more in (1, 0, -1) for value in values)]
     between = tuple(dict.fromkeys(length for length in wanted if 1 < length < long))
-    # Two batches and single rows of the longest, and for each other length a padded row and a single one.
-    room = max((affordable - 6 * long) // (2 * long), 1)
+    # The longest alone and beside the short text; each other length alone, and padded to it and to the next.
+    room = max((affordable - 3 * long) // (3 * long), 1)
+    between = between[: min(room, 12)]
     harmless = _harmless(config)
     untried = (f"{name}={value}" for name, value in found.items() if value >= long and not harmless.search(name))
-    return Lengths(long, between[: min(room, 12)], tuple(untried))
+    thorough = 5 * long + 4 * long * len(between) <= affordable
+    return Lengths(long, between, tuple(untried), thorough=thorough)
 
 
 def _thresholds(config: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, int]]:

@@ -11,6 +11,8 @@ import tiny_checkpoints as tiny
 from survey_architectures import survey
 
 from pipeline_lib import Scorer
+from pipeline_lib.examiner import examine
+from pipeline_lib.settings_file import parse_settings
 
 SHORT, MIDDLE, LONG = (
     "w1 w2 w3",
@@ -40,6 +42,13 @@ def test_a_text_is_scored_as_it_is_alone(architecture: str, changes: dict[str, A
     for at in (1, 0, 2, 1, 3, 0):
         found = scorer(pa.table({"text": [texts[at]]})).column("scores").to_pylist()[0]
         np.testing.assert_allclose(found, expected[at], rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("architecture", ["mpt", "mra", "nystromformer", "yoso"])
+def test_the_limit_is_what_the_model_can_take(architecture: str, tmp_path: Path) -> None:
+    folder = any_architecture.build(architecture, tmp_path)
+    sections = {"model": {"name": str(folder), "engine": "torch"}, "input": {"path": "-"}, "output": {"path": "-"}}
+    assert examine(parse_settings(sections)).max_tokens == any_architecture.POSITIONS
 
 
 @pytest.mark.parametrize(

@@ -95,6 +95,6 @@ def test_a_look_costs_seconds_whatever_the_configuration(
     found = lengths_to_try(config, limit, parameters)
     assert found.long <= min(limit or 8_192, 8_192)
     assert all(1 < length < found.long for length in found.between)
-    tokens = 6 * found.long + 2 * found.long * len(found.between)
-    assert tokens <= max(16_384, 8 * 5_461 + 6) * 1.0
-    assert 2 * parameters * found.long * 3 <= max(1e12, 2 * parameters * 1_536)
+    tokens = (3 + 3 * len(found.between)) * found.long
+    assert 2 * parameters * tokens <= max(2e12, 2 * parameters * 2 * 1_536)
+    assert tokens <= 2 * 16_384
