@@ -44,10 +44,16 @@ class Checkpoint:
     """What computes on CPUs: `torch` or `openvino`; on GPUs it is always PyTorch."""
     pads_safely: bool
     """Whether a padded row gets the answer it gets alone."""
+    keeps_state: bool
+    """Whether the model changes while it computes, and is put back to what was loaded after each batch."""
+    packs_safely: bool
+    """Whether rows laid end to end get the answers they get alone; asked in half precision only."""
     first_token_alone: bool
     """Whether the last layer can do with each row's first token, since the head looks at no other."""
     probe: tuple[int, ...]
     """Token ids of the probe: when the model no longer answers them, the device is at fault."""
+    long_probe: tuple[int, ...]
+    """Token ids of a text as long as any that the checkpoint was tried on."""
 
 
 def locate(settings: ModelSettings, commit: str | None = None) -> tuple[Path, str | None]:

@@ -81,6 +81,11 @@ def absent_id(rows: Sequence[Ids]) -> int:
     return int(gaps[0]) if len(gaps) else len(present)
 
 
+def apart(found: Floats, expected: Floats) -> float:
+    """Return the largest difference between logits, in units of the largest of them where that is above 1."""
+    return float(np.abs(found - expected).max() / max(1.0, float(np.abs(expected).max())))
+
+
 def same(found: Floats, expected: Floats, tolerance: float) -> bool:
     """Tell whether logits are equal but for the order of summing; those above 1 may differ by more."""
     return bool(np.abs(found - expected).max() <= tolerance * max(1.0, float(np.abs(expected).max())))

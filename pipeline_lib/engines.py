@@ -10,18 +10,19 @@ import numpy as np
 from pipeline_lib import loading, openvino_engine
 from pipeline_lib.checkpoint import Checkpoint
 from pipeline_lib.config import ModelSettings
-from pipeline_lib.engine import Engine, Ids, same
+from pipeline_lib.engine import Engine, same
 from pipeline_lib.errors import CheckpointError, SettingsError
 from pipeline_lib.last_layer import for_first_token
+from pipeline_lib.neighbours import Batch
 from pipeline_lib.openvino_engine import OpenVinoEngine
-from pipeline_lib.packed_engine import PackedEngine, can_be_packed
+from pipeline_lib.packed_engine import PackedEngine
+from pipeline_lib.packing_probe import packs_here
 from pipeline_lib.torch_engine import TorchEngine
 
 # What another order of summing changes, and no more; a wrong conversion is off by far more.
 _TOLERANCE = 2e-5
 # Those that the GPU's attention for packed rows computes in.
-_PACKED_PRECISIONS = ("bfloat16", "float16")
-_LONG = 512
+PACKED_PRECISIONS = ("bfloat16", "float16")
 
 
 def load_engine(
@@ -42,37 +43,40 @@ def load_engine(
     load = partial(_load, folder, settings, checkpoint)
     if checkpoint.engine == "openvino" and device == "cpu":
         return _openvino(partial(load, "float32"), checkpoint.inputs, checkpoint.fingerprint, precision)
-    if device != "cpu" and precision in _PACKED_PRECISIONS and _packs(folder, settings, checkpoint):
-        return PackedEngine(loading.load_model(folder, settings, precision), checkpoint.inputs, device)
-    return TorchEngine(load(precision), checkpoint.inputs, device)
+    model = loading.load_model(folder, settings, precision)
+    if device != "cpu" and packs_here(model, checkpoint, device):
+        return PackedEngine(model, checkpoint.inputs, device)
+    return TorchEngine(_narrowed(model, checkpoint), checkpoint.inputs, device, keeps_state=checkpoint.keeps_state)
 
 
 def _load(folder: Path, settings: ModelSettings, checkpoint: Checkpoint, precision: str) -> Any:
-    model = loading.load_model(folder, settings, precision)
+    return _narrowed(loading.load_model(folder, settings, precision), checkpoint)
+
+
+def _narrowed(model: Any, checkpoint: Checkpoint) -> Any:
     if checkpoint.first_token_alone:
         engine = TorchEngine(model, checkpoint.inputs, "cpu")
         for_first_token(model, lambda: engine.check(checkpoint.probe))
     return model
 
 
-def narrow(model: Any, inputs: Sequence[str], probes: tuple[list[Ids], list[Ids]]) -> bool:
+def narrow(model: Any, inputs: Sequence[str], batches: Sequence[Batch]) -> bool:
     """Have a model's last layer compute the first token only, if its logits stay the same.
 
     Args:
         model: in float32.
         inputs: the inputs that the checkpoint's tokenizer gives its model.
-        probes: a batch of token ids and token type ids.
+        batches: what the model is tried on.
 
     Returns:
         Whether they do; if not, the model is as it was.
     """
     engine = TorchEngine(model, inputs, "cpu")
-    expected = engine.logits(*probes)
-    undo = for_first_token(model, lambda: engine.logits(*probes))
+    undo = for_first_token(model, lambda: engine.logits(batches[0].rows[:1], batches[0].types[:1]))
     if undo is None:
         return False
     try:
-        right = same(engine.logits(*probes), expected, _TOLERANCE)
+        right = all(same(engine.logits(each.rows, each.types), each.logits, _TOLERANCE) for each in batches)
     except Exception:  # noqa: BLE001 - what a model makes of a single token can't be foreseen
         right = False
     if not right:
@@ -80,23 +84,12 @@ def narrow(model: Any, inputs: Sequence[str], probes: tuple[list[Ids], list[Ids]
     return right
 
 
-def _packs(folder: Path, settings: ModelSettings, checkpoint: Checkpoint) -> bool:
-    """Tell whether rows of this checkpoint can be packed, from three texts, one as long as may come."""
-    short = np.array(checkpoint.probe, np.int32)
-    # From the middle on, so that a short text's special tokens stay at its ends.
-    middle, at = np.resize(short, _LONG), len(short) // 2
-    long = np.concatenate([short[:at], middle, short[at:]])[: checkpoint.max_tokens or _LONG]
-    rows = [short, long, short]
-    model = loading.load_model(folder, settings, "float32")
-    return can_be_packed(model, checkpoint.inputs, rows, [np.zeros_like(row) for row in rows])
-
-
 def choose(
     settings: ModelSettings,
     model: Any,
     inputs: Sequence[str],
     fingerprint: str,
-    probes: tuple[list[Ids], list[Ids]],
+    batches: Sequence[Batch],
 ) -> str:
     """Return the name of the engine that the settings ask for, or of the better one on this machine.
 
@@ -105,7 +98,7 @@ def choose(
         model: in float32.
         inputs: the inputs that the checkpoint's tokenizer gives its model.
         fingerprint: the checkpoint's.
-        probes: a batch of token ids and token type ids, which OpenVINO must answer as PyTorch does.
+        batches: what OpenVINO must answer as PyTorch does.
 
     Raises:
         SettingsError: OpenVINO is asked for, and is not installed or can't compute in this precision.
@@ -119,7 +112,7 @@ def choose(
     if settings.precision not in openvino_engine.PRECISIONS:
         raise SettingsError(f"model.engine: openvino computes in float32 and bfloat16, not in {settings.precision}")
     try:
-        why_not = _why_not(_openvino(lambda: model, inputs, fingerprint, "float32"), model, inputs, probes)
+        why_not = _why_not(_openvino(lambda: model, inputs, fingerprint, "float32"), batches)
     except SettingsError:
         raise
     except Exception as error:  # noqa: BLE001 - a conversion may fail in any way
@@ -138,7 +131,9 @@ def _openvino(load: Any, inputs: Sequence[str], fingerprint: str, precision: str
     return OpenVinoEngine(path, inputs, pad, precision, torch.get_num_threads())
 
 
-def _why_not(engine: Engine, model: Any, inputs: Sequence[str], probes: tuple[list[Ids], list[Ids]]) -> str:
-    rows, types = probes
-    found, expected = engine.logits(rows, types), TorchEngine(model, inputs, "cpu").logits(rows, types)
-    return "" if same(found, expected, _TOLERANCE) else f"its logits are {np.abs(found - expected).max():.1g} off"
+def _why_not(engine: Engine, batches: Sequence[Batch]) -> str:
+    for batch in batches:
+        found = engine.logits(batch.rows, batch.types)
+        if not same(found, batch.logits, _TOLERANCE):
+            return f"its logits are {np.abs(found - batch.logits).max():.1g} off"
+    return ""

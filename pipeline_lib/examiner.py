@@ -1,22 +1,16 @@
-"""A close look at a checkpoint before work starts: loaded once, checked, and tried on two texts."""
+"""A close look at a checkpoint before work starts: loaded once, checked, and tried on texts of many lengths."""
 
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from pipeline_lib import loading
-from pipeline_lib.checkpoint import PROBE, Checkpoint, fingerprint, labels_of, locate, resolve_activation
-from pipeline_lib.config import Settings
-from pipeline_lib.engine import Engine, Ids, same
-from pipeline_lib.engines import choose, narrow
-from pipeline_lib.errors import CheckpointError, SettingsError
+from pipeline_lib.checkpoint import Checkpoint, fingerprint, labels_of, locate, resolve_activation
+from pipeline_lib.config import ModelSettings, Settings
+from pipeline_lib.engines import PACKED_PRECISIONS, choose, narrow
+from pipeline_lib.errors import SettingsError
 from pipeline_lib.examined import remembered
-from pipeline_lib.torch_engine import TorchEngine
-
-# In float32, padding changes a logit in its last digits only; a model that minds padding is off by far more.
-_PADDING_TOLERANCE = 1e-4
-_PROBES = (PROBE, "a somewhat longer text, so that the first one must be padded to its length")
+from pipeline_lib.neighbours import Batch, Texts, judge
+from pipeline_lib.packed_engine import why_not_packed
 
 
 def examine(settings: Settings) -> Checkpoint:
@@ -39,11 +33,10 @@ def _look(settings: Settings, folder: Path, content: str, commit: str | None) ->
     limit = loading.max_tokens_of(tokenizer, model, settings.model.max_tokens)
     _check_room(tokenizer, limit, pairs=settings.input.text_pair_column is not None)
     inputs = tuple(tokenizer.model_input_names)
-    rows, types = _probes(tokenizer, limit)
-    pads_safely = _pads_safely(TorchEngine(model, inputs, "cpu"), rows, types, masked="attention_mask" in inputs)
-    several = len(rows) if pads_safely else 1
-    probes = rows[:several], types[:several]
-    first_token_alone = narrow(model, inputs, probes)
+    texts = Texts(tokenizer, limit)
+    verdict = judge(model, inputs, texts, limit)
+    packs_safely = not verdict.keeps_state and _packs(settings.model, model, inputs, verdict.alone)
+    first_token_alone = not verdict.keeps_state and narrow(model, inputs, verdict.batches[:1])
     return Checkpoint(
         name=settings.model.name,
         commit=commit,
@@ -54,11 +47,20 @@ def _look(settings: Settings, folder: Path, content: str, commit: str | None) ->
         max_tokens=limit,
         vocabulary=int(model.get_input_embeddings().weight.shape[0]),
         inputs=inputs,
-        engine=choose(settings.model, model, inputs, content, probes),
-        pads_safely=pads_safely,
+        engine=choose(settings.model, model, inputs, content, verdict.batches),
+        pads_safely=verdict.pads_safely,
+        keeps_state=verdict.keeps_state,
+        packs_safely=packs_safely,
         first_token_alone=first_token_alone,
-        probe=tuple(rows[0].tolist()),
+        probe=tuple(verdict.alone.rows[0].tolist()),
+        long_probe=tuple(verdict.alone.rows[-1 if len(verdict.alone.rows) == 1 else 1].tolist()),
     )
+
+
+def _packs(settings: ModelSettings, model: Any, inputs: tuple[str, ...], alone: Batch) -> bool:
+    """Tell whether packed rows are right in float32; only half precision, where they may be used, asks."""
+    half = settings.precision in PACKED_PRECISIONS or settings.precision == "auto"
+    return half and why_not_packed(model, inputs, alone, "cpu") is None
 
 
 def _check_room(tokenizer: Any, limit: int | None, *, pairs: bool) -> None:
@@ -68,24 +70,3 @@ def _check_room(tokenizer: Any, limit: int | None, *, pairs: bool) -> None:
             f"model.max_tokens: {limit} leaves no room for text beside {special} special tokens; "
             f"allowed is {special + 1} or more"
         )
-
-
-def _probes(tokenizer: Any, limit: int | None) -> tuple[list[Ids], list[Ids]]:
-    """Return token ids and token type ids of the two probes, the short one first."""
-    encoded = [tokenizer(text, truncation=limit is not None, max_length=limit) for text in _PROBES]
-    rows = [np.array(entry["input_ids"], np.int32) for entry in encoded]
-    return rows, [np.array(entry.get("token_type_ids", []), np.int32) for entry in encoded]
-
-
-def _pads_safely(engine: Engine, rows: list[Ids], types: list[Ids], *, masked: bool) -> bool:
-    """Tell whether the short probe's logits stay the same when it is padded to the long one's length."""
-    alone = engine.logits(rows[:1], types[:1])
-    if not np.isfinite(alone).all():
-        raise CheckpointError(f"model.name: the model's answer to {PROBE!r} is not finite: {alone.tolist()}")
-    if not masked:
-        return False
-    try:
-        together = engine.logits(rows, types)
-    except (RuntimeError, ValueError, IndexError):
-        return False  # a model that refuses a padded batch is run on batches of one length
-    return same(together[:1], alone, _PADDING_TOLERANCE)

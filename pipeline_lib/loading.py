@@ -129,10 +129,13 @@ def _reserved(table: Any) -> int:
 def _position_limit(model: Any) -> int | None:
     """Return how many positions the model has, less those that a table keeps for padding."""
     table = _position_table(model)
+    config = model.config.get_text_config()
+    stated = [getattr(config, name, None) for name in ("max_position_embeddings", "max_seq_len")]
+    limits = [limit for limit in stated if isinstance(limit, int) and limit > 0]
     if table is not None:
-        return int(table.num_embeddings) - _reserved(table)
-    stated = getattr(model.config.get_text_config(), "max_position_embeddings", None)
-    return int(stated) if isinstance(stated, int) and stated > 0 else None
+        # Nyströmformer and its kin have a longer table than positions.
+        limits.append(int(table.num_embeddings) - _reserved(table))
+    return min(limits, default=None)
 
 
 def _without_hub_kernels() -> None:

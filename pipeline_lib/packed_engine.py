@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline_lib import loading
-from pipeline_lib.engine import Engine, Fetch, Floats, Ids, absent_id, no_cache, same
-from pipeline_lib.torch_engine import TorchEngine, on_its_way, to_device
+from pipeline_lib.engine import Engine, Fetch, Floats, Ids, absent_id, apart, no_cache
+from pipeline_lib.neighbours import Batch
+from pipeline_lib.torch_engine import on_its_way, to_device
 
 _NAME = "nightscore_packed"
 
@@ -21,7 +22,7 @@ _NAME = "nightscore_packed"
 class PackedEngine(Engine):
     """A model of transformers, run by PyTorch on rows laid end to end.
 
-    Not every architecture can be; see `can_be_packed`.
+    Not every architecture can be; see `why_not_packed`.
 
     Args:
         model: in evaluation mode; its attention is replaced for good.
@@ -64,6 +65,7 @@ class PackedEngine(Engine):
         pooled = to_device(_last(real, bounds) if self._causal else starts.astype(np.int64), self._device)
         with torch.inference_mode(), _rows_end_at(to_device(bounds, self._device), int(lengths.max())):
             hidden = self._base(**tensors, **no_cache(self._base)).last_hidden_state[0]
+            _check_used()
             output = self._head(tensors["input_ids"][0, pooled], hidden[pooled])
         return on_its_way(output, len(rows))
 
@@ -101,22 +103,55 @@ class PackedEngine(Engine):
         return activation(pooler(hidden)) if activation is not None else pooler(hidden[:, None])
 
 
-def can_be_packed(model: Any, inputs: Sequence[str], rows: Sequence[Ids], types: Sequence[Ids]) -> bool:
-    """Tell whether packed rows get the answers that each gets alone.
+def why_not_packed(model: Any, inputs: Sequence[str], alone: Batch, device: str) -> str | None:
+    """Return why packed rows don't get the answers that each gets alone; None if they do.
 
     Args:
-        model: in float32, on the CPU; its attention is replaced for good.
+        model: in the precision that it will run in; it is as it was afterwards, on the device.
         inputs: the inputs that the checkpoint's tokenizer gives its model.
-        rows: token ids, some as long as the longest that will come.
-        types: token type ids.
+        alone: rows, some as long as the longest that will come, and what each is answered alone, by the same model
+            on the same device.
+        device: where to compute, such as `cuda`.
     """
-    plain = TorchEngine(model, inputs, "cpu")
-    expected = np.concatenate([plain.logits([row], [kind]) for row, kind in zip(rows, types, strict=True)])
+    before = model.config._attn_implementation  # noqa: SLF001 - transformers has no other name for it
     try:
-        found = PackedEngine(model, inputs, "cpu").logits(rows, types)
-    except Exception:  # noqa: BLE001 - an architecture may refuse in any way
-        return False
-    return same(found, expected, _TOLERANCE)
+        engine = PackedEngine(model, inputs, device)
+        found = engine.logits(alone.rows, alone.types)
+        other_way = engine.logits(alone.rows[::-1], alone.types[::-1])[::-1]
+    except Exception as error:  # noqa: BLE001 - an architecture, a kernel or a card may refuse in any way
+        return f"{type(error).__name__}: {' '.join(str(error).split()):.200}"
+    finally:
+        model.set_attn_implementation(before)
+    worst = float(np.max([apart(found, alone.logits), apart(other_way, alone.logits)]))
+    return None if worst <= tolerance_of(str(model.dtype)) else f"its logits are {worst:.1g} off"
+
+
+def tolerance_of(dtype: str) -> float:
+    """Return how far packed logits may be off for the order of summing alone, relative where they are above 1.
+
+    Half precision keeps 8 (bfloat16) or 11 (float16) bits of each number, and rounds after every layer; what is
+    looked for is a kernel that refuses or computes something else, since float32 has shown that packing is right.
+    """
+    steps = {"torch.bfloat16": 2.0**-8, "torch.float16": 2.0**-11}
+    return 16 * steps[dtype] if dtype in steps else _TOLERANCE
+
+
+def kernel_refuses(capability: tuple[int, int], widths: tuple[int, int, int]) -> str | None:
+    """Return why PyTorch's attention for packed rows can't be had; None if it can.
+
+    What FlashAttention asks for, which `varlen_attn` calls: see `_flash_attention_forward` in PyTorch.
+
+    Args:
+        capability: the card's, major and minor.
+        widths: of a head's query, key and value.
+    """
+    if capability < (8, 0):
+        return f"the card's compute capability is {capability[0]}.{capability[1]}, and 8.0 is needed"
+    if len(set(widths)) > 1:
+        return f"queries, keys and values are {widths} wide, and must be alike"
+    if widths[0] % 8 or widths[0] > 256:
+        return f"heads are {widths[0]} wide, and must be a multiple of 8 up to 256"
+    return None
 
 
 def _last(real: NDArray[np.bool_], bounds: Ids) -> NDArray[np.int64]:
@@ -157,10 +192,17 @@ def _attention(  # noqa: PLR0913, PLR0917 - transformers calls it so
     scaling: float | None = None,
     sliding_window: int | None = None,
     is_causal: bool | None = None,
-    **_: Any,
+    **others: Any,
 ) -> tuple[Any, None]:
-    """Attend within each row; tensors are [1, heads, tokens, width], the result is [1, tokens, heads, width]."""
-    del attention_mask
+    """Attend within each row; tensors are [1, heads, tokens, width], the result is [1, tokens, heads, width].
+
+    Raises:
+        NotImplementedError: attention shall do something that this one does not know.
+    """
+    _PACK["used"] = True
+    _check_known(attention_mask=attention_mask, **others)
+    if sliding_window is not None and (not isinstance(sliding_window, int) or sliding_window < 1):
+        raise NotImplementedError(f"sliding_window={sliding_window!r}")
     causal = bool(getattr(module, "is_causal", False) if is_causal is None else is_causal)
     reach = -1 if sliding_window is None else sliding_window - 1
     window = (reach, 0 if causal else reach)
@@ -170,9 +212,32 @@ def _attention(  # noqa: PLR0913, PLR0917 - transformers calls it so
     return found[None], None
 
 
+def _check_used() -> None:
+    """Refuse a model that attends in a way of its own: its packed rows saw each other."""
+    if not _PACK.get("used"):
+        raise NotImplementedError("its attention can't be replaced")
+
+
+# What changes no answer, whatever its value: told for other kernels, or for a cache that is not used.
+_HARMLESS = frozenset({"position_ids", "cache_position", "use_cache", "return_dict", "deterministic"})
+
+
+def _check_known(**others: Any) -> None:
+    """Refuse every argument that says something, and is not known to change no answer: a bias, a cap, sinks."""
+    for name, value in others.items():
+        says_nothing = value is None or (isinstance(value, bool | int | float) and not value)
+        if name not in _HARMLESS and not says_nothing:
+            raise NotImplementedError(f"packed rows know no {name!r}")
+
+
 def _on_gpu(query: Any, key: Any, value: Any, window: tuple[int, int], scale: float | None) -> Any:
+    import torch
     from torch.nn.attention.varlen import varlen_attn
 
+    widths = query.shape[-1], key.shape[-1], value.shape[-1]
+    why_not = kernel_refuses(torch.cuda.get_device_capability(query.device), widths)
+    if why_not:
+        raise NotImplementedError(why_not)
     bounds, longest = _PACK["bounds"], _PACK["longest"]
     grouped = query.shape[1] != key.shape[1]
     return varlen_attn(

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from pipeline_lib.batching import budget_within
 from pipeline_lib.engine import Engine, Fetch, Floats, Ids, absent_id, no_cache
+from pipeline_lib.model_state import LoadedState
 
 _PROBED_TOKENS = 4_096
 
@@ -19,9 +20,10 @@ class TorchEngine(Engine):
         model: in evaluation mode.
         inputs: the inputs that the checkpoint's tokenizer gives its model (`model_input_names`).
         device: where to compute, such as `cpu` or `cuda`.
+        keeps_state: whether the model changes while it computes; it is put back after each batch.
     """
 
-    def __init__(self, model: Any, inputs: Sequence[str], device: str) -> None:
+    def __init__(self, model: Any, inputs: Sequence[str], device: str, *, keeps_state: bool = False) -> None:
         import torch
 
         super().__init__(inputs)
@@ -30,6 +32,7 @@ class TorchEngine(Engine):
         self._device = device
         self._options = no_cache(model)
         self._config = model.config.get_text_config()
+        self._loaded = LoadedState(self._model) if keeps_state else None
         self.is_full_precision = bool(model.dtype == torch.float32)
 
     def logits(self, rows: Sequence[Ids], types: Sequence[Ids]) -> Floats:
@@ -41,17 +44,19 @@ class TorchEngine(Engine):
         pad = self._config.pad_token_id
         batch = self._padded(rows, types, absent_id(rows) if pad is None else pad)
         tensors = {name: to_device(array, self._device) for name, array in batch.items()}
-        with self._torch.inference_mode():
-            if pad is not None or len(rows) == 1:
-                output = self._model(**tensors, **self._options).logits
-            else:
-                # Causal classifiers find a row's last token by this setting and refuse a batch without it; any id
-                # that no row holds does.
+        # Causal classifiers find a row's last token by this setting and refuse a batch without it; any id that no
+        # row holds does.
+        filled = pad is None and len(rows) > 1
+        try:
+            if filled:
                 self._config.pad_token_id = absent_id(rows)
-                try:
-                    output = self._model(**tensors, **self._options).logits
-                finally:
-                    self._config.pad_token_id = None
+            with self._torch.inference_mode():
+                output = self._model(**tensors, **self._options).logits
+        finally:
+            if filled:
+                self._config.pad_token_id = None
+            if self._loaded:
+                self._loaded.restore()
         return on_its_way(output, len(rows))
 
 

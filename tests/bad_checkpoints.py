@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import any_architecture
 import torch
 from bad_home import Home, Kind, Spoil, setting
 from safetensors.torch import load_file, save_file
@@ -202,6 +203,16 @@ def _special_tokens(folder: Path) -> None:
 def _empty_model(home: Home) -> list[str]:
     (home.folder / "changed").mkdir()
     return ["--set", f"model.name={home.folder}/changed"]
+
+
+def _built(architecture: str, **changes: Any) -> Spoil:
+    """Build a checkpoint of another architecture, and name it in the settings."""
+
+    def spoil(home: Home) -> list[str]:
+        folder = any_architecture.build(architecture, home.folder / "changed", **changes)
+        return list(setting(f"model.name={folder}")(home))
+
+    return spoil
 
 
 _DISTRIBUTED = "shard-00001-model-00001-of-00001.safetensors"
@@ -506,6 +517,16 @@ CHECKPOINTS = (
         "a model for something else",
         _model(_config(model_type="vit")),
         r"model\.name: can't load .* of '.*changed'",
+    ),
+    Kind(
+        "a model whose answers are drawn by chance",
+        _built("reformer"),
+        r"model\.name: the model answers a text of \d+ tokens differently when it comes again: .* off",
+    ),
+    Kind(
+        "a model that fails on texts shorter than its limit",
+        _built("reformer", attn_layers=["local"], axial_pos_shape=[8, 8]),
+        r"model\.max_tokens: the model fails on a text of 1024 tokens \(.*\); allowed is 64 or less",
     ),
     Kind(
         "a hub id, without the hub",

@@ -15,6 +15,7 @@ from pipeline_lib.batching import padded
 from pipeline_lib.config import ModelSettings
 from pipeline_lib.engine import Ids
 from pipeline_lib.engines import narrow
+from pipeline_lib.neighbours import Batch
 from pipeline_lib.torch_engine import TorchEngine
 
 NARROWED = {"bert", "camembert", "distilbert", "electra", "roberta", "xlm-roberta"}
@@ -42,14 +43,14 @@ def test_every_architecture_answers_as_before(architecture: str, tmp_path: Path)
     model, inputs, probes = loaded(architecture, tmp_path / "model")
     engine = TorchEngine(model, inputs, "cpu")
     before = engine.logits(*probes)
-    assert narrow(model, inputs, (probes[0][:2], probes[1][:2])) == (architecture in NARROWED)
+    assert narrow(model, inputs, [Batch(*probes, before)]) == (architecture in NARROWED)
     np.testing.assert_allclose(engine.logits(*probes), before, rtol=0, atol=1e-5)
 
 
 def test_it_computes_less(tmp_path: Path) -> None:
     model, inputs, probes = loaded("bert", tmp_path / "model")
     whole = flops(model, probes)
-    assert narrow(model, inputs, probes)
+    assert narrow(model, inputs, [Batch(*probes, TorchEngine(model, inputs, "cpu").logits(*probes))])
     assert flops(model, probes) < (1 - 0.6 / model.config.num_hidden_layers) * whole
 
 
@@ -65,6 +66,6 @@ def test_a_head_that_looks_at_all_tokens_is_found_out_and_left_as_it_was(tmp_pat
     model.bert.pooler = Mean()
     engine = TorchEngine(model, inputs, "cpu")
     before, whole = engine.logits(*probes), flops(model, probes)
-    assert not narrow(model, inputs, probes)
+    assert not narrow(model, inputs, [Batch(*probes, before)])
     assert np.array_equal(engine.logits(*probes), before)
     assert flops(model, probes) == whole

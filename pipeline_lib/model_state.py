@@ -1,0 +1,71 @@
+"""What a model keeps from one batch to the next, and how it is put back to what was loaded."""
+
+from typing import Any
+
+_OWN = ("_parameters", "_buffers", "_modules")
+
+
+class LoadedState:
+    """The state of a model as it is now: attributes, submodules and buffers, but not the weights' values.
+
+    Some models change themselves while they compute: BigBird exchanges its attention layers for good when a short
+    text comes, and rotary positions that scale with the length keep the frequencies of the longest text.
+
+    Args:
+        model: of PyTorch, with a `config`; on the device where it computes.
+    """
+
+    def __init__(self, model: Any) -> None:
+        self._owners = [*model.modules(), *_configs(model)]
+        self._attributes = [dict(vars(owner)) for owner in self._owners]
+        self._tables = [{name: dict(vars(owner).get(name, {})) for name in _OWN} for owner in self._owners]
+        self._buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]
+
+    def has_changed(self) -> bool:
+        """Tell whether anything is not as it was."""
+        import torch
+
+        for owner, attributes, tables in zip(self._owners, self._attributes, self._tables, strict=True):
+            here = vars(owner)
+            if len(here) != len(attributes) or any(
+                not _alike(here.get(name), attributes[name]) for name in attributes
+            ):
+                return True
+            if any(not _same_entries(here.get(name, {}), table) for name, table in tables.items()):
+                return True
+        return any(not torch.equal(buffer, kept) for buffer, kept in self._buffers)
+
+    def restore(self) -> None:
+        """Put everything back."""
+        import torch
+
+        for owner, attributes, tables in zip(self._owners, self._attributes, self._tables, strict=True):
+            here = vars(owner)
+            for name in [name for name in here if name not in attributes]:
+                del here[name]
+            here.update(attributes)
+            for name, table in tables.items():
+                if name in here and not _same_entries(here[name], table):
+                    here[name].clear()
+                    here[name].update(table)
+        with torch.inference_mode():
+            for buffer, kept in self._buffers:
+                buffer.copy_(kept)
+
+
+def _configs(model: Any) -> list[Any]:
+    """Return the model's configuration and its text part, each once."""
+    config = getattr(model, "config", None)
+    if config is None:
+        return []
+    text = config.get_text_config()
+    return [config] if text is config else [config, text]
+
+
+def _alike(found: Any, kept: Any) -> bool:
+    """Compare by identity, and plain values by value."""
+    return found is kept or (type(found) is type(kept) and isinstance(kept, int | float | str) and found == kept)
+
+
+def _same_entries(found: dict[str, Any], kept: dict[str, Any]) -> bool:
+    return len(found) == len(kept) and all(found.get(name) is entry for name, entry in kept.items())
