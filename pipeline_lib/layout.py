@@ -130,7 +130,7 @@ def _kept_field(schemas: Mapping[str, pa.Schema], name: str) -> pa.Field:
 
 def _notices(schemas: Mapping[str, pa.Schema], kept: tuple[tuple[str, pa.Field], ...]) -> tuple[str, ...]:
     renamed = [
-        f"column {name!r} is kept as {field.name!r}, since {name!r} is a column of the output"
+        f"column {name!r} is kept as {field.name!r}, since {name.casefold()!r} is a column of the output"
         for name, field in kept
         if name != field.name
     ]
@@ -138,9 +138,18 @@ def _notices(schemas: Mapping[str, pa.Schema], kept: tuple[tuple[str, pa.Field],
     clash = sorted({name for name in outputs if outputs.count(name) > 1})
     if clash:
         raise InputError(f"two kept columns would be named {clash[0]!r}; leave one out with input.keep_columns")
+    by_name: dict[str, list[str]] = {}
+    for name in outputs:
+        by_name.setdefault(name.casefold(), []).append(name)
+    alike = [
+        f"the columns {listed(names)} differ by case alone, which DuckDB, Spark and Athena do not tell apart; "
+        "see input.keep_columns"
+        for names in by_name.values()
+        if len(names) > 1
+    ]
     partial = [
         f"column {name!r} is in {there:,} of {len(schemas):,} shards and null for the others"
         for name, _ in kept
         if (there := sum(name in schema.names for schema in schemas.values())) < len(schemas)
     ]
-    return (*renamed, *partial)
+    return (*renamed, *alike, *partial)

@@ -187,3 +187,20 @@ def test_errors_carry_the_exit_code_of_who_can_mend_them() -> None:
         "BusyError": 4,
         "InputNotReadyError": 5,
     }
+
+
+def test_kept_columns_are_told_from_predictions_whatever_their_case() -> None:
+    shards = {"a": schema(text=pa.string(), Label=pa.string(), SCORE=pa.float64(), row=pa.int8())}
+    layout, notices = lay_out(shards, TEXT)
+    assert [field.name for field in layout.kept_fields] == ["input_Label", "input_SCORE", "input_row"]
+    assert "column 'Label' is kept as 'input_Label', since 'label' is a column of the output" in notices
+
+
+def test_kept_columns_that_differ_by_case_alone_are_named() -> None:
+    shards = {"a": schema(text=pa.string(), id=pa.int8()), "b": schema(text=pa.string(), ID=pa.int8())}
+    _, notices = lay_out(shards, TEXT)
+    assert notices[0].startswith(
+        "the columns 'id', 'ID' differ by case alone, which DuckDB, Spark and Athena do not"
+    )
+    renamed = {"a": schema(text=pa.string(), label=pa.int8(), Input_Label=pa.int8())}
+    assert "the columns 'input_label', 'Input_Label' differ by case alone" in " ".join(lay_out(renamed, TEXT)[1])
