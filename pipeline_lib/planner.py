@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from pipeline_lib import earlier, formats, storage
+from pipeline_lib import earlier, formats, numbering, storage
 from pipeline_lib.checkpoint import local_folder
 from pipeline_lib.config import InputSettings, Settings
 from pipeline_lib.examiner import examine
@@ -82,7 +82,8 @@ def refreshed(plan: Plan) -> Plan:
         OutputError: what is published there may not be replaced.
     """
     found = earlier.find(plan.settings, plan.version, replace=plan.replace)
-    shards = _numbered(plan.shards, found.numbers)
+    kept = numbering.read(plan.settings.output.path, plan.version) if found.untidy else {}
+    shards = numbering.numbered(plan.shards, found.numbers, kept)
     if not plan.replace:
         earlier.refuse_lost_shards(found.published, shards)
     whole, broken = earlier.standing(plan.settings, shards, found.receipts)
@@ -139,14 +140,3 @@ def _shards(seen: Look) -> tuple[Shard, ...]:
         return Shard(number, path, kind, stamp, content, contents.rows, names, rows_per_slice, contents.marks)
 
     return tuple(in_threads(look, enumerate(seen.stamps)))
-
-
-def _numbered(shards: tuple[Shard, ...], numbers: Mapping[str, int]) -> tuple[Shard, ...]:
-    """Return the shards with the numbers they were given before; new ones get the next."""
-    after = max(numbers.values(), default=-1) + 1
-    fresh = (shard.path for shard in shards if shard.path not in numbers)
-    number = {**numbers, **{path: after + at for at, path in enumerate(fresh)}}
-    return tuple(
-        shard if shard.number == number[shard.path] else dataclasses.replace(shard, number=number[shard.path])
-        for shard in shards
-    )

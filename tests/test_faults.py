@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
@@ -21,6 +22,7 @@ from faults import family, gone_within, kill, tree, workers
 from pipeline_lib.errors import BusyError, FaultError, GateError, InputError, SettingsError
 from pipeline_lib.lease import leased
 from pipeline_lib.planner import look, make_plan
+from pipeline_lib.settings_file import load_settings
 from pipeline_lib.verifier import verify
 
 
@@ -113,6 +115,30 @@ def test_sigterm_ends_a_run_within_seconds_a_kill_leaves_nothing_behind_and_the_
     assert "PUBLISHED in=20,000 scored=20,000 rejected=0" in said
     assert verify(str(tmp_path / "out"))[1] == []
     assert not (tmp_path / "out" / "_lease.json").exists()
+
+
+def test_a_run_that_is_killed_before_its_short_first_shard_is_ended_with_the_same_bytes(
+    tmp_path: Path, checkpoint: Path, run_here: Runner
+) -> None:
+    config = job(tmp_path, checkpoint, 5_000, tmp_path / "out")
+    write_parquet(tmp_path / "in" / "0.parquet", {"id": [1], "text": ["short"]})
+    write_parquet(
+        tmp_path / "in" / "1.parquet", {"id": pa.array([], pa.int64()), "text": pa.array([], pa.string())}
+    )
+    settings = load_settings(config)
+    run_here(settings)
+    undisturbed = tree(tmp_path / "out")
+    shutil.rmtree(tmp_path / "out")
+
+    run = start(config)
+    wait_for(tmp_path, "out/_staging/*/part-*.json")
+    everyone = family(run.pid)
+    kill(everyone)
+    run.communicate(timeout=30)
+    assert not list(gone_within(everyone, 30))
+    assert not list(tmp_path.glob("out/_staging/*/part-00000-*.json")), "the short shard was scored already"
+    run_here(settings)
+    assert tree(tmp_path / "out") == undisturbed
 
 
 @pytest.fixture
