@@ -47,8 +47,6 @@ def look(settings: Settings, *, dated: bool = False, replace: bool = False) -> L
     Raises:
         NightscoreError: of the kind that says who can mend it; see `errors`.
     """
-    for url in (*settings.input.paths, settings.output.path, settings.model.name):
-        storage.refuse_secrets(url)
     local_folder(settings.model)  # a wrong name is told at once
     settings = _for_every_worker(settings)
     refuse_output_in_input(settings.input.paths, settings.output.path)

@@ -9,7 +9,6 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import IO, Any
-from urllib.parse import urlsplit
 
 import fsspec
 from fsspec.core import url_to_fs
@@ -47,21 +46,6 @@ def filesystem(url: str) -> tuple[Any, str]:
         raise SettingsError(f"{url!r}: can't open this kind of URL: {error}{near}") from None
     path = os.path.abspath(path) if is_local(fs) else str(path).rstrip("/")
     return fs, path or "/"
-
-
-def refuse_secrets(url: str) -> None:
-    """Refuse a URL with a password in it, since paths are written to logs and manifests.
-
-    Raises:
-        SettingsError: it has one; the message does not.
-    """
-    parts = urlsplit(url) if "://" in url else None
-    if parts and parts.password:
-        host = parts.netloc.rpartition("@")[2]
-        raise SettingsError(
-            f"'{parts.scheme}://...@{host}{parts.path}' has a password in it; give it by the environment or the "
-            "store's own configuration instead"
-        )
 
 
 def is_local(fs: Any) -> bool:

@@ -222,7 +222,17 @@ SHARDS = (
     Kind(
         "a URL with a password",
         setting("input.path=s3://me:zqsecret@bucket/in"),
-        r"'s3://\.\.\.@bucket/in' has a password in it",
+        r"input\.path: 's3://\.\.\.@bucket/in' has a password",
+    ),
+    Kind(
+        "a chain of URLs with a password",
+        setting("input.path=[HOME/in, 'simplecache::http://me:zqsecret@host/in']"),
+        r"input\.path: 'simplecache::http://\.\.\.@host/in' has a password",
+    ),
+    Kind(
+        "a URL that is signed",
+        setting("input.path=https://host/in?X-Amz-Signature=zqsecret"),
+        r"input\.path: 'https://host/in\?X-Amz-Signature=\.\.\.' has a password, token or signature in it",
     ),
     Kind(
         "a day whose folder is not there yet",
