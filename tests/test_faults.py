@@ -140,6 +140,26 @@ def test_a_run_that_is_killed_before_its_short_first_shard_is_ended_with_the_sam
     assert tree(tmp_path / "out") == undisturbed
 
 
+def test_an_endpoint_without_a_scheme_is_told_in_one_line(tmp_path: Path, checkpoint: Path) -> None:
+    config = job(tmp_path, checkpoint, 1, tmp_path / "out")
+    given = {"AWS_ENDPOINT_URL": "localhost:9000", "AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x"}
+    for command in ("plan", "verify"):
+        ended = subprocess.run(
+            [
+                *(sys.executable, "-m", "jobs.score", command, str(config)),
+                *("--set", "input.path=s3://bucket/in", "--set", "output.path=s3://bucket/out"),
+            ],
+            cwd=ROOT,
+            env={**os.environ, **given},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert (ended.returncode, ended.stdout) == (2, "")
+        (line,) = ended.stderr.splitlines()
+        assert "Invalid endpoint: localhost:9000; an endpoint is a URL such as http://host:9000" in line
+
+
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A disk of 200 KiB; needs the right to mount one."""
