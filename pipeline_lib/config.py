@@ -96,13 +96,18 @@ class InputSettings(_Section):
     """Which shards are read and which of their columns matter."""
 
     path: str | list[str] = Field(
-        description="File, folder, glob, or a list of these: .parquet, .csv, .csv.gz, .tsv, .tsv.gz. "
+        description="File, folder, glob, or a list of these: .parquet, .parq, .pq, .csv, .csv.gz, .tsv, .tsv.gz. "
         "{date} stands for --date."
     )
     text_column: str = Field("text", min_length=1, description="Column with the text to score.")
     text_pair_column: str | None = Field(None, description="Column with the second text of a pair.")
     keep_columns: list[str] | None = Field(
         None, description="Columns that pass through to the output. Null: every column but the text."
+    )
+    partition_columns: str | list[str] | None = Field(
+        None,
+        description="key=value folders of the shards' paths to keep as columns of text: a list of keys, or all. "
+        "Null: none.",
     )
     blank_texts: Literal["score", "reject"] = Field(
         "score", description="What becomes of empty and white-space texts. score: as pipeline() does."
@@ -116,6 +121,13 @@ class InputSettings(_Section):
             raise ValueError("an empty path")
         for path in [value] if isinstance(value, str) else value:
             _without_secret(path)
+        return value
+
+    @field_validator("partition_columns")
+    @classmethod
+    def _all_or_names(cls, value: str | list[str] | None) -> str | list[str] | None:
+        if isinstance(value, str) and value != "all":
+            raise ValueError(f"expected all, or a list of names such as [{value}]")
         return value
 
     @property

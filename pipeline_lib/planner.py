@@ -8,12 +8,13 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from pipeline_lib import earlier, formats, numbering, storage
+from pipeline_lib import earlier, formats, numbering, partitions, storage
 from pipeline_lib.checkpoint import local_folder
 from pipeline_lib.config import InputSettings, Settings
 from pipeline_lib.examiner import examine
 from pipeline_lib.layout import Layout, lay_out
-from pipeline_lib.listing import list_shards, refuse_output_in_input
+from pipeline_lib.listing import find_shards, refuse_output_in_input
+from pipeline_lib.partitions import with_partitions
 from pipeline_lib.plan import Plan
 from pipeline_lib.shards import Contents, Shard, format_of
 from pipeline_lib.threads import in_threads
@@ -50,9 +51,12 @@ def look(settings: Settings, *, dated: bool = False, replace: bool = False) -> L
     local_folder(settings.model)  # a wrong name is told at once
     settings = _for_every_worker(settings)
     refuse_output_in_input(settings.input.paths, settings.output.path)
-    stamps = list_shards(settings.input.paths, dated=dated)
+    found = find_shards(settings.input.paths, dated=dated)
+    stamps = found.stamps
     heads = _heads(stamps, settings.input)
-    layout, notices = lay_out({path: schema for path, (schema, _) in heads.items()}, settings.input)
+    schemas, folders = with_partitions({path: schema for path, (schema, _) in heads.items()}, settings.input)
+    layout, notices = lay_out(schemas, settings.input, folders)
+    notices = (*found.notices, *partitions.notices(stamps, settings.input), *notices)
     return Look(settings, stamps, heads, layout, notices, replace, earlier.is_published(settings.output.path))
 
 

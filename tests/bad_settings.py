@@ -122,6 +122,11 @@ SETTINGS = (
         r"tuning\.rows_per_slice: Input should be greater than or equal to 1",
     ),
     Kind(
+        "partition columns that are no list",
+        setting("input.partition_columns=ds"),
+        r"input\.partition_columns: expected all, or a list of names such as \[ds\] \(found 'ds'\)",
+    ),
+    Kind(
         "a checkpoint's URL with a token",
         setting("model.name=https://zqsecret@huggingface.co/me/model"),
         r"model\.name: 'https://\.\.\.@huggingface\.co/me/model' has a password, token or signature in it",

@@ -167,3 +167,13 @@ def test_what_a_library_says_of_a_url_is_masked_too() -> None:
     assert str(FaultError(said)) == (
         "403, url='https://host/a?X-Amz-Credential=...&n=1' by proxy http://...@proxy:3128"
     )
+
+
+def test_partition_columns_are_all_or_a_list() -> None:
+    for value in ("all", ["ds"], [], None):
+        given = parse_settings({**MINIMAL, "input": {"path": "in", "partition_columns": value}})
+        assert given.input.partition_columns == value
+    with pytest.raises(
+        SettingsError, match=r"input\.partition_columns: expected all, or a list of names such as \[ds\]"
+    ):
+        parse_settings({**MINIMAL, "input": {"path": "in", "partition_columns": "ds"}})
