@@ -37,11 +37,15 @@ REJECTS = (SHARD_PATH, ROW_NUMBER, LINE_NUMBER, CODE, MESSAGE, REJECTED_TEXT, RE
 # A kept column of one of these names is published with this prefix: nothing is lost and nothing is mistaken
 # for a prediction.
 CLASH_PREFIX = "input_"
+_TAKEN = frozenset(name.casefold() for name in (*OUTPUT, *REJECTS))
 
 
 def output_name(column: str) -> str:
-    """Return the name under which a user's column is published."""
-    return CLASH_PREFIX + column if column in {*OUTPUT, *REJECTS} else column
+    """Return the name under which a user's column is published.
+
+    `Label` is taken where `label` is: DuckDB, Spark and Athena tell no case.
+    """
+    return CLASH_PREFIX + column if column.casefold() in _TAKEN else column
 
 
 def score_fields(*, scores: bool, logits: bool) -> list[pa.Field]:

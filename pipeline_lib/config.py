@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from pipeline_lib.errors import SettingsError
+from pipeline_lib.masking import has_secret, shown
 
 # What lines and fields are told apart by must be bytes of ASCII, else a shard could not be cut into slices.
 _STRUCTURE = bytes(range(128)).translate(None, b"\\~")
@@ -19,6 +20,16 @@ ColumnType = Literal["string", "int64", "float64", "bool", "date32", "timestamp"
 
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, protected_namespaces=())
+
+
+def _without_secret(url: str) -> str:
+    """Refuse a URL with a password in it: paths are written to logs, receipts and manifests."""
+    if has_secret(url):
+        raise ValueError(
+            f"{shown(url)} has a password, token or signature in it; give it by the environment or the store's own "
+            "configuration instead"
+        )
+    return url
 
 
 class ModelSettings(_Section):
@@ -44,6 +55,8 @@ class ModelSettings(_Section):
         default=False, description="Load weights from pickle files (.bin), which can run code."
     )
     allow_remote_code: bool = Field(default=False, description="Run Python code that comes with the checkpoint.")
+
+    _no_secret = field_validator("name")(_without_secret)
 
 
 class CsvSettings(_Section):
@@ -84,13 +97,18 @@ class InputSettings(_Section):
     """Which shards are read and which of their columns matter."""
 
     path: str | list[str] = Field(
-        description="File, folder, glob, or a list of these: .parquet, .csv, .csv.gz, .tsv, .tsv.gz. "
+        description="File, folder, glob, or a list of these: .parquet, .parq, .pq, .csv, .csv.gz, .tsv, .tsv.gz. "
         "{date} stands for --date."
     )
     text_column: str = Field("text", min_length=1, description="Column with the text to score.")
     text_pair_column: str | None = Field(None, description="Column with the second text of a pair.")
     keep_columns: list[str] | None = Field(
         None, description="Columns that pass through to the output. Null: every column but the text."
+    )
+    partition_columns: str | list[str] | None = Field(
+        None,
+        description="key=value folders of the shards' paths to keep as columns of text: a list of keys, or all. "
+        "Null: none.",
     )
     blank_texts: Literal["score", "reject"] = Field(
         "score", description="What becomes of empty and white-space texts. score: as pipeline() does."
@@ -102,6 +120,15 @@ class InputSettings(_Section):
     def _some_path(cls, value: str | list[str]) -> str | list[str]:
         if not value or (isinstance(value, list) and "" in value):
             raise ValueError("an empty path")
+        for path in [value] if isinstance(value, str) else value:
+            _without_secret(path)
+        return value
+
+    @field_validator("partition_columns")
+    @classmethod
+    def _all_or_names(cls, value: str | list[str] | None) -> str | list[str] | None:
+        if isinstance(value, str) and value != "all":
+            raise ValueError(f"expected all, or a list of names such as [{value}]")
         return value
 
     @property
@@ -121,6 +148,8 @@ class OutputSettings(_Section):
     rejected_texts: bool = Field(
         default=False, description="Add the text to the rejects, which else have only why."
     )
+
+    _no_secret = field_validator("path")(_without_secret)
 
 
 class LimitSettings(_Section):

@@ -3,15 +3,22 @@
 import difflib
 from collections.abc import Iterable
 
+from pipeline_lib.masking import masked
+
 
 class NightscoreError(Exception):
     """A failure with one clear message for the user and no traceback.
 
     The exit codes tell a scheduler what to do next: 1 retry, 2 call a person, 3 look at the rejects,
     4 another run is at it, 5 wait for the input.
+
+    A library's words may quote a URL, so secrets are masked here, whoever raises it.
     """
 
     exit_code = 1
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(masked(message))
 
 
 class FaultError(NightscoreError):

@@ -8,6 +8,7 @@ import pyarrow as pa
 from pipeline_lib import columns
 from pipeline_lib.config import InputSettings, OutputSettings
 from pipeline_lib.errors import InputError, did_you_mean, listed
+from pipeline_lib.partitions import keys_of
 from pipeline_lib.shards import format_of
 
 
@@ -65,12 +66,15 @@ def _is_plain_text(kind: pa.DataType) -> bool:
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
 
 
-def lay_out(schemas: Mapping[str, pa.Schema], settings: InputSettings) -> tuple[Layout, tuple[str, ...]]:
+def lay_out(
+    schemas: Mapping[str, pa.Schema], settings: InputSettings, partitions: Sequence[str] = ()
+) -> tuple[Layout, tuple[str, ...]]:
     """Return the layout of the output, and what the user should know of it.
 
     Args:
-        schemas: every shard's path and columns.
+        schemas: every shard's path and columns, those of its folders too.
         settings: which columns are text and which are kept.
+        partitions: columns of the folders, which are kept whether `keep_columns` names them or not.
 
     Raises:
         InputError: a column is missing, is no text, repeats, or has types that can't be one column.
@@ -82,8 +86,8 @@ def lay_out(schemas: Mapping[str, pa.Schema], settings: InputSettings) -> tuple[
     if settings.keep_columns is None:
         names = [name for name in everywhere if name not in texts]
     else:
-        names = settings.keep_columns
-        _check_kept(schemas, names)
+        names = [*settings.keep_columns, *(name for name in partitions if name not in settings.keep_columns)]
+        _check_kept(schemas, settings.keep_columns)
     kept = tuple((name, _kept_field(schemas, name)) for name in names)
     return Layout(kept), _notices(schemas, kept)
 
@@ -114,7 +118,8 @@ def _check_kept(schemas: Mapping[str, pa.Schema], names: list[str]) -> None:
     for path, schema in schemas.items():
         for name in names:
             if name not in schema.names:
-                near = did_you_mean(name, schema.names)
+                folder = name in keys_of(path)
+                near = "; see input.partition_columns" if folder else did_you_mean(name, schema.names)
                 raise InputError(f"input.keep_columns: {path!r} has no column {name!r}{near}")
 
 
@@ -130,7 +135,7 @@ def _kept_field(schemas: Mapping[str, pa.Schema], name: str) -> pa.Field:
 
 def _notices(schemas: Mapping[str, pa.Schema], kept: tuple[tuple[str, pa.Field], ...]) -> tuple[str, ...]:
     renamed = [
-        f"column {name!r} is kept as {field.name!r}, since {name!r} is a column of the output"
+        f"column {name!r} is kept as {field.name!r}, since {name.casefold()!r} is a column of the output"
         for name, field in kept
         if name != field.name
     ]
@@ -138,9 +143,18 @@ def _notices(schemas: Mapping[str, pa.Schema], kept: tuple[tuple[str, pa.Field],
     clash = sorted({name for name in outputs if outputs.count(name) > 1})
     if clash:
         raise InputError(f"two kept columns would be named {clash[0]!r}; leave one out with input.keep_columns")
+    by_name: dict[str, list[str]] = {}
+    for name in outputs:
+        by_name.setdefault(name.casefold(), []).append(name)
+    alike = [
+        f"the columns {listed(names)} differ by case alone, which DuckDB, Spark and Athena do not tell apart; "
+        "see input.keep_columns"
+        for names in by_name.values()
+        if len(names) > 1
+    ]
     partial = [
         f"column {name!r} is in {there:,} of {len(schemas):,} shards and null for the others"
         for name, _ in kept
         if (there := sum(name in schema.names for schema in schemas.values())) < len(schemas)
     ]
-    return (*renamed, *partial)
+    return (*renamed, *alike, *partial)

@@ -1,8 +1,8 @@
 """The records beside the data: what a slice left, what was published, and the mark that it is complete."""
 
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pipeline_lib import storage
 
@@ -13,6 +13,7 @@ REJECTS = "_rejects"
 STAGING = "_staging"
 RUNS = "_runs"
 LEASE = "_lease.json"
+NUMBERS = "_shards.json"
 ASIDE = "_aside"
 
 # In the metadata of every Parquet file of ours.
@@ -60,6 +61,14 @@ class Drift(_Record):
     """Rows with another label."""
     largest: float
     """Largest difference of any label's score."""
+
+
+class ShardNumbers(_Record):
+    """The numbers that shards were given before work on a version started."""
+
+    version: str
+    numbers: dict[str, Annotated[int, Field(ge=0)]]
+    """By path."""
 
 
 class Receipt(_Record):

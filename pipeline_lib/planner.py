@@ -8,13 +8,14 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from pipeline_lib import earlier, formats, storage
+from pipeline_lib import earlier, formats, numbering, partitions, storage
 from pipeline_lib.checkpoint import local_folder
 from pipeline_lib.computation import computation_of
 from pipeline_lib.config import Device, InputSettings, Settings
 from pipeline_lib.examiner import examine
 from pipeline_lib.layout import Layout, lay_out
-from pipeline_lib.listing import list_shards, refuse_output_in_input
+from pipeline_lib.listing import find_shards, refuse_output_in_input
+from pipeline_lib.partitions import with_partitions
 from pipeline_lib.plan import Plan
 from pipeline_lib.reuse import reusable_slices
 from pipeline_lib.shards import Contents, Shard, format_of
@@ -49,14 +50,15 @@ def look(settings: Settings, *, dated: bool = False, replace: bool = False) -> L
     Raises:
         NightscoreError: of the kind that says who can mend it; see `errors`.
     """
-    for url in (*settings.input.paths, settings.output.path, settings.model.name):
-        storage.refuse_secrets(url)
     local_folder(settings.model)  # a wrong name is told at once
     settings = _for_every_worker(settings)
     refuse_output_in_input(settings.input.paths, settings.output.path)
-    stamps = list_shards(settings.input.paths, dated=dated)
+    found = find_shards(settings.input.paths, dated=dated)
+    stamps = found.stamps
     heads = _heads(stamps, settings.input)
-    layout, notices = lay_out({path: schema for path, (schema, _) in heads.items()}, settings.input)
+    schemas, folders = with_partitions({path: schema for path, (schema, _) in heads.items()}, settings.input)
+    layout, notices = lay_out(schemas, settings.input, folders)
+    notices = (*found.notices, *partitions.notices(stamps, settings.input), *notices)
     return Look(settings, stamps, heads, layout, notices, replace, earlier.is_published(settings.output.path))
 
 
@@ -101,7 +103,8 @@ def refreshed(plan: Plan) -> Plan:
         OutputError: what is published there may not be replaced.
     """
     found = earlier.find(plan.settings, plan.version, plan.fingerprint, replace=plan.replace)
-    shards = _numbered(plan.shards, found.numbers)
+    kept = numbering.read(plan.settings.output.path, plan.version) if found.untidy else {}
+    shards = numbering.numbered(plan.shards, found.numbers, kept)
     if not plan.replace:
         earlier.refuse_lost_shards(found.published or found.same_scores, shards)
     whole, broken = earlier.standing(plan.settings, shards, found.receipts)
@@ -159,14 +162,3 @@ def _shards(seen: Look) -> tuple[Shard, ...]:
         return Shard(number, path, kind, stamp, content, contents.rows, names, rows_per_slice, contents.marks)
 
     return tuple(in_threads(look, enumerate(seen.stamps)))
-
-
-def _numbered(shards: tuple[Shard, ...], numbers: Mapping[str, int]) -> tuple[Shard, ...]:
-    """Return the shards with the numbers they were given before; new ones get the next."""
-    after = max(numbers.values(), default=-1) + 1
-    fresh = (shard.path for shard in shards if shard.path not in numbers)
-    number = {**numbers, **{path: after + at for at, path in enumerate(fresh)}}
-    return tuple(
-        shard if shard.number == number[shard.path] else dataclasses.replace(shard, number=number[shard.path])
-        for shard in shards
-    )

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from pipeline_lib import leftovers, standing, storage
+from pipeline_lib import leftovers, numbering, standing, storage
 from pipeline_lib.crash_points import reached
 from pipeline_lib.drift import merged
 from pipeline_lib.errors import BusyError, FaultError, GateError
@@ -62,10 +62,14 @@ def publish(plan: Plan, receipts: Sequence[Receipt], confirm: Callable[[], None]
 
 
 def clear(plan: Plan) -> None:
-    """Clean what dead runs left half written, and set aside what stands and does not verify."""
+    """Make ready for work: clean what dead runs left half written, set aside what stands and does not verify.
+
+    The shards' numbers are kept before the first slice is scored, so that a killed run leaves them to the next.
+    """
     fs, folder = storage.filesystem(plan.settings.output.path)
     with storage.faults_named(plan.settings.output.path, "clearing what dead runs left"):
         leftovers.clear(fs, folder, plan.version, plan.broken)
+    numbering.keep(plan.settings.output.path, plan.version, plan.shards)
 
 
 def tidy(plan: Plan) -> None:

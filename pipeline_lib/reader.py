@@ -3,7 +3,7 @@
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline_lib import columns, formats, storage
+from pipeline_lib import columns, formats, partitions, storage
 from pipeline_lib.config import InputSettings
 from pipeline_lib.layout import Layout
 from pipeline_lib.shards import Shard, Slice
@@ -34,6 +34,8 @@ class Reader:
         present = [name for name in dict.fromkeys(wanted) if name in shard.columns]
         table = formats.read_slice(shard, part, present, self._settings.csv)
         storage.refuse_changed(shard.path, shard.stamp)  # also while it was read
+        for name, value in partitions.values_of(shard.path, self._settings).items():
+            table = table.append_column(name, pa.array([value] * table.num_rows, pa.string()))
         return shaped(table, self._settings, self._layout)
 
 

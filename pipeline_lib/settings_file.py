@@ -9,6 +9,7 @@ from pydantic import BaseModel, ValidationError
 
 from pipeline_lib.config import Settings
 from pipeline_lib.errors import SettingsError, did_you_mean, listed
+from pipeline_lib.masking import shown
 
 # A date that no month has is a ValueError, and brackets without end are a RecursionError.
 _NOT_YAML = (yaml.YAMLError, ValueError, RecursionError)
@@ -79,7 +80,7 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     except _NOT_YAML as error:
         raise SettingsError(f"{path}: not valid YAML: " + " ".join(str(error).split())) from None
     if not isinstance(values, dict):
-        raise SettingsError(f"{path}: expected sections such as 'model:' and 'input:', found {values!r:.80}")
+        raise SettingsError(f"{path}: expected sections such as 'model:' and 'input:', found {shown(values)}")
     return values
 
 
@@ -107,7 +108,7 @@ def _explain(problem: dict[str, Any]) -> str:
     if problem["type"] == "missing":
         return f"{key!r} is required"
     reason = str(problem["msg"]).removeprefix("Value error, ")
-    return f"{key or 'settings'}: {reason} (found {found!r:.80})" if key else reason
+    return f"{key or 'settings'}: {reason} (found {shown(found)})" if key else reason
 
 
 def _nearest_key(key: str) -> str:

@@ -13,6 +13,8 @@ Format = Literal["parquet", "csv"]
 # Longest first, so that .csv.gz is not taken for an unknown .gz.
 FORMATS: dict[str, Format] = {
     ".parquet": "parquet",
+    ".parq": "parquet",
+    ".pq": "parquet",
     ".csv.gz": "csv",
     ".tsv.gz": "csv",
     ".csv": "csv",

@@ -5,19 +5,22 @@ import errno
 import hashlib
 import json
 import os
+import traceback
 import uuid
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from typing import IO, Any
-from urllib.parse import urlsplit
 
 import fsspec
-from fsspec.core import url_to_fs
+from fsspec.archive import AbstractArchiveFileSystem
+from fsspec.core import split_protocol, url_to_fs
+from fsspec.implementations.chained import ChainedFileSystem
 from fsspec.implementations.local import LocalFileSystem
 
 from pipeline_lib.errors import FaultError, InputError, SettingsError, did_you_mean
 
 _CHUNK_BYTES = 4 << 20
+_LIBRARIES = frozenset({"botocore", "aiobotocore", "aiohttp", "fsspec", "s3fs"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +43,8 @@ def filesystem(url: str) -> tuple[Any, str]:
         SettingsError: the URL's scheme is not known, or its library is not installed.
     """
     try:
-        fs, path = url_to_fs(url, use_listings_cache=False)
-    except (ValueError, ImportError) as error:
+        fs, path = _opened(url, use_listings_cache=False)
+    except (ValueError, TypeError, ImportError) as error:
         scheme = url.partition("://")[0]
         near = did_you_mean(scheme, fsspec.available_protocols())
         raise SettingsError(f"{url!r}: can't open this kind of URL: {error}{near}") from None
@@ -49,19 +52,25 @@ def filesystem(url: str) -> tuple[Any, str]:
     return fs, path or "/"
 
 
-def refuse_secrets(url: str) -> None:
-    """Refuse a URL with a password in it, since paths are written to logs and manifests.
+def _opened(url: str, **options: Any) -> tuple[Any, str]:
+    """Open a URL as fsspec does, but for `::` in a path, which fsspec always takes for the seam of a chain."""
+    if "::" not in url:
+        found: tuple[Any, str] = url_to_fs(url, **options)
+        return found
+    first, *others = url.split("::")
+    kind = fsspec.get_filesystem_class(split_protocol(first)[0] or (first if _is_protocol(first) else "file"))
+    if issubclass(kind, AbstractArchiveFileSystem):
+        raise SettingsError(f"{url!r}: files inside of archives can't be read; unpack them into a folder")
+    if issubclass(kind, ChainedFileSystem) or any("://" in other for other in others):
+        fs, path = url_to_fs(url, **options)
+        return fs, path
+    # What `url_to_fs` does for a URL that is no chain.
+    fs = kind(**{**kind._get_kwargs_from_urls(url), **options})  # noqa: SLF001
+    return fs, kind._strip_protocol(url)  # noqa: SLF001
 
-    Raises:
-        SettingsError: it has one; the message does not.
-    """
-    parts = urlsplit(url) if "://" in url else None
-    if parts and parts.password:
-        host = parts.netloc.rpartition("@")[2]
-        raise SettingsError(
-            f"'{parts.scheme}://...@{host}{parts.path}' has a password in it; give it by the environment or the "
-            "store's own configuration instead"
-        )
+
+def _is_protocol(word: str) -> bool:
+    return word in fsspec.available_protocols()
 
 
 def is_local(fs: Any) -> bool:
@@ -87,11 +96,24 @@ def faults_named(url: str, doing: str) -> Iterator[None]:
     except OSError as error:
         lasting = error.errno in (errno.EROFS, errno.ENAMETOOLONG)
         raise (InputError if lasting else FaultError)(f"{url!r}: {doing} failed: {_reason(error)}") from error
+    except (ValueError, TypeError) as error:
+        # Libraries say so of a wrong endpoint, bucket or pattern; from our own code it is a fault of ours.
+        if not _raised_in(error, _LIBRARIES):
+            raise
+        advice = "; an endpoint is a URL such as http://host:9000 (AWS_ENDPOINT_URL)"
+        hint = advice if "endpoint" in str(error).lower() else ""
+        raise SettingsError(f"{url!r}: {doing} failed: {_reason(error)}{hint}") from error
     except Exception as error:
-        if type(error).__module__.partition(".")[0] not in {"botocore", "aiobotocore", "aiohttp", "fsspec"}:
+        if type(error).__module__.partition(".")[0] not in _LIBRARIES:
             raise
         kind = SettingsError if "redential" in str(error) else FaultError
         raise kind(f"{url!r}: {doing} failed: {_reason(error)}") from error
+
+
+def _raised_in(error: BaseException, packages: Container[str]) -> bool:
+    """Tell whether an exception came out of a call into one of these packages."""
+    frames = traceback.walk_tb(error.__traceback__)
+    return any(frame.f_globals.get("__name__", "").partition(".")[0] in packages for frame, _ in frames)
 
 
 def stamp(fs: Any, path: str) -> FileStamp:

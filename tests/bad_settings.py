@@ -121,6 +121,21 @@ SETTINGS = (
         setting("tuning.rows_per_slice=0"),
         r"tuning\.rows_per_slice: Input should be greater than or equal to 1",
     ),
+    Kind(
+        "partition columns that are no list",
+        setting("input.partition_columns=ds"),
+        r"input\.partition_columns: expected all, or a list of names such as \[ds\] \(found 'ds'\)",
+    ),
+    Kind(
+        "a checkpoint's URL with a token",
+        setting("model.name=https://zqsecret@huggingface.co/me/model"),
+        r"model\.name: 'https://\.\.\.@huggingface\.co/me/model' has a password, token or signature in it",
+    ),
+    Kind(
+        "an output's URL with a password",
+        setting("output.path=s3://me:zqsecret@bucket/out"),
+        r"output\.path: 's3://\.\.\.@bucket/out' has a password, token or signature in it",
+    ),
     Kind("an empty path", setting('input.path=""'), r"input\.path: an empty path"),
     Kind("an empty list of paths", setting("input.path=[]"), r"input\.path: an empty path"),
     Kind("a value for a section", setting("model=x"), r"model: Input should be a valid dictionary"),

@@ -1,6 +1,7 @@
 """Shards of every bad kind, and the error that each gets."""
 
 import gzip
+import os
 from typing import Any
 
 import pyarrow as pa
@@ -40,6 +41,11 @@ def _twice(name: str) -> pa.Table:
 
 def _dangling(home: Home) -> list[str]:
     (home.folder / "in" / "bad.parquet").symlink_to(home.folder / "gone.parquet")
+    return []
+
+
+def _pipe(home: Home) -> list[str]:
+    os.mkfifo(home.folder / "in" / "bad.csv")
     return []
 
 
@@ -222,7 +228,81 @@ SHARDS = (
     Kind(
         "a URL with a password",
         setting("input.path=s3://me:zqsecret@bucket/in"),
-        r"'s3://\.\.\.@bucket/in' has a password in it",
+        r"input\.path: 's3://\.\.\.@bucket/in' has a password",
+    ),
+    Kind(
+        "a chain of URLs with a password",
+        setting("input.path=[HOME/in, 'simplecache::http://me:zqsecret@host/in']"),
+        r"input\.path: 'simplecache::http://\.\.\.@host/in' has a password",
+    ),
+    Kind(
+        "a URL that is signed",
+        setting("input.path=https://host/in?X-Amz-Signature=zqsecret"),
+        r"input\.path: 'https://host/in\?X-Amz-Signature=\.\.\.' has a password, token or signature in it",
+    ),
+    Kind(
+        "JSON lines beside a shard",
+        shard("more.jsonl", b"{}\n"),
+        r"input\.path: .*in/more\.jsonl', which look like",
+    ),
+    Kind(
+        "CSV packed by bzip2", shard("more.csv.bz2", b"BZh"), r"input\.path: .*in/more\.csv\.bz2', which look like"
+    ),
+    Kind("a file without an ending", shard("part-00000", b"x"), r"input\.path: .*in/part-00000', which look like"),
+    Kind("words named .pq", shard("bad.pq", b"words"), r"bad\.pq' is not a whole Parquet"),
+    Kind(
+        "a Delta table",
+        shard("_delta_log/00000000000000000000.json", b"{}"),
+        r"input\.path: '.*/in' holds files of a Delta table \('.*/in/_delta_log'\).*export the table",
+    ),
+    Kind(
+        "an Iceberg table",
+        shard("metadata/v1.metadata.json", b"{}"),
+        r"input\.path: '.*/in' holds files of an Iceberg table \('.*metadata/v1\.metadata\.json'\)",
+    ),
+    Kind(
+        "a named pipe among the shards", _pipe, r"input\.path: '.*bad\.csv' is a named pipe; shards must be regular"
+    ),
+    Kind(
+        "a named pipe for a shard",
+        lambda home: [*_pipe(home), "--set", f"input.path={home.folder}/in/bad.csv"],
+        r"input\.path: '.*bad\.csv' is a named pipe; shards must be regular",
+    ),
+    Kind(
+        "a file of zeros without end",
+        setting("input.path=/dev/zero"),
+        r"input\.path: '/dev/zero' is a device; shards must be regular",
+    ),
+    Kind(
+        "a glob with two stars in a name", setting("input.path=HOME/**.parquet"), r"'\*\*' stands for whole folders"
+    ),
+    Kind(
+        "a glob of all buckets",
+        setting("input.path='s3://*/in.parquet'"),
+        r"input\.path: 's3://\*/in\.parquet' does not spell out the bucket",
+    ),
+    Kind(
+        "a file in an archive",
+        setting("input.path='zip://a.csv::HOME/in.zip'"),
+        r"files inside of archives can't be read; unpack them",
+    ),
+    Kind(
+        "a key with two colons that is not there",
+        setting("input.path='HOME/in/a::b.csv'"),
+        r"input\.path: no such file or folder: '.*/in/a::b\.csv'",
+    ),
+    Kind(
+        "a folder's column that the shard has too",
+        lambda home: [
+            *shard("text=x/bad.parquet", GOOD)(home),
+            *setting("input.partition_columns=all")(home),
+        ],
+        r"input\.partition_columns: .*has a column 'text' of its own beside the folder 'text=\.\.\.'",
+    ),
+    Kind(
+        "a folder's column that is not there",
+        setting("input.partition_columns=[ds]"),
+        r"input\.partition_columns: '.*good\.parquet' has no folder 'ds=\.\.\.'",
     ),
     Kind(
         "a day whose folder is not there yet",

@@ -54,6 +54,11 @@ def make_input(home: Path) -> Path:
         for row in range(ROWS_A_SHARD)
     ]
     (home / "in" / "2.csv").write_text("\n".join(["id,text", *lines]) + "\n")
+    # Slices are scored longest first, but shards are numbered by name: these come first there and last here.
+    small: dict[str, list[str | None]] = {"-short": ["a short one"], "-empty": [], "1-short": ["another", None]}
+    for name, words_of in small.items():
+        ids, words = pa.array([None] * len(words_of), pa.string()), pa.array(words_of, pa.string())
+        pq.write_table(pa.table({"id": ids, "text": words}), home / f"in/{name}.parquet")
     tiny_checkpoints.build(tiny_checkpoints.Recipe("bert"), home / "model")
     settings = {
         "model": {"name": str(home / "model")},

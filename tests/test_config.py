@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from pipeline_lib.config import Settings
-from pipeline_lib.errors import SettingsError
+from pipeline_lib.errors import FaultError, SettingsError
 from pipeline_lib.settings_file import known_keys, load_settings, parse_settings
 
 MINIMAL: dict[str, Any] = {"model": {"name": "m"}, "input": {"path": "in"}, "output": {"path": "out"}}
@@ -116,3 +116,64 @@ def test_every_setting_explains_itself() -> None:
 
     assert undescribed(Settings.model_json_schema()) == []
     assert len(known_keys()) > 20
+
+
+SECRET_URLS = [
+    "s3://me:zqsecret@bucket/in",
+    "s3://me:zq/secret@bucket/in",
+    "s3://me:zq secret@bucket/in",
+    "simplecache::http://me:zqsecret@host/in",
+    "zip://a.csv::ftp://me:zqsecret@host/in.zip",
+    "https://zqsecret@host/in",
+    "https://host/in?X-Amz-Signature=zqsecret&n=1",
+    "https://host/in?x%2Damz%2Dsecurity%2Dtoken=zqsecret",
+    "https://host/in?sv=1&sig=zqsecret",
+    "gs://bucket/in?AWSAccessKeyId=zqsecret",
+    "https://host/in#access_token=zqsecret",
+    "https://host/in?from=https%3A%2F%2Fme%3Azqsecret%40host",
+]
+
+
+@pytest.mark.parametrize("url", SECRET_URLS)
+@pytest.mark.parametrize("key", ["model.name", "input.path", "input.path[1]", "output.path"])
+def test_a_secret_in_a_url_is_refused_and_not_told(key: str, url: str) -> None:
+    section, _, name = key.partition(".")
+    value = ["in", url] if name.endswith("]") else url
+    values = {**MINIMAL, section: {name.removesuffix("[1]"): value}}
+    with pytest.raises(SettingsError, match="has a password, token or signature in it") as caught:
+        parse_settings(values)
+    assert not [word for word in ("zqsecret", "secret@", "zq/", "zq ") if word in str(caught.value)]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "s3://bucket/a@b/c:d",
+        "abfs://container@account.dfs.core.windows.net/in",
+        "sftp://me@host/in",
+        "http://localhost:9000/in/a@b",
+        "http://[::1]:9000/in/a@b",
+        "s3://bucket/key=1/token=2/*.parquet",
+        "s3://bucket/day=[0-9]?/*.parquet",
+        "in/me:you@there.csv",
+    ],
+)
+def test_a_url_without_a_secret_is_no_secret(url: str) -> None:
+    assert parse_settings({**MINIMAL, "input": {"path": url}}).input.paths == [url]
+
+
+def test_what_a_library_says_of_a_url_is_masked_too() -> None:
+    said = "403, url='https://host/a?X-Amz-Credential=zqsecret&n=1' by proxy http://me:zqsecret@proxy:3128"
+    assert str(FaultError(said)) == (
+        "403, url='https://host/a?X-Amz-Credential=...&n=1' by proxy http://...@proxy:3128"
+    )
+
+
+def test_partition_columns_are_all_or_a_list() -> None:
+    for value in ("all", ["ds"], [], None):
+        given = parse_settings({**MINIMAL, "input": {"path": "in", "partition_columns": value}})
+        assert given.input.partition_columns == value
+    with pytest.raises(
+        SettingsError, match=r"input\.partition_columns: expected all, or a list of names such as \[ds\]"
+    ):
+        parse_settings({**MINIMAL, "input": {"path": "in", "partition_columns": "ds"}})

@@ -1,20 +1,30 @@
 """The plan: columns across all shards, and every mistake named before work starts."""
 
 import dataclasses
+import shutil
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from conftest import SettingsMaker, write_parquet
+from conftest import Runner, SettingsMaker, write_parquet
+from faults import tree
 
+from pipeline_lib.classifier import Classifier
 from pipeline_lib.computation import TOKENS_PER_BATCH, computation_of
 from pipeline_lib.config import Device, InputSettings
 from pipeline_lib.errors import InputError, InputNotReadyError, NightscoreError, OutputError
 from pipeline_lib.examiner import examine
 from pipeline_lib.layout import lay_out
 from pipeline_lib.listing import list_shards
+from pipeline_lib.numbering import numbered
 from pipeline_lib.planner import look, make_plan
+from pipeline_lib.publisher import clear
+from pipeline_lib.reader import Reader
+from pipeline_lib.shards import Shard
+from pipeline_lib.storage import FileStamp
+from pipeline_lib.tokenizer import Tokenizer
 from pipeline_lib.version import fingerprint_of, version_of
+from pipeline_lib.writer import Writer
 
 
 def schema(**types: pa.DataType) -> pa.Schema:
@@ -232,3 +242,54 @@ def test_errors_carry_the_exit_code_of_who_can_mend_them() -> None:
         "BusyError": 4,
         "InputNotReadyError": 5,
     }
+
+
+def test_kept_columns_are_told_from_predictions_whatever_their_case() -> None:
+    shards = {"a": schema(text=pa.string(), Label=pa.string(), SCORE=pa.float64(), row=pa.int8())}
+    layout, notices = lay_out(shards, TEXT)
+    assert [field.name for field in layout.kept_fields] == ["input_Label", "input_SCORE", "input_row"]
+    assert "column 'Label' is kept as 'input_Label', since 'label' is a column of the output" in notices
+
+
+def test_kept_columns_that_differ_by_case_alone_are_named() -> None:
+    shards = {"a": schema(text=pa.string(), id=pa.int8()), "b": schema(text=pa.string(), ID=pa.int8())}
+    _, notices = lay_out(shards, TEXT)
+    assert notices[0].startswith(
+        "the columns 'id', 'ID' differ by case alone, which DuckDB, Spark and Athena do not"
+    )
+    renamed = {"a": schema(text=pa.string(), label=pa.int8(), Input_Label=pa.int8())}
+    assert "the columns 'input_label', 'Input_Label' differ by case alone" in " ".join(lay_out(renamed, TEXT)[1])
+
+
+def test_a_number_that_was_given_stays_and_is_given_once() -> None:
+    def numbers(paths: str, receipts: dict[str, int], kept: dict[str, int]) -> list[int]:
+        stamp = FileStamp(1, "x")
+        shards = [Shard(at, path, "parquet", stamp, "etag:x", 1, ("text",), 8) for at, path in enumerate(paths)]
+        return [shard.number for shard in numbered(tuple(shards), receipts, kept)]
+
+    assert numbers("abc", {}, {}) == [0, 1, 2]
+    assert numbers("abc", {"b": 1}, {"a": 0, "b": 1, "c": 2}) == [0, 1, 2]
+    assert numbers("abcd", {"b": 1}, {"a": 0, "b": 1, "c": 2}) == [0, 1, 2, 3]
+    assert numbers("0ab", {}, {"a": 0, "b": 1}) == [2, 0, 1]
+    assert numbers("abc", {"b": 0}, {"a": 0, "c": 1}) == [2, 0, 1], "the names of parts come before the record"
+    assert numbers("abc", {}, {"a": 3, "b": 3}) == [3, 4, 5], "a record that gives a number twice"
+
+
+def test_a_run_that_scored_the_longest_shard_alone_is_ended_with_the_same_bytes(
+    tmp_path: Path, settings_for: SettingsMaker, run_here: Runner
+) -> None:
+    write_parquet(tmp_path / "in" / "a.parquet", {"text": ["x"]})
+    write_parquet(tmp_path / "in" / "b.parquet", {"text": pa.array([], pa.string())})
+    write_parquet(tmp_path / "in" / "c.parquet", {"text": ["y"] * 20})
+    settings = settings_for(tuning={"rows_per_slice": 8})
+    run_here(settings)
+    undisturbed = tree(tmp_path / "out")
+    shutil.rmtree(tmp_path / "out")
+    plan = make_plan(look(settings))
+    clear(plan)
+    read, tokenize = Reader(plan.settings.input, plan.layout), Tokenizer(plan.settings, plan.checkpoint)
+    classify = Classifier(plan.settings, plan.checkpoint)
+    longest = max(plan.todo, key=lambda part: part.rows)
+    Writer(plan)(classify(tokenize(read(plan.shard(longest.shard), longest))), longest)
+    run_here(settings)
+    assert tree(tmp_path / "out") == undisturbed
