@@ -41,6 +41,7 @@ class Classifier:
     """
 
     name = "model"
+    reads = (columns.TOKEN_IDS, columns.TYPE_IDS)
 
     def __init__(self, settings: Settings, checkpoint: Checkpoint, device: str = "cpu") -> None:
         folder, _ = locate(settings.model, checkpoint.commit)

@@ -17,7 +17,7 @@ import ray.data
 from ray.data import ActorPoolStrategy
 
 from pipeline_lib import tally
-from pipeline_lib.careful import carefully, starting
+from pipeline_lib.careful import carefully, reading, starting
 from pipeline_lib.classifier import Classifier
 from pipeline_lib.cluster import connected, failures_explained, resources
 from pipeline_lib.config import Settings
@@ -166,7 +166,9 @@ class _Tokenize:
     def __call__(self, batch: pa.Table) -> pa.Table:
         part = slice_of(batch)
         with self._counts.working("tokenizer"):
-            table = self._read(self._shards[part.shard], part)
+            shard = self._shards[part.shard]
+            with reading(shard.path, part, self._counts.notes):
+                table = self._read(shard, part)
             return pack(part, carefully(self._tokenizer, part, table, self._counts.notes))
 
 
