@@ -39,6 +39,7 @@ class Classifier:
     """
 
     name = "model"
+    reads = (columns.TOKEN_IDS, columns.TYPE_IDS)
 
     def __init__(self, settings: Settings, checkpoint: Checkpoint, device: Device = "cpu") -> None:
         folder, _ = locate(settings.model, checkpoint.commit)

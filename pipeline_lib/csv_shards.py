@@ -1,15 +1,15 @@
 """CSV and TSV shards, gzipped or not: their header, their rows counted, and any run of their rows.
 
-The standard library's reader serves here: it tells the line of every record and goes on after a bad one.
+Which records there are, and what is wrong with one, `csv_records` tells.
 """
 
 import contextlib
-import csv
 import gzip
-import sys
+import io
 import zlib
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from itertools import islice
 from typing import IO, Any
 
@@ -18,8 +18,10 @@ import pyarrow.compute as pc
 
 from pipeline_lib import columns
 from pipeline_lib.config import CsvSettings
-from pipeline_lib.errors import InputError, listed
-from pipeline_lib.shards import Contents, Slice
+from pipeline_lib.csv_records import Record, Records
+from pipeline_lib.errors import InputError
+from pipeline_lib.names import shown
+from pipeline_lib.shards import MOST_COLUMNS, MOST_SLICE_BYTES, Contents, Slice
 from pipeline_lib.storage import faults_named
 
 _ARROW_TYPES: dict[str, pa.DataType] = {
@@ -33,31 +35,33 @@ _ARROW_TYPES: dict[str, pa.DataType] = {
 }
 
 
-@dataclass
-class _Record:
-    fields: list[str]
-    offset: int
-    line: int
-    """Lines before the record."""
-    fault: tuple[str, str] | None = None
-    """Reject code and message of a record that is none."""
+_BUFFER_BYTES = 1 << 20
+# Files of object stores read ahead by this much; a slice needs little of what follows it.
+_BLOCK_BYTES = {"whole": 8 << 20, "slice": 1 << 20}
 
 
 def inspect(fs: Any, path: str, settings: CsvSettings, rows_per_slice: int) -> Contents:
     """Read a shard through once: its header, how many rows it has, and where its slices start.
 
     Raises:
-        InputError: there is no header, a name in it repeats, a quote never closes, or the encoding is wrong.
+        InputError: there is no header, a name in it repeats, a quote never closes, the encoding is wrong, lines end
+            in bare carriage returns, or a slice would hold too much.
     """
-    marks, rows, undecodable = [], 0, 0
-    with _opened(fs, path) as file:
-        records = _Records(file, path, settings)
+    marks, rows, undecodable, slice_bytes = [], 0, 0, 0
+    with _opened(fs, path, "whole") as file:
+        records = _records(file, path, settings)
         schema = _schema(records.header(), path, settings)
         for record in records:
             if rows % rows_per_slice == 0:
                 marks.append((record.offset, record.line))
+                slice_bytes = 0
             rows += 1
             undecodable += any(map(_has_lost_bytes, record.fields))
+            slice_bytes += record.held_bytes
+            if slice_bytes > MOST_SLICE_BYTES:
+                raise InputError(_too_much(path, rows, rows_per_slice))
+        if rows == 1:
+            records.refuse_old_mac()
     # A few damaged rows become rejects; when most are unreadable it is the setting that is wrong.
     if undecodable * 2 > rows:
         raise InputError(
@@ -71,10 +75,10 @@ def read_header(fs: Any, path: str, settings: CsvSettings) -> pa.Schema:
     """Return the columns of a shard, reading no more than its first record.
 
     Raises:
-        InputError: there is no header, or a name in it repeats.
+        InputError: there is no header, it has too many names, or one repeats.
     """
-    with _opened(fs, path) as file:
-        return _schema(_Records(file, path, settings).header(), path, settings)
+    with _opened(fs, path, "slice") as file:
+        return _schema(_records(file, path, settings).header(), path, settings)
 
 
 def read_rows(fs: Any, path: str, part: Slice, names: Sequence[str], settings: CsvSettings) -> pa.Table:
@@ -83,89 +87,65 @@ def read_rows(fs: Any, path: str, part: Slice, names: Sequence[str], settings: C
     Raises:
         InputError: the file has fewer rows than it had when it was planned.
     """
-    with _opened(fs, path) as file:
-        schema = _schema(_Records(file, path, settings).header(), path, settings)
+    with _opened(fs, path, "slice") as file:
+        schema = _schema(_records(file, path, settings).header(), path, settings)
         file.seek(part.offset)
-        records = _Records(file, path, settings, start=(part.offset, part.line))
-        rows = list(islice(records, part.rows))
+        records = _records(file, path, settings, start=(part.offset, part.line))
+        rows = [_checked(record, schema) for record in islice(records, part.rows)]
     if len(rows) != part.rows:
         found = f"{len(rows):,} rows from row {part.first_row:,} on, expected {part.rows:,}"
         raise InputError(f"{path!r} has {found}: did it change?")
     return _to_table(rows, schema, names)
 
 
-class _Records:
-    """The records of an open file, each knowing where it starts; a malformed one has a fault, and is no error."""
-
-    def __init__(self, file: IO[bytes], path: str, settings: CsvSettings, start: tuple[int, int] = (0, 0)) -> None:
-        self._file, self._path, self._encoding = file, path, settings.encoding
-        self._offset, self._line = start
-        delimiter = settings.delimiter or ("\t" if path.lower().endswith((".tsv", ".tsv.gz")) else ",")
-        csv.field_size_limit(sys.maxsize)
-        self._reader = csv.reader(self._lines(), delimiter=delimiter, strict=True)
-
-    def header(self) -> list[str]:
-        """Take the first record, which names the columns."""
-        first = next(iter(self), None)
-        if first is None or first.fault:
-            raise InputError(
-                f"{self._path!r} has no header: {first.fault[1] if first and first.fault else 'empty'}"
-            )
-        return first.fields
-
-    def __iter__(self) -> Iterator[_Record]:
-        while True:
-            offset, line = self._offset, self._line
-            try:
-                fields = next(self._reader)
-            except StopIteration:
-                return
-            except csv.Error as error:
-                if "unexpected end of data" in str(error):
-                    raise InputError(
-                        f"{self._path!r}: the quote opened in line {line + 1:,} never closes"
-                    ) from None
-                if "new-line character" in str(error):
-                    raise InputError(
-                        f"{self._path!r}: lines end in bare carriage returns; use \\n or \\r\\n"
-                    ) from None
-                yield _Record([], offset, line, ("malformed", f"line {line + 1}: {error}"))
-                continue
-            if fields:  # a blank line is no record
-                yield _Record(fields, offset, line)
-
-    def _lines(self) -> Iterator[str]:
-        for raw in self._file:
-            content = raw.removeprefix(b"\xef\xbb\xbf") if self._offset == 0 else raw
-            self._offset += len(raw)
-            self._line += 1
-            # Bytes that don't decode become lone surrogates, which no decoded text holds.
-            yield content.decode(self._encoding, errors="surrogateescape")
-
-
 @contextlib.contextmanager
-def _opened(fs: Any, path: str) -> Iterator[IO[bytes]]:
+def _opened(fs: Any, path: str, what: str) -> Iterator[IO[bytes]]:
     with faults_named(path, "reading CSV"):
         try:
-            with fs.open(path, "rb", compression="infer") as file:
-                yield file
+            with (
+                fs.open(path, "rb", block_size=_BLOCK_BYTES[what], compression="infer") as file,
+                # Those of object stores copy all that they hold for each line, unless a buffer is between.
+                io.BufferedReader(file, _BUFFER_BYTES) as buffered,
+            ):
+                yield buffered
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
             raise InputError(f"{path!r} is not a whole gzip file: {error}") from error
 
 
+def _records(file: IO[bytes], path: str, settings: CsvSettings, start: tuple[int, int] = (0, 0)) -> Records:
+    delimiter = settings.delimiter or ("\t" if path.lower().endswith((".tsv", ".tsv.gz")) else ",")
+    return Records(file, path, settings.encoding, delimiter, start=start)
+
+
+def _too_much(path: str, rows: int, rows_per_slice: int) -> str:
+    fitting = (rows - 1) % rows_per_slice
+    return (
+        f"{path!r}: rows {rows - fitting - 1:,} to {rows - 1:,} hold more than {MOST_SLICE_BYTES >> 30} GiB, "
+        f"too much for one slice; set tuning.rows_per_slice to {max(fitting // 2, 1):,}"
+    )
+
+
 def _schema(header: list[str], path: str, settings: CsvSettings) -> pa.Schema:
-    repeated = sorted({name for name in header if header.count(name) > 1})
+    if len(header) > MOST_COLUMNS:
+        raise InputError(
+            f"{path!r}: the header names {len(header):,} columns, {MOST_COLUMNS:,} at most can be read"
+        )
+    repeated = [name for name, count in Counter(header).items() if count > 1]
     if repeated:
-        raise InputError(f"{path!r}: the header names {listed(repeated)} more than once")
+        raise InputError(f"{path!r}: the header names {shown(*repeated[:3])} more than once")
     if any(map(_has_lost_bytes, header)):
         raise InputError(f"{path!r}: the header is not {settings.encoding}; set input.csv.encoding")
     types = settings.column_types
     return pa.schema([(name, _ARROW_TYPES[types.get(name, "string")]) for name in header])
 
 
-def _to_table(rows: list[_Record], schema: pa.Schema, names: Sequence[str]) -> pa.Table:
-    for row in rows:
-        row.fault = row.fault or _fault(row, schema)
+def _checked(record: Record, schema: pa.Schema) -> Record:
+    """Return a record that is a row of this schema, or one that has a fault and no fields."""
+    fault = record.fault or _fault(record, schema)
+    return replace(record, fields=[], fault=fault) if fault else record
+
+
+def _to_table(rows: list[Record], schema: pa.Schema, names: Sequence[str]) -> pa.Table:
     blank = [""] * len(schema)
     whole = [blank if row.fault else row.fields for row in rows]
     arrays = {}
@@ -181,7 +161,7 @@ def _to_table(rows: list[_Record], schema: pa.Schema, names: Sequence[str]) -> p
     return pa.table(arrays)
 
 
-def _fault(row: _Record, schema: pa.Schema) -> tuple[str, str] | None:
+def _fault(row: Record, schema: pa.Schema) -> tuple[str, str] | None:
     if len(row.fields) != len(schema):
         return "ragged", f"line {row.line + 1} has {len(row.fields)} fields, the header has {len(schema)}"
     if any(map(_has_lost_bytes, row.fields)):
@@ -189,7 +169,7 @@ def _fault(row: _Record, schema: pa.Schema) -> tuple[str, str] | None:
     return None
 
 
-def _typed(texts: pa.Array, field: pa.Field, rows: list[_Record]) -> pa.Array:
+def _typed(texts: pa.Array, field: pa.Field, rows: list[Record]) -> pa.Array:
     """Return a column in its declared type; a value that is none of it makes its row a reject."""
     if pa.types.is_string(field.type):
         return texts
@@ -200,7 +180,7 @@ def _typed(texts: pa.Array, field: pa.Field, rows: list[_Record]) -> pa.Array:
         return pa.concat_arrays([_cast_one(filled[at : at + 1], field, row) for at, row in enumerate(rows)])
 
 
-def _cast_one(text: pa.Array, field: pa.Field, row: _Record) -> pa.Array:
+def _cast_one(text: pa.Array, field: pa.Field, row: Record) -> pa.Array:
     try:
         return text.cast(field.type)
     except pa.ArrowInvalid:

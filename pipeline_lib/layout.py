@@ -1,5 +1,6 @@
 """Which columns the output has, in types that hold every shard's values exactly."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -7,7 +8,8 @@ import pyarrow as pa
 
 from pipeline_lib import columns
 from pipeline_lib.config import InputSettings, OutputSettings
-from pipeline_lib.errors import InputError, did_you_mean, listed
+from pipeline_lib.errors import InputError
+from pipeline_lib.names import listed_columns, nearest_column, shown
 from pipeline_lib.partitions import keys_of
 from pipeline_lib.shards import format_of
 
@@ -93,13 +95,14 @@ def lay_out(
 
 
 def _check_texts(path: str, schema: pa.Schema, texts: list[str], settings: InputSettings) -> None:
-    repeated = sorted({name for name in schema.names if schema.names.count(name) > 1})
+    repeated = [name for name, count in Counter(schema.names).items() if count > 1]
     if repeated:
-        raise InputError(f"{path!r} has several columns named {listed(repeated)}")
+        raise InputError(f"{path!r} has several columns named {shown(*repeated[:3])}")
     for name, key in zip(texts, ("text_column", "text_pair_column"), strict=False):
         if name not in schema.names:
-            near = did_you_mean(name, schema.names)
-            raise InputError(f"input.{key}: {path!r} has no column {name!r}{near} (it has {listed(schema.names)})")
+            near = nearest_column(name, schema.names)
+            found = listed_columns(schema.names)
+            raise InputError(f"input.{key}: {path!r} has no column {name!r}{near} (it has {found})")
         if not is_text(schema.field(name).type):
             raise InputError(
                 f"input.{key}: column {name!r} of {path!r} is {schema.field(name).type}; "
@@ -107,10 +110,10 @@ def _check_texts(path: str, schema: pa.Schema, texts: list[str], settings: Input
             )
     taken = sorted(set(columns.INTERNAL) & set(schema.names))
     if taken:
-        raise InputError(f"{path!r}: the column names {listed(taken)} are reserved; rename them")
+        raise InputError(f"{path!r}: the column names {shown(*taken)} are reserved; rename them")
     unknown = sorted(set(settings.csv.column_types) - set(schema.names))
     if unknown and format_of(path) == "csv":
-        near = did_you_mean(unknown[0], schema.names)
+        near = nearest_column(unknown[0], schema.names)
         raise InputError(f"input.csv.column_types: {path!r} has no column {unknown[0]!r}{near}")
 
 
@@ -119,7 +122,7 @@ def _check_kept(schemas: Mapping[str, pa.Schema], names: list[str]) -> None:
         for name in names:
             if name not in schema.names:
                 folder = name in keys_of(path)
-                near = "; see input.partition_columns" if folder else did_you_mean(name, schema.names)
+                near = "; see input.partition_columns" if folder else nearest_column(name, schema.names)
                 raise InputError(f"input.keep_columns: {path!r} has no column {name!r}{near}")
 
 
@@ -130,7 +133,7 @@ def _kept_field(schemas: Mapping[str, pa.Schema], name: str) -> pa.Field:
         return pa.field(columns.output_name(name), field.type)
     kinds = dict(fields)
     found = "; ".join(f"{kinds[path].type} in {path!r}" for path in field)
-    raise InputError(f"column {name!r} has types that can't be one column: {found}; see input.keep_columns")
+    raise InputError(f"column {shown(name)} has types that can't be one column: {found}; see input.keep_columns")
 
 
 def _notices(schemas: Mapping[str, pa.Schema], kept: tuple[tuple[str, pa.Field], ...]) -> tuple[str, ...]:
@@ -147,13 +150,13 @@ def _notices(schemas: Mapping[str, pa.Schema], kept: tuple[tuple[str, pa.Field],
     for name in outputs:
         by_name.setdefault(name.casefold(), []).append(name)
     alike = [
-        f"the columns {listed(names)} differ by case alone, which DuckDB, Spark and Athena do not tell apart; "
+        f"the columns {listed_columns(names)} differ by case alone, which DuckDB, Spark and Athena don't tell apart; "
         "see input.keep_columns"
         for names in by_name.values()
         if len(names) > 1
     ]
     partial = [
-        f"column {name!r} is in {there:,} of {len(schemas):,} shards and null for the others"
+        f"column {shown(name)} is in {there:,} of {len(schemas):,} shards and null for the others"
         for name, _ in kept
         if (there := sum(name in schema.names for schema in schemas.values())) < len(schemas)
     ]

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline_lib.errors import InputError
-from pipeline_lib.shards import Contents
+from pipeline_lib.shards import MOST_COLUMNS, MOST_SLICE_BYTES, Contents
 from pipeline_lib.storage import faults_named
 
 _BATCH_ROWS = 1024
@@ -20,12 +20,16 @@ def inspect(fs: Any, path: str) -> Contents:
     """Return what a shard's footer tells.
 
     Raises:
-        InputError: the file is not Parquet, is cut short, or can't be read.
+        InputError: the file is not Parquet, is cut short, can't be read, or has too many columns.
     """
     with faults_named(path, "reading the Parquet footer"):
         try:
             with fs.open(path, "rb") as file:
                 footer = pq.read_metadata(file)
+                if footer.num_columns > MOST_COLUMNS:
+                    raise InputError(
+                        f"{path!r} has {footer.num_columns:,} columns, {MOST_COLUMNS:,} at most can be read"
+                    )
                 return Contents(footer.schema.to_arrow_schema().remove_metadata(), footer.num_rows)
         except (pa.ArrowException, OSError, ValueError) as error:
             if _is_storage_fault(error):
@@ -45,6 +49,7 @@ def read_rows(fs: Any, path: str, run: tuple[int, int], columns: Sequence[str]) 
         try:
             file = pq.ParquetFile(handle, **_READ_OPTIONS)
             groups, skip = _groups_of(file.metadata, first, rows)
+            _refuse_bomb(path, run, file.metadata, columns)
             batches = _run_of(file.iter_batches(_BATCH_ROWS, groups, list(columns)), skip, rows)
             schema = pa.schema([file.schema_arrow.field(name) for name in columns])
             table = pa.Table.from_batches(batches, schema) if batches else schema.empty_table()
@@ -63,6 +68,38 @@ def _groups_of(footer: pq.FileMetaData, first: int, rows: int) -> tuple[list[int
     starts = np.concatenate([[0], ends[:-1]]) if len(ends) else ends
     touched = np.flatnonzero((ends > first) & (starts < first + rows))
     return touched.tolist(), int(first - starts[touched[0]]) if len(touched) else 0
+
+
+def _refuse_bomb(path: str, run: tuple[int, int], footer: pq.FileMetaData, columns: Sequence[str]) -> None:
+    """Check by the sizes in the footer that a run does not unpack to more than memory may hold.
+
+    Large row groups are none: what counts is the share of a run in its group, by the average row.
+
+    Raises:
+        InputError: it does.
+    """
+    first, rows = run
+    held, start = 0.0, 0
+    for index in range(footer.num_row_groups):
+        group = footer.row_group(index)
+        overlap = min(first + rows, start + group.num_rows) - max(first, start)
+        start += group.num_rows
+        if overlap > 0:
+            chunks = map(group.column, range(group.num_columns))
+            wanted = (chunk for chunk in chunks if _is_of(chunk.path_in_schema, columns))
+            held += sum(chunk.total_uncompressed_size for chunk in wanted) * overlap / group.num_rows
+    if held > MOST_SLICE_BYTES:
+        fitting = int(rows * MOST_SLICE_BYTES / held)
+        mend = f"set tuning.rows_per_slice to {fitting:,}" if fitting else "leave them out"
+        raise InputError(
+            f"{path!r}: rows {first:,} to {first + rows - 1:,} unpack to {held / 2**30:.1f} GiB, "
+            f"more than the {MOST_SLICE_BYTES >> 30} GiB of a slice; {mend}"
+        )
+
+
+def _is_of(leaf: str, columns: Sequence[str]) -> bool:
+    """Tell whether a leaf of the file's schema belongs to one of the columns."""
+    return any(leaf == name or leaf.startswith(f"{name}.") for name in columns)
 
 
 def _is_storage_fault(error: Exception) -> bool:

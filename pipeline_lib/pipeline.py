@@ -17,7 +17,7 @@ import ray.data
 from ray.data import ActorPoolStrategy
 
 from pipeline_lib import columns, tally
-from pipeline_lib.careful import carefully, starting
+from pipeline_lib.careful import carefully, reading, starting
 from pipeline_lib.classifier import Classifier
 from pipeline_lib.cluster import connected, failures_explained, resources
 from pipeline_lib.config import Settings
@@ -168,7 +168,9 @@ class _Tokenize:
     def __call__(self, batch: pa.Table) -> pa.Table:
         part = slice_of(batch)
         with self._counts.working("tokenizer"):
-            table = self._read(self._shards[part.shard], part)
+            shard = self._shards[part.shard]
+            with reading(shard.path, part, self._counts.notes):
+                table = self._read(shard, part)
             if earlier := self._reusable.get((part.shard, part.first_row)):
                 return pack(part, with_earlier_scores(table, earlier, self._settings))
             return pack(part, carefully(self._tokenizer, part, table, self._counts.notes))

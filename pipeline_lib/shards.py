@@ -22,6 +22,11 @@ FORMATS: dict[str, Format] = {
 }
 
 
+MOST_COLUMNS = 10_000
+MOST_SLICE_BYTES = 1 << 30
+"""What a slice may hold in its file's own form; several times as much is needed to work on it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Slice:
     """A fixed run of rows of one shard: the unit of work, of resume and of one output file."""

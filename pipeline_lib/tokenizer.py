@@ -29,6 +29,7 @@ class Tokenizer:
     """
 
     name = "tokenizer"
+    reads = (columns.TEXT, columns.PAIR)
 
     def __init__(self, settings: Settings, checkpoint: Checkpoint) -> None:
         folder, _ = locate(settings.model, checkpoint.commit)

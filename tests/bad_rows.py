@@ -84,6 +84,10 @@ CSV_ROWS = (
     Row("a NUL inside", b"#,5,before \0 after\n"),
     Row("a Windows line end", b"#,5,a fine kettle\r\n"),
     Row("a field of a million characters", b"#,5," + b"word " * 200_000 + b"\n"),
+    Row("a carriage return outside quotes", b"#,5,zqreturn\r more\n", "malformed", "zqreturn"),
+    Row("a carriage return in a record of two lines", b'#\r,5,"zqtwo\nlines"\n', "malformed", "zqtwo"),
+    Row("a carriage return inside quotes", b'#,5,"a fine\rkettle"\n'),
+    Row("a record of 17 megabytes", b"#,5,zqhuge" + b"x" * 17_000_000 + b"\n", "malformed", "zqhuge"),
     Row("a formula", b"#,5,=HYPERLINK(1)\n"),
     Row("a last line without an end", b"#,5,a fine kettle"),
 )

@@ -2,6 +2,7 @@
 
 import gzip
 import os
+import zlib
 from typing import Any
 
 import pyarrow as pa
@@ -32,6 +33,12 @@ def _gzipped(cut: slice = slice(None), at: int | None = None) -> bytes:
     if at is not None:
         packed[at : at + 8] = bytes(8)
     return bytes(packed[cut])
+
+
+def _zeros(count: int) -> bytes:
+    packer = zlib.compressobj(wbits=31)
+    pieces = [packer.compress(bytes(1_000_000)) for _ in range(count // 1_000_000)]
+    return b"".join([*pieces, packer.flush()])
 
 
 def _twice(name: str) -> pa.Table:
@@ -164,17 +171,57 @@ SHARDS = (
     Kind(
         "CSV without a header",
         shard("bad.csv", b"1,a fine kettle\n2,a bad zip\n"),
-        r"bad\.csv' has no column 'text'.*it has '1', 'a fine kettle'",
+        r"bad\.csv' has no column 'text' \(it has 2 columns\)$",
+    ),
+    Kind(
+        "CSV without a header, whose first text is near the column's name",
+        shard("bad.csv", b"1,texts!\n2,a bad zip\n"),
+        r"bad\.csv' has no column 'text' \(it has 2 columns\)$",
     ),
     Kind(
         "another delimiter",
         shard("bad.csv", b"id;text\n1;a\n"),
-        r"input\.text_column: .*bad\.csv' has no column 'text'.*it has 'id;text'",
+        r"input\.text_column: .*bad\.csv' has no column 'text'.*it has 1 column\)$",
     ),
     Kind(
         "bare carriage returns",
         shard("bad.csv", b"id,text\r1,a\r"),
         r"bad\.csv': lines end in bare carriage returns",
+    ),
+    Kind(
+        "carriage returns below a header that ends as it should",
+        shard("bad.csv", b"id,text\n1,a\r2,b\r3,c\r"),
+        r"bad\.csv': lines end in bare carriage returns",
+    ),
+    Kind(
+        "a header with a carriage return in it",
+        shard("bad.csv", b"id,te\rxt\n1,a\n"),
+        r"bad\.csv' has no header: line 1: a carriage return outside quotes",
+    ),
+    Kind(
+        "a quote that swallows more than a record may have, and never closes",
+        shard("bad.csv", lambda: b'id,text\n1,"a\n' + b"2,a fine kettle\n" * 1_100_000),
+        r"bad\.csv': the quote opened in line 2 never closes",
+    ),
+    Kind(
+        "400 KB of gzipped zeros",
+        shard("bad.csv.gz", lambda: _zeros(400_000_000)),
+        r"bad\.csv\.gz' has no header: line 1 has more than 1 MiB",
+    ),
+    Kind(
+        "a header of a hundred thousand columns",
+        shard("bad.csv", lambda: b"id,text," + b",".join(b"%d" % at for at in range(130_000)) + b"\n"),
+        r"bad\.csv': the header names 130,002 columns, 10,000 at most can be read",
+    ),
+    Kind(
+        "a header of two megabytes",
+        shard("bad.csv", lambda: b"id,text," + b"," * 2_000_000 + b"\n"),
+        r"bad\.csv' has no header: line 1 has more than 1 MiB",
+    ),
+    Kind(
+        "Parquet of more columns than can be read",
+        shard("bad.parquet", lambda: _bytes_of(pa.table({f"c{at}": ["a"] for at in range(10_001)}))),
+        r"bad\.parquet' has 10,001 columns, 10,000 at most can be read",
     ),
     Kind(
         "a quote that never closes",

@@ -1,4 +1,7 @@
-"""A checkpoint whose model fails, or ends its process, at certain tokens; and passes at some once it has failed."""
+"""A checkpoint whose model fails, or ends its process, at certain tokens; and passes at some once it has failed.
+
+It can also see to it that its process ends as soon as that opens a certain file.
+"""
 
 import json
 import shutil
@@ -12,15 +15,21 @@ import sys
 from transformers import BertForSequenceClassification
 
 
+def kill():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
 class Poisoned(BertForSequenceClassification):
     def __init__(self, config):
         super().__init__(config)
         if config.at_start and "default_worker" in sys.argv[0]:
-            os.kill(os.getpid(), signal.SIGKILL)
+            kill()
+        if config.unreadable and "default_worker" in sys.argv[0]:
+            sys.addaudithook(lambda event, told: event == "open" and told[0] == config.unreadable and kill())
 
     def forward(self, input_ids=None, **inputs):
         if (input_ids == self.config.kills).any():
-            os.kill(os.getpid(), signal.SIGKILL)
+            kill()
         if (input_ids == self.config.fails).any():
             raise RuntimeError("a row that the model can't take")
         if (input_ids == self.config.passes).any() and os.path.exists(self.config.flag):
@@ -33,7 +42,9 @@ KILLS, FAILS, PASSES = "7", "!", "8"
 """Words that are one token each."""
 
 
-def build(checkpoint: Path, folder: Path, flag: Path, *, at_start: bool = False) -> Path:
+def build(
+    checkpoint: Path, folder: Path, flag: Path, *, at_start: bool = False, unreadable: Path | None = None
+) -> Path:
     """Make the poisoned checkpoint of a healthy one.
 
     Args:
@@ -41,6 +52,7 @@ def build(checkpoint: Path, folder: Path, flag: Path, *, at_start: bool = False)
         folder: to write to.
         flag: a file; while it is there, the next text with the word that passes fails, and takes it away.
         at_start: whether the model ends its worker's process as soon as it is loaded.
+        unreadable: a file whose opening ends a worker's process that has loaded the model.
     """
     from transformers import AutoTokenizer
 
@@ -50,6 +62,7 @@ def build(checkpoint: Path, folder: Path, flag: Path, *, at_start: bool = False)
     (folder / "poisoned.py").write_text(CODE)
     config = json.loads((folder / "config.json").read_text())
     config |= {"kills": kills, "fails": fails, "passes": passes, "flag": str(flag), "at_start": at_start}
+    config["unreadable"] = str(unreadable or "")
     config["auto_map"] = {"AutoModelForSequenceClassification": "poisoned.Poisoned"}
     (folder / "config.json").write_text(json.dumps(config))
     return folder

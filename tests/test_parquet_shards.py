@@ -83,3 +83,17 @@ def test_memory_stays_flat_when_one_row_group_is_large(tmp_path: Path) -> None:
     grown = int(ran.stdout) * 1024
     assert path.stat().st_size > 250e6
     assert grown < 100e6
+
+
+def test_rows_that_unpack_to_more_than_a_slice_may_hold_are_refused_before_they_are_read(tmp_path: Path) -> None:
+    """A file of a few hundred kilobytes whose 1,100 texts have a megabyte each."""
+    path = tmp_path / "a.parquet"
+    batch = pa.record_batch({"id": range(100), "text": ["a" * 1_000_000] * 100})
+    with pq.ParquetWriter(path, batch.schema, compression="zstd", use_dictionary=False) as writer:
+        for _ in range(11):
+            writer.write_batch(batch)
+    assert path.stat().st_size < 1e6
+    with pytest.raises(InputError, match=r"rows 0 to 1,099 unpack to 1\.0 GiB.*set tuning\.rows_per_slice to 1,07"):
+        parquet_shards.read_rows(FS, str(path), (0, 1100), ["id", "text"])
+    assert parquet_shards.read_rows(FS, str(path), (1000, 100), ["text"]).num_rows == 100
+    assert parquet_shards.read_rows(FS, str(path), (0, 1100), ["id"]).num_rows == 1100

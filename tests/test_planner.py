@@ -83,6 +83,22 @@ def test_a_text_column_of_another_type_is_refused(kind: pa.DataType) -> None:
         lay_out({"a": schema(text=kind)}, TEXT)
 
 
+def test_texts_that_stand_where_a_header_should_are_in_no_message() -> None:
+    """The first row of a shard without a header, with a word in it that is the name of a column."""
+    header = schema(text=pa.string(), stars=pa.string())
+    row = pa.schema([(name, pa.string()) for name in ("text", "zqsecret words", "stars.")])
+    _, notices = lay_out({"a": header, "b": row}, TEXT)
+    assert "column (not shown: no plain name) is in 1 of 2 shards and null for the others" in notices
+    assert "zqsecret" not in str(notices)
+    for settings in (
+        InputSettings(path="in", text_column="zqsecret word"),
+        InputSettings(path="in", keep_columns=["zqsecret word"]),
+    ):
+        with pytest.raises(InputError, match="has no column 'zqsecret word'") as caught:
+            lay_out({"b": row}, settings)
+        assert "zqsecret words" not in str(caught.value)
+
+
 def test_a_text_column_missing_in_any_shard_is_refused() -> None:
     shards = {f"{number}": schema(text=pa.string()) for number in range(40)} | {"late": schema(txt=pa.string())}
     with pytest.raises(InputError, match="'late' has no column 'text'; did you mean 'txt'"):

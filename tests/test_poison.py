@@ -26,6 +26,7 @@ def test_rows_that_fail_or_kill_stand_alone_and_a_passing_fault_is_no_reject(
     texts = [f"text {row % 6} good" for row in range(24)]
     for row, word in ((3, poison.FAILS), (10, poison.FAILS), (13, poison.KILLS), (20, poison.PASSES)):
         texts[row] += f" {word}"
+    texts[9] = texts[11] = texts[22] = texts[13]  # equal texts are accused at once, in other slices too
     write_parquet(tmp_path / "in" / "a.parquet", {"id": range(24), "text": texts})
     flag.touch()
     outcome = run_job(
@@ -36,12 +37,15 @@ def test_rows_that_fail_or_kill_stand_alone_and_a_passing_fault_is_no_reject(
         )
     )
     assert not flag.exists(), "the passing fault never came"
-    assert (outcome.rows, outcome.rejected) == (24, 3)
+    assert (outcome.rows, outcome.rejected) == (24, 6)
     rejects = pq.read_table(tmp_path / "out" / "_rejects").to_pylist()
     assert {(reject["row"], reject["code"]) for reject in rejects} == {
         (3, "model_failed"),
         (10, "model_failed"),
+        (9, "killed_worker"),
+        (11, "killed_worker"),
         (13, "killed_worker"),
+        (22, "killed_worker"),
     }
     scored = read_output(tmp_path / "out").sort_by("id")
     healthy = Scorer({"model": {"name": str(checkpoint)}})(
@@ -58,6 +62,20 @@ def test_a_model_that_ends_its_process_when_it_is_loaded_is_told_and_not_loaded_
     write_parquet(tmp_path / "in" / "a.parquet", {"text": ["a"]})
     with pytest.raises(FaultError, match="the model process died 3 times while it loaded the checkpoint"):
         run_job(settings_for(model={"name": str(bad), "allow_remote_code": True}))
+
+
+@pytest.mark.timeout(400)
+def test_a_slice_whose_reading_kills_each_worker_is_named_and_not_read_for_ever(
+    tmp_path: Path, checkpoint: Path, settings_for: SettingsMaker, run_job: Runner
+) -> None:
+    write_parquet(tmp_path / "in" / "a.parquet", {"text": [f"text {row}" for row in range(8)]})
+    deadly = write_parquet(tmp_path / "in" / "b.parquet", {"text": [f"text {row}" for row in range(8)]})
+    bad = poison.build(checkpoint, tmp_path / "poisoned", tmp_path / "flag", unreadable=deadly)
+    model = {"name": str(bad), "allow_remote_code": True, "engine": "torch"}
+    settings = settings_for(model=model, tuning={"rows_per_slice": 8})
+    with pytest.raises(FaultError, match=r"b\.parquet': 5 workers died while they read rows 0 to 7; is there"):
+        run_job(settings)
+    assert len(list(tmp_path.glob("out/_staging/*/part-00000-*.parquet"))) == 1, "the other shard was not scored"
 
 
 def test_a_worker_that_is_killed_in_the_middle_changes_no_byte(
