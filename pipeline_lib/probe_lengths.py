@@ -59,7 +59,7 @@ def lengths_to_try(config: Mapping[str, Any], limit: int | None, parameters: int
     crossed = [value + 1 for value in found.values() if value < reach]
     long = max([min(reach, _LONG), *crossed])
     values = sorted({value for value in found.values() if value < long})
-    odd = (long // 2) | 1  # no multiple of a block
+    odd = (long // 4) | 1  # no multiple of a block, and cheap
     wanted = [odd, *(value + more for more in (1, 0, -1) for value in values)]
     between = tuple(dict.fromkeys(length for length in wanted if 1 < length < long))
     # The longest alone and beside the short text; each other length alone, and padded to it and to the next.
