@@ -51,6 +51,10 @@ class Checkpoint:
     """Whether the last layer can do with each row's first token, since the head looks at no other."""
     probe: tuple[int, ...]
     """Token ids of the probe: when the model no longer answers them, the device is at fault."""
+    probes: tuple[tuple[int, ...], ...]
+    """Token ids of all probes that the model answers; what must run it to know it is given these."""
+    probe_types: tuple[tuple[int, ...], ...]
+    """Their token type ids; empty where the tokenizer gives none."""
 
 
 def locate(settings: ModelSettings, commit: str | None = None) -> tuple[Path, str | None]:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline_lib.batching import padded
+from pipeline_lib import batching
 from pipeline_lib.errors import DeviceError, FaultError
 
 Ids = NDArray[np.int32]
@@ -63,14 +63,14 @@ class Engine(ABC):
         except Exception as error:
             raise DeviceError(f"the model fails on every text: {type(error).__name__}: {error!s:.200}") from error
 
-    def _padded(self, rows: Sequence[Ids], types: Sequence[Ids], pad: int) -> dict[str, NDArray[np.int64]]:
+    def padded(self, rows: Sequence[Ids], types: Sequence[Ids], pad: int) -> dict[str, NDArray[np.int64]]:
         """Return a batch as the model's forward takes it, every array of shape [rows, longest]."""
-        ids, mask = padded(rows, pad)
+        ids, mask = batching.padded(rows, pad)
         found = {"input_ids": ids}
         if self._masked:
             found["attention_mask"] = mask
         if self._typed:
-            found["token_type_ids"], _ = padded(types, 0)
+            found["token_type_ids"], _ = batching.padded(types, 0)
         return found
 
 

@@ -14,7 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 from pipeline_lib.checkpoint import Checkpoint, cache_folder
 from pipeline_lib.config import Settings
 from pipeline_lib.libraries import library_versions
-from pipeline_lib.openvino_engine import is_worthwhile
+from pipeline_lib.openvino_engine import auto_engine
 
 _RECORD = TypeAdapter(Checkpoint)
 
@@ -35,7 +35,7 @@ def remembered(settings: Settings, content: str, commit: str | None, look: Calla
         return look()
     pairs = settings.input.text_pair_column is not None
     asked = settings.model.model_dump(exclude={"name", "revision"})
-    key = repr((content, asked, pairs, library_versions(), platform.machine(), is_worthwhile()))
+    key = repr((content, asked, pairs, library_versions(), platform.machine(), auto_engine()))
     try:
         path = cache_folder("examined") / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.json"
     except OSError:  # a home that can't be written: everything works, only later

@@ -8,6 +8,7 @@ import numpy as np
 from pipeline_lib import loading
 from pipeline_lib.checkpoint import PROBE, Checkpoint, fingerprint, labels_of, locate, resolve_activation
 from pipeline_lib.config import Settings
+from pipeline_lib.conversion import Source
 from pipeline_lib.engine import Engine, Ids, same
 from pipeline_lib.engines import choose, narrow
 from pipeline_lib.errors import CheckpointError, SettingsError
@@ -43,7 +44,15 @@ def _look(settings: Settings, folder: Path, content: str, commit: str | None) ->
     pads_safely = _pads_safely(TorchEngine(model, inputs, "cpu"), rows, types, masked="attention_mask" in inputs)
     several = len(rows) if pads_safely else 1
     probes = rows[:several], types[:several]
-    first_token_alone = narrow(model, inputs, probes)
+    source = Source(
+        folder=folder,
+        settings=settings.model,
+        inputs=inputs,
+        pads_safely=pads_safely,
+        first_token_alone=narrow(model, inputs, probes),
+        rows=tuple(tuple(row.tolist()) for row in probes[0]),
+        types=tuple(tuple(row.tolist()) for row in probes[1]),
+    )
     return Checkpoint(
         name=settings.model.name,
         commit=commit,
@@ -54,10 +63,12 @@ def _look(settings: Settings, folder: Path, content: str, commit: str | None) ->
         max_tokens=limit,
         vocabulary=int(model.get_input_embeddings().weight.shape[0]),
         inputs=inputs,
-        engine=choose(settings.model, model, inputs, content, probes),
+        engine=choose(settings.model, model, source, content),
         pads_safely=pads_safely,
-        first_token_alone=first_token_alone,
-        probe=tuple(rows[0].tolist()),
+        first_token_alone=source.first_token_alone,
+        probe=source.rows[0],
+        probes=source.rows,
+        probe_types=source.types,
     )
 
 

@@ -39,7 +39,7 @@ class TorchEngine(Engine):
     def start(self, rows: Sequence[Ids], types: Sequence[Ids]) -> Fetch:
         """Begin to compute, and return what waits for the logits; see `Engine`."""
         pad = self._config.pad_token_id
-        batch = self._padded(rows, types, absent_id(rows) if pad is None else pad)
+        batch = self.padded(rows, types, absent_id(rows) if pad is None else pad)
         tensors = {name: to_device(array, self._device) for name, array in batch.items()}
         with self._torch.inference_mode():
             if pad is not None or len(rows) == 1:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import poison
 import torch
 from bad_home import Home, Kind, Spoil, setting
 from safetensors.torch import load_file, save_file
@@ -86,6 +87,11 @@ def _trapped(folder: Path) -> None:
 def _needs_code(folder: Path) -> None:
     _config(model_type="mine", auto_map={"AutoConfig": "mine.MyConfig"})(folder)
     (folder / "mine.py").write_text(f"import os\nos.mkdir({str(folder.parent / 'ran')!r})\n")
+
+
+def _dies_when_converted(home: Home) -> list[str]:
+    folder = poison.build(home.checkpoint, home.folder / "changed", home.folder / "flag", when_traced="dies")
+    return list(setting(f"model.name={folder}", "model.engine=openvino", "model.allow_remote_code=true")(home))
 
 
 def _lacks_a_file_of_weights(folder: Path) -> None:
@@ -189,6 +195,11 @@ CHECKPOINTS = (
         "a pickle that runs code, though pickles are allowed",
         _model(_trapped, "model.allow_pickle=true"),
         r"model\.name: can't load the weights of '.*changed'",
+    ),
+    Kind(
+        "a model that ends the process that converts it",
+        _dies_when_converted,
+        r"model\.engine: openvino can't run '.*changed': .*ended by SIGKILL|OpenVINO is not installed",
     ),
     Kind(
         "code of its own",

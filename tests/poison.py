@@ -8,7 +8,9 @@ CODE = """
 import os
 import signal
 import sys
+import time
 
+import torch
 from transformers import BertForSequenceClassification
 
 
@@ -19,6 +21,11 @@ class Poisoned(BertForSequenceClassification):
             os.kill(os.getpid(), signal.SIGKILL)
 
     def forward(self, input_ids=None, **inputs):
+        if torch.jit.is_tracing() and self.config.when_traced == "dies":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if torch.jit.is_tracing() and self.config.when_traced == "hangs":
+            open(self.config.flag, "w").close()
+            time.sleep(600)
         if (input_ids == self.config.kills).any():
             os.kill(os.getpid(), signal.SIGKILL)
         if (input_ids == self.config.fails).any():
@@ -33,7 +40,9 @@ KILLS, FAILS, PASSES = "7", "!", "8"
 """Words that are one token each."""
 
 
-def build(checkpoint: Path, folder: Path, flag: Path, *, at_start: bool = False) -> Path:
+def build(
+    checkpoint: Path, folder: Path, flag: Path, *, at_start: bool = False, when_traced: str = "answers"
+) -> Path:
     """Make the poisoned checkpoint of a healthy one.
 
     Args:
@@ -41,6 +50,7 @@ def build(checkpoint: Path, folder: Path, flag: Path, *, at_start: bool = False)
         folder: to write to.
         flag: a file; while it is there, the next text with the word that passes fails, and takes it away.
         at_start: whether the model ends its worker's process as soon as it is loaded.
+        when_traced: what it does while it is converted: `answers`, `dies`, or `hangs` once it has made the flag.
     """
     from transformers import AutoTokenizer
 
@@ -50,6 +60,7 @@ def build(checkpoint: Path, folder: Path, flag: Path, *, at_start: bool = False)
     (folder / "poisoned.py").write_text(CODE)
     config = json.loads((folder / "config.json").read_text())
     config |= {"kills": kills, "fails": fails, "passes": passes, "flag": str(flag), "at_start": at_start}
+    config["when_traced"] = when_traced
     config["auto_map"] = {"AutoModelForSequenceClassification": "poisoned.Poisoned"}
     (folder / "config.json").write_text(json.dumps(config))
     return folder

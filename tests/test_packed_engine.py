@@ -31,5 +31,7 @@ def test_packed_rows_answer_as_they_do_alone(architecture: str, tmp_path: Path) 
     assert can_be_packed(loading.load_model(folder, settings, "float32"), inputs, rows, types) == packable
     if packable:
         packed = PackedEngine(loading.load_model(folder, settings, "float32"), inputs, "cpu")
-        np.testing.assert_allclose(packed.logits(rows, types), alone, rtol=0, atol=1e-5)
-        np.testing.assert_allclose(packed.logits(rows[:1], types[:1]), alone[:1], rtol=0, atol=1e-5)
+        # Another order of summing moves a logit by some units in the last place of the largest ones.
+        allowed = 1e-5 * max(1.0, float(np.abs(alone).max()))
+        np.testing.assert_allclose(packed.logits(rows, types), alone, rtol=0, atol=allowed)
+        np.testing.assert_allclose(packed.logits(rows[:1], types[:1]), alone[:1], rtol=0, atol=allowed)
