@@ -6,7 +6,7 @@ import os
 import platform
 import tempfile
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
@@ -16,7 +16,17 @@ from pipeline_lib.config import Settings
 from pipeline_lib.libraries import library_versions
 from pipeline_lib.openvino_engine import auto_engine
 
-_RECORD = TypeAdapter(Checkpoint)
+_FORM = 2
+"""Of what is kept and of how it is found; raised when either changes, so that nothing older is believed."""
+
+
+@dataclass(frozen=True)
+class _Record:
+    form: int
+    checkpoint: Checkpoint
+
+
+_RECORD = TypeAdapter(_Record)
 
 
 def remembered(settings: Settings, content: str, commit: str | None, look: Callable[[], Checkpoint]) -> Checkpoint:
@@ -41,10 +51,12 @@ def remembered(settings: Settings, content: str, commit: str | None, look: Calla
     except OSError:  # a home that can't be written: everything works, only later
         return look()
     with contextlib.suppress(OSError, ValidationError):
-        return replace(_RECORD.validate_json(path.read_bytes()), name=settings.model.name, commit=commit)
+        kept = _RECORD.validate_json(path.read_bytes())
+        if kept.form == _FORM:
+            return replace(kept.checkpoint, name=settings.model.name, commit=commit)
     found = look()
     with contextlib.suppress(OSError):
-        _write(path, _RECORD.dump_json(found))
+        _write(path, _RECORD.dump_json(_Record(_FORM, found)))
     return found
 
 

@@ -11,7 +11,7 @@ from pipeline_lib.config import Settings
 from pipeline_lib.conversion import Source
 from pipeline_lib.engine import Engine, Ids, same
 from pipeline_lib.engines import choose, narrow
-from pipeline_lib.errors import CheckpointError, SettingsError
+from pipeline_lib.errors import CheckpointError, NightscoreError, SettingsError
 from pipeline_lib.examined import remembered
 from pipeline_lib.torch_engine import TorchEngine
 
@@ -33,6 +33,18 @@ def examine(settings: Settings) -> Checkpoint:
 
 
 def _look(settings: Settings, folder: Path, content: str, commit: str | None) -> Checkpoint:
+    try:
+        return _tried(settings, folder, content, commit)
+    except NightscoreError:
+        raise
+    except Exception as error:  # a model's own code may raise anything
+        kind, reason = type(error).__name__, " ".join(str(error).split())
+        raise CheckpointError(
+            f"model.name: {settings.model.name!r} can't answer {PROBE!r}: {kind}: {reason:.200}"
+        ) from error
+
+
+def _tried(settings: Settings, folder: Path, content: str, commit: str | None) -> Checkpoint:
     config = loading.load_config(folder, settings.model)
     labels = labels_of(config)
     tokenizer = loading.load_tokenizer(folder, settings.model)
@@ -61,7 +73,7 @@ def _look(settings: Settings, folder: Path, content: str, commit: str | None) ->
         labels=labels,
         activation=resolve_activation(settings.model, config),
         max_tokens=limit,
-        vocabulary=int(model.get_input_embeddings().weight.shape[0]),
+        vocabulary=_vocabulary(model),
         inputs=inputs,
         engine=choose(settings.model, model, source, content),
         pads_safely=pads_safely,
@@ -70,6 +82,17 @@ def _look(settings: Settings, folder: Path, content: str, commit: str | None) ->
         probes=source.rows,
         probe_types=source.types,
     )
+
+
+def _vocabulary(model: Any) -> int:
+    """Return how many tokens the model's table has."""
+    try:
+        return int(model.get_input_embeddings().weight.shape[0])
+    except (NotImplementedError, AttributeError):
+        raise CheckpointError(
+            f"model.name: {type(model).__name__} has no table of tokens; models of characters or bytes without one "
+            "can't be used"
+        ) from None
 
 
 def _check_room(tokenizer: Any, limit: int | None, *, pairs: bool) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import poison
 import torch
+import transformers
 from bad_home import Home, Kind, Spoil, setting
 from safetensors.torch import load_file, save_file
 
@@ -87,6 +88,28 @@ def _trapped(folder: Path) -> None:
 def _needs_code(folder: Path) -> None:
     _config(model_type="mine", auto_map={"AutoConfig": "mine.MyConfig"})(folder)
     (folder / "mine.py").write_text(f"import os\nos.mkdir({str(folder.parent / 'ran')!r})\n")
+
+
+def _of_characters(home: Home) -> list[str]:
+    config = transformers.CanineConfig(**_TINY, local_transformer_stride=8, num_hash_buckets=64)
+    folder = home.folder / "canine"
+    transformers.CanineForSequenceClassification(config).save_pretrained(folder)
+    transformers.CanineTokenizer(model_max_length=64).save_pretrained(folder)
+    return list(setting(f"model.name={folder}")(home))
+
+
+def _of_other_inputs(home: Home) -> list[str]:
+    sizes = {"num_latents": 4, "d_latents": 16, "d_model": 16, "num_blocks": 1, "num_self_attends_per_block": 1}
+    config = transformers.PerceiverConfig(
+        **sizes, num_self_attention_heads=2, num_cross_attention_heads=2, max_position_embeddings=64
+    )
+    folder = home.folder / "perceiver"
+    transformers.PerceiverForSequenceClassification(config).save_pretrained(folder)
+    transformers.PerceiverTokenizer(model_max_length=64).save_pretrained(folder)
+    return list(setting(f"model.name={folder}")(home))
+
+
+_TINY = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 48}
 
 
 def _dies_when_converted(home: Home) -> list[str]:
@@ -195,6 +218,16 @@ CHECKPOINTS = (
         "a pickle that runs code, though pickles are allowed",
         _model(_trapped, "model.allow_pickle=true"),
         r"model\.name: can't load the weights of '.*changed'",
+    ),
+    Kind(
+        "a model of characters, without a table of tokens",
+        _of_characters,
+        r"model\.name: CanineForSequenceClassification has no table of tokens",
+    ),
+    Kind(
+        "a model that takes other inputs than token ids",
+        _of_other_inputs,
+        r"model\.name: '.*perceiver' can't answer 'fine': \w+Error: ",
     ),
     Kind(
         "a model that ends the process that converts it",

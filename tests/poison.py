@@ -21,6 +21,10 @@ class Poisoned(BertForSequenceClassification):
             os.kill(os.getpid(), signal.SIGKILL)
 
     def forward(self, input_ids=None, **inputs):
+        if input_ids.numel() > self.config.room:
+            with open(self.config.flag, "a") as flag:
+                flag.write(".")
+            torch.empty(1 << 50)  # a petabyte
         if torch.jit.is_tracing() and self.config.when_traced == "dies":
             os.kill(os.getpid(), signal.SIGKILL)
         if torch.jit.is_tracing() and self.config.when_traced == "hangs":
@@ -41,7 +45,13 @@ KILLS, FAILS, PASSES = "7", "!", "8"
 
 
 def build(
-    checkpoint: Path, folder: Path, flag: Path, *, at_start: bool = False, when_traced: str = "answers"
+    checkpoint: Path,
+    folder: Path,
+    flag: Path,
+    *,
+    at_start: bool = False,
+    when_traced: str = "answers",
+    room: int = 1 << 40,
 ) -> Path:
     """Make the poisoned checkpoint of a healthy one.
 
@@ -51,6 +61,8 @@ def build(
         flag: a file; while it is there, the next text with the word that passes fails, and takes it away.
         at_start: whether the model ends its worker's process as soon as it is loaded.
         when_traced: what it does while it is converted: `answers`, `dies`, or `hangs` once it has made the flag.
+        room: tokens of a batch, padding included, beyond which it asks for more memory than there is, and adds a
+            dot to the flag.
     """
     from transformers import AutoTokenizer
 
@@ -60,7 +72,7 @@ def build(
     (folder / "poisoned.py").write_text(CODE)
     config = json.loads((folder / "config.json").read_text())
     config |= {"kills": kills, "fails": fails, "passes": passes, "flag": str(flag), "at_start": at_start}
-    config["when_traced"] = when_traced
+    config |= {"when_traced": when_traced, "room": room}
     config["auto_map"] = {"AutoModelForSequenceClassification": "poisoned.Poisoned"}
     (folder / "config.json").write_text(json.dumps(config))
     return folder
