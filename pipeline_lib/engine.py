@@ -26,6 +26,8 @@ class Engine(ABC):
 
     is_full_precision: bool
     """Whether it computes in float32."""
+    float32_bytes: int = 0
+    """Memory of a copy of the model in float32, where that is on the same GPU."""
 
     def __init__(self, inputs: Sequence[str]) -> None:
         self._masked = "attention_mask" in inputs
@@ -108,7 +110,7 @@ def halving(compute: Callable[[Rows], Floats], batch: Rows, alone: Callable[[Row
     try:
         return compute(batch)
     except Exception as error:  # noqa: BLE001 - a model's own code may raise anything
-        if len(batch) == 1 and _is_out_of_memory(error):
+        if len(batch) == 1 and is_out_of_memory(error):
             raise FaultError(
                 f"a single text does not fit into the device's memory; lower model.max_tokens: {error}"
             ) from None
@@ -119,7 +121,8 @@ def halving(compute: Callable[[Rows], Floats], batch: Rows, alone: Callable[[Row
     return np.concatenate([halving(compute, batch[:middle], alone), halving(compute, batch[middle:], alone)])
 
 
-def _is_out_of_memory(error: Exception) -> bool:
+def is_out_of_memory(error: Exception) -> bool:
+    """Tell whether an error says that memory ran out, of a GPU or of the machine."""
     # torch.OutOfMemoryError is a RuntimeError that says so; on CPUs the allocator names itself.
     return isinstance(error, MemoryError) or any(
         sign in str(error) for sign in ("out of memory", "DefaultCPUAllocator")

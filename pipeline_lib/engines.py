@@ -135,7 +135,8 @@ def choose(settings: ModelSettings, model: Any, source: Source, fingerprint: str
     possible = settings.precision in openvino_engine.PRECISIONS and openvino_engine.is_installed()
     if settings.engine == "torch" or (settings.engine == "auto" and not possible):
         return "torch"
-    if settings.engine == "auto" and openvino_engine.auto_engine() == "torch":
+    # What a checkpoint's own code decides by looking at a text is decided for good when it is converted.
+    if settings.engine == "auto" and (openvino_engine.auto_engine() == "torch" or _brings_code(model)):
         return "torch"
     if settings.precision not in openvino_engine.PRECISIONS:
         raise SettingsError(f"model.engine: openvino computes in float32 and bfloat16, not in {settings.precision}")
@@ -147,6 +148,10 @@ def choose(settings: ModelSettings, model: Any, source: Source, fingerprint: str
     if why_not and settings.engine == "openvino":
         raise CheckpointError(f"model.engine: openvino can't run {settings.name!r}: {why_not}; use torch")
     return "torch" if why_not else "openvino"
+
+
+def _brings_code(model: Any) -> bool:
+    return not type(model).__module__.startswith("transformers.")
 
 
 def _refuse_absence() -> None:

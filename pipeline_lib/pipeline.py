@@ -98,6 +98,8 @@ def _scored(plan: Plan, progress: Progress) -> tuple[list[Receipt], Work | None]
                 if not losses_left:
                     raise
                 progress.note(f"{error}; going on with what is left")
+        for text in counts.said():
+            progress.note(text)
         return receipts, Work(counts.peaks(), *counts.busy())
 
 
@@ -185,7 +187,13 @@ class _Classify:
         plan: Plan = ray.get(plan_ref)
         self._counts = counts
         with starting(Classifier.name, _actor(), counts.notes):
-            self._classifier = Classifier(plan.settings, plan.checkpoint, allotment.device)
+            self._classifier = Classifier(
+                plan.settings,
+                plan.checkpoint,
+                allotment.device,
+                share=allotment.gpus_per_model_actor,
+                say=counts.say,
+            )
         self._rows_per_slice = plan.settings.tuning.rows_per_slice
 
     def __call__(self, batch: pa.Table) -> pa.Table:

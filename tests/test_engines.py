@@ -127,14 +127,40 @@ def test_a_model_is_converted_with_ids_that_it_answers(checkpoint: Path, tmp_pat
 
 
 @pytest.mark.openvino
-def test_a_conversion_whose_process_dies_means_pytorch_or_one_line(
+def test_a_conversion_whose_process_dies_is_one_line(checkpoint: Path, tmp_path: Path) -> None:
+    bad = poison.build(checkpoint, tmp_path / "poisoned", tmp_path / "flag", when_traced="dies")
+    with pytest.raises(CheckpointError, match=r"can't run '.*poisoned': .* was ended by SIGKILL.*; use torch$"):
+        examine(settings_of(bad, engine="openvino", allow_remote_code=True))
+
+
+@pytest.mark.openvino
+@pytest.mark.parametrize(
+    ("does", "told"),
+    [
+        ("import os; os.kill(os.getpid(), 11)", "was ended by SIGSEGV; use torch"),
+        ("import os; os._exit(7)", "ended with exit code 7; use torch"),
+        ("raise OSError('libtbb.so:\\n not found')", "OSError: libtbb.so: not found; use torch"),
+    ],
+)
+def test_an_openvino_that_is_broken_means_pytorch_unless_it_is_asked_for(
+    does: str, told: str, checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "openvino.py").write_text(does)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)  # of the processes that convert
+    monkeypatch.setenv(AUTO_ENGINE, "openvino")
+    assert examine(settings_of(checkpoint)).engine == "torch"
+    with pytest.raises(CheckpointError, match=rf"model\.engine: openvino can't run .*{told}$"):
+        examine(settings_of(checkpoint, engine="openvino"))
+
+
+@pytest.mark.openvino
+def test_auto_leaves_code_that_comes_with_a_checkpoint_to_pytorch(
     checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(AUTO_ENGINE, "openvino")
-    bad = poison.build(checkpoint, tmp_path / "poisoned", tmp_path / "flag", when_traced="dies")
+    bad = poison.build(checkpoint, tmp_path / "poisoned", tmp_path / "flag")
     assert examine(settings_of(bad, allow_remote_code=True)).engine == "torch"
-    with pytest.raises(CheckpointError, match=r"can't run '.*poisoned': .* was ended by SIGKILL.*; use torch$"):
-        examine(settings_of(bad, engine="openvino", allow_remote_code=True))
 
 
 @pytest.mark.openvino
