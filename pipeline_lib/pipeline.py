@@ -17,6 +17,7 @@ import ray.data
 from ray.data import ActorPoolStrategy
 
 from pipeline_lib import columns, tally
+from pipeline_lib.agreement import engine_agreed
 from pipeline_lib.careful import carefully, starting
 from pipeline_lib.classifier import Classifier
 from pipeline_lib.cluster import connected, failures_explained, resources
@@ -27,7 +28,7 @@ from pipeline_lib.lease import leased
 from pipeline_lib.manifest import Receipt
 from pipeline_lib.packing import described, grouped, pack, slice_of, unpack
 from pipeline_lib.plan import Plan
-from pipeline_lib.planner import look, make_plan, refreshed
+from pipeline_lib.planner import Look, look, make_plan, refreshed
 from pipeline_lib.progress import Progress
 from pipeline_lib.publisher import check_rows, clear, publish, tidy
 from pipeline_lib.reader import Reader
@@ -59,7 +60,14 @@ def run(settings: Settings, date: dt.date | None, progress: Progress, *, replace
         NightscoreError: of the kind whose exit code tells a scheduler what to do; see `errors`.
     """
     started = time.monotonic()
-    seen = look(settings.on_date(date), dated=date is not None, replace=replace)
+    first_look = look(settings.on_date(date), dated=date is not None, replace=replace)
+    with engine_agreed(first_look) as (seen, notes):
+        for text in notes:
+            progress.note(text)
+        return _run(seen, date, progress, started)
+
+
+def _run(seen: Look, date: dt.date | None, progress: Progress, started: float) -> Outcome:
     planned = partial(make_plan, seen)
     # Ray starts meanwhile, unless something is published: then there may be nothing to score.
     with nullcontext(planned()) if seen.published else connected(planned) as first:
