@@ -3,15 +3,17 @@ SHELL := /bin/sh
 PYTHON ?= python3
 BIN := .venv/bin
 SOURCES := jobs pipeline_lib tests
+# What `model.engine: auto` takes in the tests: torch as on Intel's processors, openvino as on others, or absent.
+ENGINE ?= torch
 
 run: .venv/run ## Score the embedded sample (sets everything up first)
 	@$(BIN)/python -m jobs.score run configs/sample.yaml
 
 test: .venv/dev ## Run the tests
-	@$(BIN)/pytest
+	@$(BIN)/pytest --engine $(ENGINE)
 
 check: lint typecheck ## Lint, types, import contract, tests, coverage of the pure modules
-	@$(BIN)/coverage run -m pytest
+	@$(BIN)/coverage run -m pytest --engine $(ENGINE)
 	@$(BIN)/coverage report
 
 soak: .venv/dev ## Kill runs at random, 200 times, and compare every byte; start pairs of runs; lose a machine

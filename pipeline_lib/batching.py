@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,18 +43,67 @@ def equal_length_batches(lengths: NDArray[np.int32], token_budget: int) -> Itera
             yield from (group[start : start + size] for start in range(0, len(group), size))
 
 
-def budget_within(usable_bytes: int, bytes_per_token: float, most: int) -> int:
-    """Return the largest power of two of tokens that fits into memory, `most` at most.
+@dataclass(frozen=True)
+class Room:
+    """Memory for a batch, and what one takes: each row of n tokens `linear * n + square * n**2` bytes.
 
-    A power of two, so that a little more or less memory gives the same batches, and so the same digits.
+    Rows are padded to the longest; attention may grow with the square.
+    """
+
+    usable: float = math.inf
+    """Bytes."""
+    linear: float = 1.0
+    """Bytes a token; not less than 0."""
+    square: float = 0.0
+    """Bytes a token and token; not less than 0."""
+
+    def taken(self, rows: int, longest: int) -> float:
+        """Return the bytes that a batch takes."""
+        return rows * (self.linear * longest + self.square * longest**2)
+
+    def split(self, batch: Rows, lengths: NDArray[np.int32]) -> Iterator[Rows]:
+        """Yield a batch, or the halves of its halves that there is room for; single rows whatever they take.
+
+        Halves, as when a batch fails: with more or less memory the same rows are together or not, and nothing else.
+
+        Args:
+            batch: row numbers.
+            lengths: tokens of every row.
+        """
+        if len(batch) <= 1 or self.taken(len(batch), int(lengths[batch].max())) <= self.usable:
+            yield batch
+            return
+        middle = len(batch) // 2
+        yield from self.split(batch[:middle], lengths)
+        yield from self.split(batch[middle:], lengths)
+
+    def after_failure(self, rows: int, longest: int) -> "Room":
+        """Return the room that is left to believe in once a batch was too large: half of what it would take.
+
+        A single row that is too large says nothing about other batches.
+        """
+        if rows <= 1:
+            return self
+        return replace(self, usable=min(self.usable, self.taken(rows, longest) / 2))
+
+
+def room_within(usable: int, short: tuple[int, float], long: tuple[int, float]) -> Room:
+    """Return the room that memory makes, from what rows of two lengths were seen to take.
+
+    No row that was seen takes more than is counted on.
 
     Args:
-        usable_bytes: memory for a batch.
-        bytes_per_token: what a token of a batch takes, more than 0.
-        most: tokens beyond which a batch gains no speed.
+        usable: bytes for a batch.
+        short: tokens and bytes of a short row.
+        long: tokens and bytes of one as long as rows may be; as many tokens as the short one, or more.
     """
-    fitting = max(usable_bytes / bytes_per_token, 1.0)
-    return min(1 << int(math.log2(fitting)), most)
+    (few, little), (many, much) = short, long
+    if few == many:
+        return Room(usable, max(little, much, 1.0) / few)
+    square = max((much / many - little / few) / (many - few), 0.0)
+    # A short row may take less than nothing beside what all batches take, and a long one less than its share.
+    linear = max(little / few - square * few, much / many - square * many, 0.0)
+    return Room(usable, linear, square) if linear + square > 0 else Room(usable, 1.0 / many)
 
 
 def distinct(rows: Sequence[NDArray[np.int32]], types: Sequence[NDArray[np.int32]]) -> tuple[Rows, Rows]:

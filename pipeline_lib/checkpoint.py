@@ -54,6 +54,10 @@ class Checkpoint:
     """Token ids of the probe: when the model no longer answers them, the device is at fault."""
     long_probe: tuple[int, ...]
     """Token ids of a text as long as any that the checkpoint was tried on."""
+    probes: tuple[tuple[int, ...], ...]
+    """Token ids of all probes that the model answers; what must run it to know it is given these."""
+    probe_types: tuple[tuple[int, ...], ...]
+    """Their token type ids; empty where the tokenizer gives none."""
 
 
 def locate(settings: ModelSettings, commit: str | None = None) -> tuple[Path, str | None]:

@@ -1,7 +1,8 @@
 """Classify: token ids become logits, scores and labels, in micro-batches of like lengths."""
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
 
@@ -11,17 +12,18 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from pipeline_lib import columns
-from pipeline_lib.batching import distinct, equal_length_batches, micro_batches
+from pipeline_lib.batching import Room, distinct, equal_length_batches, micro_batches
 from pipeline_lib.checkpoint import Checkpoint, fingerprint, locate
 from pipeline_lib.computation import TOKENS_PER_BATCH, computation_of, computed_by, with_computed_by
 from pipeline_lib.config import Device, Settings
-from pipeline_lib.drift import compared
-from pipeline_lib.engine import Engine, Fetch, Floats, Rows, halving
+from pipeline_lib.drift import ROWS, at_most, compared
+from pipeline_lib.engine import Engine, Fetch, Floats, Rows, halving, is_out_of_memory
 from pipeline_lib.engines import load_engine
-from pipeline_lib.errors import CheckpointError
+from pipeline_lib.errors import CheckpointError, FaultError
 from pipeline_lib.manifest import Drift
+from pipeline_lib.reference import Reference, on_lack
 from pipeline_lib.scores import activate, top
-from pipeline_lib.torch_engine import budget_on_gpu
+from pipeline_lib.torch_engine import room_on_gpu
 
 OnBatch = Callable[[Sequence[int]], None]
 
@@ -33,6 +35,8 @@ class Classifier:
         settings: the job's settings.
         checkpoint: the examined checkpoint.
         device: `cpu` or `cuda`.
+        share: of a GPU that is this process's.
+        say: told in words what a user should know, and is no failure.
 
     Raises:
         CheckpointError: the checkpoint is another one here than where it was examined.
@@ -41,18 +45,34 @@ class Classifier:
     name = "model"
     reads = (columns.TOKEN_IDS, columns.TYPE_IDS)
 
-    def __init__(self, settings: Settings, checkpoint: Checkpoint, device: Device = "cpu") -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        checkpoint: Checkpoint,
+        device: Device = "cpu",
+        *,
+        share: float = 1.0,
+        say: Callable[[str], None] = lambda _: None,
+    ) -> None:
         folder, _ = locate(settings.model, checkpoint.commit)
         if fingerprint(folder, settings.model) != checkpoint.fingerprint:
             raise CheckpointError(f"model.name: {checkpoint.name!r} holds other files on this worker")
-        self._load = partial(load_engine, folder, settings.model, checkpoint, device)
-        self._engine = self._load(settings.model.precision)
-        self._full: Engine | None = None
+        self._engine = load_engine(folder, settings.model, checkpoint, device, settings.model.precision)
+        self._device, self._share, self._say = device, share, say
+
+        def load_full(where: Device) -> Engine:
+            # Beside a GPU the CPU's engine is not converted for a few rows.
+            plain = checkpoint if where == device else replace(checkpoint, engine="torch")
+            return load_engine(folder, settings.model, plain, where, "float32")
+
+        lack = on_lack(say, settings.limits.max_precision_drift)
+        self._reference = Reference(load_full, device, share, lack)
         self._checkpoint = checkpoint
         self._settings = settings
         self._computed_by = computed_by(computation_of(settings, checkpoint, device), device)
         cut = micro_batches if checkpoint.pads_safely else equal_length_batches
-        self._batches = partial(cut, token_budget=settings.tuning.tokens_per_batch or self._budget(device))
+        self._batches = partial(cut, token_budget=settings.tuning.tokens_per_batch or TOKENS_PER_BATCH[device])
+        self._room = self._room_at_first()
 
     def __call__(self, table: pa.Table, on_batch: OnBatch | None = None, *, one_by_one: bool = False) -> pa.Table:
         """Replace the token ids by label and score; rows whose logits are not finite are rejected.
@@ -94,21 +114,45 @@ class Classifier:
             sample: which of its rows.
 
         Returns:
-            None if the run's precision is float32.
+            None if the run's precision is float32, or if there is no memory for the model in float32.
+
+        Raises:
+            SettingsError: there is none, and the settings limit the drift.
         """
-        if self._engine.is_full_precision:
+        reference = None if self._engine.is_full_precision else self._reference.get(self._engine.float32_bytes)
+        if reference is None:
             return None
-        self._full = self._full or self._load("float32")
+        engine, most = reference
         usable = np.flatnonzero(pc.is_null(table.column(columns.REJECT_CODE)).to_numpy())[sample]
-        half, full = (
-            activate(self._logits(engine, table, usable)[0], self._checkpoint.activation)
-            for engine in (self._engine, self._full)
-        )
+        rows = usable if most >= ROWS else at_most(usable, most)
+        try:
+            half, full = (
+                activate(self._logits(each, table, rows)[0], self._checkpoint.activation)
+                for each in (self._engine, engine)
+            )
+        except FaultError as error:
+            self._reference.drop(str(error))
+            return None
         return compared(half, full)
 
-    def _budget(self, device: Device) -> int:
-        most = TOKENS_PER_BATCH[device]
-        return most if device == "cpu" else budget_on_gpu(self._engine, self._checkpoint.probe, most)
+    def _room_at_first(self) -> Room:
+        # A budget that the settings name is tried as it is; what proves too large is halved from then on.
+        if self._device == "cpu" or self._settings.tuning.tokens_per_batch:
+            return Room()
+        return room_on_gpu(self._engine, self._checkpoint.probe, self._checkpoint.max_tokens, self._share)
+
+    def _learn(self, error: Exception, lengths: NDArray[np.int32]) -> None:
+        """Make batches smaller for good where memory ran out over one of rows of some lengths."""
+        if not is_out_of_memory(error):
+            return
+        longest = int(lengths.max())
+        smaller = self._room.after_failure(len(lengths), longest)
+        if smaller != self._room:
+            self._room = smaller
+            self._say(
+                f"out of memory on {self._device.upper()} over {len(lengths):,} rows of up to {longest:,} tokens; "
+                "batches that take more than half of that are halved from now on"
+            )
 
     def _logits(
         self,
@@ -120,16 +164,10 @@ class Classifier:
         one_by_one: bool = False,
     ) -> tuple[Floats, dict[int, tuple[str, str]]]:
         """Return the logits of some rows, and the faults of those that the model can't take."""
-        tokens = _tokens(table, rows)
-        ids = _ragged(tokens, columns.TOKEN_IDS)
-        types = _ragged(tokens, columns.TYPE_IDS) if columns.TYPE_IDS in tokens.column_names else ids
-        # Equal texts are computed once; each gets the very same bytes.
-        first, same = distinct(ids, types)
-        logits = np.empty((len(first), len(self._checkpoint.labels)), np.float32)
+        texts = _Texts.of(_tokens(table, rows))
+        logits = np.empty((len(texts.ids), len(self._checkpoint.labels)), np.float32)
         faults: dict[int, tuple[str, str]] = {}
-
-        def start(batch: Rows) -> Fetch:
-            return engine.start([ids[row] for row in first[batch]], [types[row] for row in first[batch]])
+        start = partial(self._start, engine, texts)
 
         def alone(batch: Rows, error: Exception) -> Floats:
             with contextlib.suppress(Exception):
@@ -139,16 +177,18 @@ class Classifier:
             return np.full((1, logits.shape[1]), np.nan, np.float32)
 
         def finish(batch: Rows, fetch: Fetch | None) -> None:
-            found = None
             with contextlib.suppress(Exception):
-                found = fetch() if fetch else None
-            # What failed is told by halving, which tries again.
-            logits[batch] = halving(lambda part: start(part)(), batch, alone) if found is None else found
+                if fetch:
+                    logits[batch] = fetch()
+                    return
+            # What failed is told by halving, which tries again; there may be less room than there was.
+            for part in self._room.split(batch, texts.lengths):
+                logits[part] = halving(lambda some: start(some)(), part, alone)
 
         started: list[tuple[Rows, Fetch | None]] = []
-        for batch in self._batches(np.array([len(ids[row]) for row in first], np.int32)):
+        for batch in self._fitting(texts.lengths):
             if on_batch:
-                on_batch(rows[first[batch]].tolist())
+                on_batch(rows[texts.first[batch]].tolist())
             fetch = None
             with contextlib.suppress(Exception):
                 fetch = start(batch)
@@ -158,8 +198,21 @@ class Classifier:
                 started.append((batch, fetch))
         for batch, fetch in started:
             finish(batch, fetch)
-        failed = {int(row): faults[kind] for row, kind in zip(rows, same.tolist(), strict=True) if kind in faults}
-        return logits[same], failed
+        kinds = zip(rows, texts.same.tolist(), strict=True)
+        return logits[texts.same], {int(row): faults[kind] for row, kind in kinds if kind in faults}
+
+    def _start(self, engine: Engine, texts: "_Texts", batch: Rows) -> Fetch:
+        try:
+            return engine.start([texts.ids[row] for row in batch], [texts.types[row] for row in batch])
+        except Exception as error:
+            if engine is self._engine:
+                self._learn(error, texts.lengths[batch])
+            raise
+
+    def _fitting(self, lengths: NDArray[np.int32]) -> Iterator[Rows]:
+        """Yield batches under the token budget, in as many parts as there is room for by then."""
+        for batch in self._batches(lengths):
+            yield from self._room.split(batch, lengths)
 
     def _with_scores(self, table: pa.Table, logits: Floats, rows: Rows) -> pa.Table:
         scores = activate(logits[rows], self._checkpoint.activation)
@@ -180,6 +233,27 @@ class Classifier:
             if field.name in found:
                 table = table.append_column(field, found[field.name].take(taken))
         return table
+
+
+@dataclass(frozen=True)
+class _Texts:
+    """The different texts of a slice: equal ones are computed once, and each gets the very same bytes."""
+
+    ids: list[NDArray[np.int32]]
+    types: list[NDArray[np.int32]]
+    first: Rows
+    """Which row of the slice is the first of each."""
+    same: Rows
+    """Which text each row of the slice is."""
+    lengths: NDArray[np.int32]
+
+    @classmethod
+    def of(cls, tokens: pa.Table) -> "_Texts":
+        ids = _ragged(tokens, columns.TOKEN_IDS)
+        types = _ragged(tokens, columns.TYPE_IDS) if columns.TYPE_IDS in tokens.column_names else ids
+        first, same = distinct(ids, types)
+        lengths = np.array([len(ids[row]) for row in first], np.int32)
+        return cls([ids[row] for row in first], [types[row] for row in first], first, same, lengths)
 
 
 def _tokens(table: pa.Table, rows: Rows) -> pa.Table:

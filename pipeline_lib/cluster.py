@@ -82,7 +82,7 @@ def resources() -> tuple[float, float]:
 def _how_to_start() -> dict[str, Any]:
     for name, value in _QUIET.items():
         os.environ.setdefault(name, value)
-    address = _running_cluster()
+    address = running_cluster()
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     if address:
         # Workers on other machines get this very package, whatever is installed there.
@@ -90,7 +90,7 @@ def _how_to_start() -> dict[str, Any]:
     return quiet | {"address": "local", "include_dashboard": False}
 
 
-def _running_cluster() -> str | None:
+def running_cluster() -> str | None:
     """Return the address of the cluster to use, or None where there is none.
 
     It is tried first: `ray.init` would wait minutes for one that is gone, and a Ray that was killed leaves its

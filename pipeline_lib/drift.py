@@ -1,15 +1,27 @@
 """How far half precision is from float32: compared on a sample of rows, carried beside a slice, summed up."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
+from pipeline_lib.config import Device
 from pipeline_lib.manifest import Drift
 from pipeline_lib.scores import Floats
 
 _KEY = b"nightscore.drift"
-_ROWS = 32
+ROWS = 32
+"""Of a slice are compared, about."""
+
+_FEWER_ROWS = 4
+# The copy, and as much for what it computes and for batches that need more than usual.
+_COPIES_ON_GPU = 2
+# Each row of a larger model would take many seconds of one CPU thread, while the GPU waits.
+_LARGEST_ON_CPU = 4 << 30
+# As many actors as a machine usually has GPUs may load a copy at the same time.
+_COPIES_ON_HOST = 8
 _SLICES_APART = 8
 
 
@@ -25,7 +37,38 @@ def sampled(number: int, rows: int) -> slice | None:
     """
     if rows == 0 or number % _SLICES_APART:
         return None
-    return slice(0, rows, max(rows // _ROWS, 1))
+    return slice(0, rows, max(rows // ROWS, 1))
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Where a sample is scored in float32."""
+
+    device: Device
+    rows: int = ROWS
+    """Of a slice, about."""
+
+
+def where_to_compare(copy: int, on_gpu: int, on_host: int) -> Comparison | None:
+    """Return where there is room for a copy of the model in float32, or None where there is none.
+
+    Beside the model on its GPU if it fits with room to spare, else on the CPU, with fewer rows since that is slow.
+
+    Args:
+        copy: bytes of the model in float32.
+        on_gpu: bytes left on the GPU.
+        on_host: bytes left in the machine's memory.
+    """
+    if copy * _COPIES_ON_GPU <= on_gpu:
+        return Comparison("cuda")
+    if copy <= min(_LARGEST_ON_CPU, on_host // _COPIES_ON_HOST):
+        return Comparison("cpu", _FEWER_ROWS)
+    return None
+
+
+def at_most(rows: NDArray[np.int64], most: int) -> NDArray[np.int64]:
+    """Return some of the rows, evenly spread, or all where they are not more."""
+    return rows[:: max(-(-len(rows) // most), 1)]
 
 
 def compared(half: Floats, full: Floats) -> Drift:

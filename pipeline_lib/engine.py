@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline_lib.batching import padded
+from pipeline_lib import batching
 from pipeline_lib.errors import DeviceError, FaultError
 
 Ids = NDArray[np.int32]
@@ -26,6 +26,8 @@ class Engine(ABC):
 
     is_full_precision: bool
     """Whether it computes in float32."""
+    float32_bytes: int = 0
+    """Memory of a copy of the model in float32, where that is on the same GPU."""
 
     def __init__(self, inputs: Sequence[str]) -> None:
         self._masked = "attention_mask" in inputs
@@ -63,14 +65,14 @@ class Engine(ABC):
         except Exception as error:
             raise DeviceError(f"the model fails on every text: {type(error).__name__}: {error!s:.200}") from error
 
-    def _padded(self, rows: Sequence[Ids], types: Sequence[Ids], pad: int) -> dict[str, NDArray[np.int64]]:
+    def padded(self, rows: Sequence[Ids], types: Sequence[Ids], pad: int) -> dict[str, NDArray[np.int64]]:
         """Return a batch as the model's forward takes it, every array of shape [rows, longest]."""
-        ids, mask = padded(rows, pad)
+        ids, mask = batching.padded(rows, pad)
         found = {"input_ids": ids}
         if self._masked:
             found["attention_mask"] = mask
         if self._typed:
-            found["token_type_ids"], _ = padded(types, 0)
+            found["token_type_ids"], _ = batching.padded(types, 0)
         return found
 
 
@@ -113,7 +115,7 @@ def halving(compute: Callable[[Rows], Floats], batch: Rows, alone: Callable[[Row
     try:
         return compute(batch)
     except Exception as error:  # noqa: BLE001 - a model's own code may raise anything
-        if len(batch) == 1 and _is_out_of_memory(error):
+        if len(batch) == 1 and is_out_of_memory(error):
             raise FaultError(
                 f"a single text does not fit into the device's memory; lower model.max_tokens: {error}"
             ) from None
@@ -124,7 +126,8 @@ def halving(compute: Callable[[Rows], Floats], batch: Rows, alone: Callable[[Row
     return np.concatenate([halving(compute, batch[:middle], alone), halving(compute, batch[middle:], alone)])
 
 
-def _is_out_of_memory(error: Exception) -> bool:
+def is_out_of_memory(error: Exception) -> bool:
+    """Tell whether an error says that memory ran out, of a GPU or of the machine."""
     # torch.OutOfMemoryError is a RuntimeError that says so; on CPUs the allocator names itself.
     return isinstance(error, MemoryError) or any(
         sign in str(error) for sign in ("out of memory", "DefaultCPUAllocator")

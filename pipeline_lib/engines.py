@@ -1,7 +1,6 @@
 """Which engine computes, and how each is made from a checkpoint folder."""
 
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +9,9 @@ import numpy as np
 from pipeline_lib import loading, openvino_engine
 from pipeline_lib.checkpoint import Checkpoint
 from pipeline_lib.config import ModelSettings
+from pipeline_lib.conversion import ConversionError, Source, answers_of_child
 from pipeline_lib.engine import Engine, same
-from pipeline_lib.errors import CheckpointError, SettingsError
+from pipeline_lib.errors import CheckpointError, FaultError, SettingsError
 from pipeline_lib.last_layer import for_first_token
 from pipeline_lib.neighbours import Batch
 from pipeline_lib.openvino_engine import OpenVinoEngine
@@ -40,24 +40,53 @@ def load_engine(
     Raises:
         SettingsError: OpenVINO was chosen and is not installed on this machine.
     """
-    load = partial(_load, folder, settings, checkpoint)
     if checkpoint.engine == "openvino" and device == "cpu":
-        return _openvino(partial(load, "float32"), checkpoint.inputs, checkpoint.fingerprint, precision)
+        return _openvino(source_of(folder, settings, checkpoint), checkpoint.fingerprint, precision)
     model = loading.load_model(folder, settings, precision)
     if device != "cpu" and packs_here(model, checkpoint, device):
         return PackedEngine(model, checkpoint.inputs, device)
-    return TorchEngine(_narrowed(model, checkpoint), checkpoint.inputs, device, keeps_state=checkpoint.keeps_state)
-
-
-def _load(folder: Path, settings: ModelSettings, checkpoint: Checkpoint, precision: str) -> Any:
-    return _narrowed(loading.load_model(folder, settings, precision), checkpoint)
-
-
-def _narrowed(model: Any, checkpoint: Checkpoint) -> Any:
     if checkpoint.first_token_alone:
-        engine = TorchEngine(model, checkpoint.inputs, "cpu")
-        for_first_token(model, lambda: engine.check(checkpoint.probe))
+        _narrow_last_layer(model, checkpoint.inputs, checkpoint.probe)
+    return TorchEngine(model, checkpoint.inputs, device, keeps_state=checkpoint.keeps_state)
+
+
+def load_model(
+    folder: Path,
+    settings: ModelSettings,
+    precision: str,
+    narrowed_by: tuple[Sequence[str], Sequence[int]] | None,
+) -> Any:
+    """Load a checkpoint's model.
+
+    Args:
+        folder: the checkpoint's files on this machine.
+        settings: under which rules of trust it is loaded.
+        precision: as in `model.precision`.
+        narrowed_by: to have its last layer compute the first token alone, the tokenizer's inputs and token ids that
+            the model answers; see `narrow`.
+    """
+    model = loading.load_model(folder, settings, precision)
+    if narrowed_by:
+        _narrow_last_layer(model, *narrowed_by)
     return model
+
+
+def _narrow_last_layer(model: Any, inputs: Sequence[str], probe: Sequence[int]) -> None:
+    engine = TorchEngine(model, inputs, "cpu")
+    for_first_token(model, lambda: engine.check(probe))
+
+
+def source_of(folder: Path, settings: ModelSettings, checkpoint: Checkpoint) -> Source:
+    """Return what OpenVINO converts of an examined checkpoint, on any machine the same."""
+    return Source(
+        folder=folder,
+        settings=settings,
+        inputs=checkpoint.inputs,
+        pads_safely=checkpoint.pads_safely,
+        first_token_alone=checkpoint.first_token_alone,
+        rows=checkpoint.probes,
+        types=checkpoint.probe_types,
+    )
 
 
 def narrow(model: Any, inputs: Sequence[str], batches: Sequence[Batch]) -> bool:
@@ -84,21 +113,14 @@ def narrow(model: Any, inputs: Sequence[str], batches: Sequence[Batch]) -> bool:
     return right
 
 
-def choose(
-    settings: ModelSettings,
-    model: Any,
-    inputs: Sequence[str],
-    fingerprint: str,
-    batches: Sequence[Batch],
-) -> str:
+def choose(settings: ModelSettings, model: Any, source: Source, fingerprint: str) -> str:
     """Return the name of the engine that the settings ask for, or of the better one on this machine.
 
     Args:
         settings: with the engine and the precision.
         model: in float32.
-        inputs: the inputs that the checkpoint's tokenizer gives its model.
+        source: the same for OpenVINO, with the rows that it must answer as PyTorch does.
         fingerprint: the checkpoint's.
-        batches: what OpenVINO must answer as PyTorch does.
 
     Raises:
         SettingsError: OpenVINO is asked for, and is not installed or can't compute in this precision.
@@ -107,14 +129,14 @@ def choose(
     possible = settings.precision in openvino_engine.PRECISIONS and openvino_engine.is_installed()
     if settings.engine == "torch" or (settings.engine == "auto" and not possible):
         return "torch"
-    if settings.engine == "auto" and not openvino_engine.is_worthwhile():
+    # What a checkpoint's own code decides by looking at a text is decided for good when it is converted.
+    if settings.engine == "auto" and (openvino_engine.auto_engine() == "torch" or _brings_code(model)):
         return "torch"
     if settings.precision not in openvino_engine.PRECISIONS:
         raise SettingsError(f"model.engine: openvino computes in float32 and bfloat16, not in {settings.precision}")
+    _refuse_absence()
     try:
-        why_not = _why_not(_openvino(lambda: model, inputs, fingerprint, "float32"), batches)
-    except SettingsError:
-        raise
+        why_not = _why_not(model, source, fingerprint)
     except Exception as error:  # noqa: BLE001 - a conversion may fail in any way
         why_not = " ".join(str(error).split())[:200]
     if why_not and settings.engine == "openvino":
@@ -122,18 +144,38 @@ def choose(
     return "torch" if why_not else "openvino"
 
 
-def _openvino(load: Any, inputs: Sequence[str], fingerprint: str, precision: str) -> Engine:
-    import torch
+def _brings_code(model: Any) -> bool:
+    return not type(model).__module__.startswith("transformers.")
 
+
+def _refuse_absence() -> None:
     if not openvino_engine.is_installed():
         raise SettingsError("model.engine: OpenVINO is not installed here; pip install 'nightscore[openvino]'")
-    path, pad = openvino_engine.converted(load, inputs, fingerprint)
-    return OpenVinoEngine(path, inputs, pad, precision, torch.get_num_threads())
 
 
-def _why_not(engine: Engine, batches: Sequence[Batch]) -> str:
-    for batch in batches:
-        found = engine.logits(batch.rows, batch.types)
-        if not same(found, batch.logits, _TOLERANCE):
-            return f"its logits are {np.abs(found - batch.logits).max():.1g} off"
+def _openvino(source: Source, fingerprint: str, precision: str) -> Engine:
+    import torch
+
+    _refuse_absence()
+    try:
+        path = openvino_engine.converted(source, fingerprint)
+    except ConversionError as error:
+        # Planning saw it work elsewhere; another engine would mix two kinds of scores.
+        raise FaultError(
+            f"model.engine: openvino can't run {source.settings.name!r} on this machine: {error}; use torch"
+        ) from None
+    return OpenVinoEngine(path, source.inputs, precision, torch.get_num_threads())
+
+
+def _why_not(model: Any, source: Source, fingerprint: str) -> str:
+    """Return how OpenVINO's logits differ from PyTorch's, or an empty string."""
+    import torch
+
+    engine = TorchEngine(model, source.inputs, "cpu", keeps_state=True)
+    path = openvino_engine.converted(source, fingerprint)
+    found = answers_of_child(path, source, torch.get_num_threads())
+    for batch, answer in zip(source.batches(), found, strict=True):
+        expected = engine.logits(*batch)
+        if not same(answer, expected, _TOLERANCE):
+            return f"its logits are {np.abs(answer - expected).max():.1g} off"
     return ""

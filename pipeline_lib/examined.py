@@ -6,7 +6,7 @@ import os
 import platform
 import tempfile
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
@@ -16,9 +16,19 @@ from pipeline_lib.checkpoint import Checkpoint, resolve_activation
 from pipeline_lib.checkpoint_json import read_config
 from pipeline_lib.config import Settings
 from pipeline_lib.libraries import library_versions
-from pipeline_lib.openvino_engine import is_worthwhile
+from pipeline_lib.openvino_engine import auto_engine
 
-_RECORD = TypeAdapter(Checkpoint)
+_FORM = 2
+"""Of what is kept and of how it is found; raised when either changes, so that nothing older is believed."""
+
+
+@dataclass(frozen=True)
+class _Record:
+    form: int
+    checkpoint: Checkpoint
+
+
+_RECORD = TypeAdapter(_Record)
 
 
 def remembered(
@@ -45,18 +55,20 @@ def remembered(
         return look()
     pairs = settings.input.text_pair_column is not None
     asked = settings.model.model_dump(exclude={"name", "revision"})
-    key = repr((content, asked, pairs, library_versions(), platform.machine(), is_worthwhile()))
+    key = repr((content, asked, pairs, library_versions(), platform.machine(), auto_engine()))
     try:
         path = cache_folder("examined") / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.json"
     except OSError:  # a home that can't be written: everything works, only later
         return look()
     with contextlib.suppress(OSError, ValidationError):
-        kept = replace(_RECORD.validate_json(read_own(path)), name=settings.model.name, commit=commit)
-        if kept.fingerprint == content and _names_answers(kept, settings, folder):
-            return kept
+        kept = _RECORD.validate_json(read_own(path))
+        if kept.form == _FORM and kept.checkpoint.fingerprint == content:
+            found = replace(kept.checkpoint, name=settings.model.name, commit=commit)
+            if _names_answers(found, settings, folder):
+                return found
     found = look()
     with contextlib.suppress(OSError):
-        _write(path, _RECORD.dump_json(found))
+        _write(path, _RECORD.dump_json(_Record(_FORM, found)))
     return found
 
 

@@ -4,10 +4,11 @@ from pathlib import Path
 from typing import Any
 
 from pipeline_lib import loading
-from pipeline_lib.checkpoint import Checkpoint, fingerprint, labels_of, locate, resolve_activation
+from pipeline_lib.checkpoint import PROBE, Checkpoint, fingerprint, labels_of, locate, resolve_activation
 from pipeline_lib.config import ModelSettings, Settings
+from pipeline_lib.conversion import Source
 from pipeline_lib.engines import PACKED_PRECISIONS, choose, narrow
-from pipeline_lib.errors import SettingsError
+from pipeline_lib.errors import CheckpointError, NightscoreError, SettingsError
 from pipeline_lib.examined import remembered
 from pipeline_lib.neighbours import Batch, Texts, judge
 from pipeline_lib.packed_engine import why_not_packed
@@ -26,6 +27,18 @@ def examine(settings: Settings) -> Checkpoint:
 
 
 def _look(settings: Settings, folder: Path, content: str, commit: str | None) -> Checkpoint:
+    try:
+        return _tried(settings, folder, content, commit)
+    except NightscoreError:
+        raise
+    except Exception as error:  # a model's own code may raise anything
+        kind, reason = type(error).__name__, " ".join(str(error).split())
+        raise CheckpointError(
+            f"model.name: {settings.model.name!r} can't answer {PROBE!r}: {kind}: {reason:.200}"
+        ) from error
+
+
+def _tried(settings: Settings, folder: Path, content: str, commit: str | None) -> Checkpoint:
     config = loading.load_config(folder, settings.model)
     labels = labels_of(config)
     tokenizer = loading.load_tokenizer(folder, settings.model)
@@ -36,7 +49,15 @@ def _look(settings: Settings, folder: Path, content: str, commit: str | None) ->
     texts = Texts(tokenizer, limit)
     verdict = judge(model, inputs, texts, limit)
     packs_safely = not verdict.keeps_state and _packs(settings.model, model, inputs, verdict.alone)
-    first_token_alone = not verdict.keeps_state and narrow(model, inputs, verdict.batches[:1])
+    source = Source(
+        folder=folder,
+        settings=settings.model,
+        inputs=inputs,
+        pads_safely=verdict.pads_safely,
+        first_token_alone=not verdict.keeps_state and narrow(model, inputs, verdict.batches[:1]),
+        rows=tuple(tuple(row.tolist()) for row in verdict.to_convert.rows),
+        types=tuple(tuple(row.tolist()) for row in verdict.to_convert.types),
+    )
     return Checkpoint(
         name=settings.model.name,
         commit=commit,
@@ -45,15 +66,17 @@ def _look(settings: Settings, folder: Path, content: str, commit: str | None) ->
         labels=labels,
         activation=resolve_activation(settings.model, config.problem_type, config.num_labels),
         max_tokens=limit,
-        vocabulary=int(model.get_input_embeddings().weight.shape[0]),
+        vocabulary=_vocabulary(model),
         inputs=inputs,
-        engine=choose(settings.model, model, inputs, content, verdict.batches),
+        engine=choose(settings.model, model, source, content),
         pads_safely=verdict.pads_safely,
         keeps_state=verdict.keeps_state,
         packs_safely=packs_safely,
-        first_token_alone=first_token_alone,
+        first_token_alone=source.first_token_alone,
         probe=tuple(verdict.alone.rows[0].tolist()),
         long_probe=tuple(verdict.alone.rows[-1 if len(verdict.alone.rows) == 1 else 1].tolist()),
+        probes=source.rows,
+        probe_types=source.types,
     )
 
 
@@ -61,6 +84,17 @@ def _packs(settings: ModelSettings, model: Any, inputs: tuple[str, ...], alone: 
     """Tell whether packed rows are right in float32; only half precision, where they may be used, asks."""
     half = settings.precision in PACKED_PRECISIONS or settings.precision == "auto"
     return half and why_not_packed(model, inputs, alone, "cpu") is None
+
+
+def _vocabulary(model: Any) -> int:
+    """Return how many tokens the model's table has."""
+    try:
+        return int(model.get_input_embeddings().weight.shape[0])
+    except (NotImplementedError, AttributeError):
+        raise CheckpointError(
+            f"model.name: {type(model).__name__} has no table of tokens; models of characters or bytes without one "
+            "can't be used"
+        ) from None
 
 
 def _check_room(tokenizer: Any, limit: int | None, *, pairs: bool) -> None:

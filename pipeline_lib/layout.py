@@ -150,8 +150,8 @@ def _notices(schemas: Mapping[str, pa.Schema], kept: tuple[tuple[str, pa.Field],
     for name in outputs:
         by_name.setdefault(name.casefold(), []).append(name)
     alike = [
-        f"the columns {listed_columns(names)} differ by case alone, which DuckDB, Spark and Athena don't tell apart; "
-        "see input.keep_columns"
+        f"the columns {listed_columns(names)} differ by case alone, which DuckDB, Spark and Athena don't "
+        "tell apart; see input.keep_columns"
         for names in by_name.values()
         if len(names) > 1
     ]

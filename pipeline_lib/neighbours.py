@@ -47,6 +47,8 @@ class Verdict:
     """Whether that takes a model which is put back to what was loaded after each batch."""
     batches: tuple[Batch, ...]
     """Some of what was tried, short texts first: what any other way to compute must answer too."""
+    to_convert: Batch
+    """The rows that an engine is converted with: texts of several lengths, each of which the model answers."""
     alone: Batch
     """All that was tried, with the answers that each row gets alone; the short one first, the longest next."""
 
@@ -106,7 +108,7 @@ def judge(model: Any, inputs: Sequence[str], texts: Texts, limit: int | None) ->
         trial.check_equal_lengths(engine)
     trial.check_again(engine, most=1 if pads_safely else 2)
     batches = tuple(safe[:2]) if pads_safely else trial.singles()
-    return Verdict(pads_safely, keeps_state, batches, trial.alone())
+    return Verdict(pads_safely, keeps_state, batches, trial.few(), trial.alone())
 
 
 def _padded(engine: Engine, batch: Batch) -> Batch | None:
@@ -198,6 +200,10 @@ class _Trial:
     def alone(self) -> Batch:
         """Return all texts and what each is answered alone."""
         return self._batch(range(len(self._rows)))
+
+    def few(self) -> Batch:
+        """Return the short text and the long one."""
+        return self._batch(range(min(len(self._rows), 2)))
 
     def singles(self) -> tuple[Batch, ...]:
         """Return the short text and the long one, each for itself."""

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pipeline_lib import loading
 from pipeline_lib.engine import Engine, Fetch, Floats, Ids, absent_id, apart, no_cache
 from pipeline_lib.neighbours import Batch
-from pipeline_lib.torch_engine import on_its_way, to_device
+from pipeline_lib.torch_engine import keep_float32_whole, on_its_way, to_device
 
 _NAME = "nightscore_packed"
 
@@ -34,6 +34,7 @@ class PackedEngine(Engine):
         import torch
 
         super().__init__(inputs)
+        keep_float32_whole()
         _register()
         self._device = device
         self._model = model.to(device)
@@ -43,6 +44,7 @@ class PackedEngine(Engine):
         self._first_position = loading.first_position(model)
         self._causal = any(getattr(module, "is_causal", False) for module in self._base.modules())
         self.is_full_precision = bool(model.dtype == torch.float32)
+        self.float32_bytes = 4 * sum(parameter.numel() for parameter in model.parameters())
 
     def logits(self, rows: Sequence[Ids], types: Sequence[Ids]) -> Floats:
         """Return logits of shape [rows, labels] in float32; see `Engine`."""

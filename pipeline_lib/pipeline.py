@@ -17,6 +17,7 @@ import ray.data
 from ray.data import ActorPoolStrategy
 
 from pipeline_lib import columns, tally
+from pipeline_lib.agreement import engine_agreed
 from pipeline_lib.careful import carefully, reading, starting
 from pipeline_lib.classifier import Classifier
 from pipeline_lib.cluster import connected, failures_explained, resources
@@ -27,7 +28,7 @@ from pipeline_lib.lease import leased
 from pipeline_lib.manifest import Receipt
 from pipeline_lib.packing import described, grouped, pack, slice_of, unpack
 from pipeline_lib.plan import Plan
-from pipeline_lib.planner import look, make_plan, refreshed
+from pipeline_lib.planner import Look, look, make_plan, refreshed
 from pipeline_lib.progress import Progress
 from pipeline_lib.publisher import check_rows, clear, publish, tidy
 from pipeline_lib.reader import Reader
@@ -59,7 +60,14 @@ def run(settings: Settings, date: dt.date | None, progress: Progress, *, replace
         NightscoreError: of the kind whose exit code tells a scheduler what to do; see `errors`.
     """
     started = time.monotonic()
-    seen = look(settings.on_date(date), dated=date is not None, replace=replace)
+    first_look = look(settings.on_date(date), dated=date is not None, replace=replace)
+    with engine_agreed(first_look) as (seen, notes):
+        for text in notes:
+            progress.note(text)
+        return _run(seen, date, progress, started)
+
+
+def _run(seen: Look, date: dt.date | None, progress: Progress, started: float) -> Outcome:
     planned = partial(make_plan, seen)
     # Ray starts meanwhile, unless something is published: then there may be nothing to score.
     with nullcontext(planned()) if seen.published else connected(planned) as first:
@@ -98,6 +106,8 @@ def _scored(plan: Plan, progress: Progress) -> tuple[list[Receipt], Work | None]
                 if not losses_left:
                     raise
                 progress.note(f"{error}; going on with what is left")
+        for text in counts.said():
+            progress.note(text)
         return receipts, Work(counts.peaks(), *counts.busy())
 
 
@@ -187,7 +197,13 @@ class _Classify:
         plan: Plan = ray.get(plan_ref)
         self._counts = counts
         with starting(Classifier.name, _actor(), counts.notes):
-            self._classifier = Classifier(plan.settings, plan.checkpoint, allotment.device)
+            self._classifier = Classifier(
+                plan.settings,
+                plan.checkpoint,
+                allotment.device,
+                share=allotment.gpus_per_model_actor,
+                say=counts.say,
+            )
         self._rows_per_slice = plan.settings.tuning.rows_per_slice
 
     def __call__(self, batch: pa.Table) -> pa.Table:

@@ -28,6 +28,7 @@ class _Counts:
         self._busy: dict[tuple[str, str], float] = defaultdict(float)
         self._began, self._ended = math.inf, 0.0
         self._ledger = Ledger()
+        self._said: dict[str, None] = {}
 
     def scored(self, part: tuple[int, int], rows: int) -> None:
         self._rows[part] = rows
@@ -54,6 +55,12 @@ class _Counts:
         for (role, _), busy in sorted(self._busy.items()):
             found[role].append(busy / seconds if seconds else 0.0)
         return seconds, {role: sum(shares) / len(shares) for role, shares in found.items()}
+
+    def say(self, text: str) -> None:
+        self._said[text] = None
+
+    def said(self) -> list[str]:
+        return list(self._said)
 
     def ledger(self, call: str, *arguments: Any) -> Any:
         return getattr(self._ledger, call)(*arguments)
@@ -106,6 +113,15 @@ class Tally:
         yield
         actor = str(ray.get_runtime_context().get_actor_id())
         self._counts.worked.remote(role, actor, peak_bytes(), began, time.time())
+
+    def say(self, text: str) -> None:
+        """Tell what a user should know and is no failure; said by several workers, it counts once."""
+        self._counts.say.remote(text)
+
+    def said(self) -> list[str]:
+        """Return what workers told, in the order in which it was first said."""
+        found: list[str] = ray.get(self._counts.said.remote())
+        return found
 
     def notes(self, call: str, *arguments: Any) -> Any:
         """Call a method of the ledger of `suspects`; what is told is known there when this returns."""

@@ -6,11 +6,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline_lib.batching import budget_within
-from pipeline_lib.engine import Engine, Fetch, Floats, Ids, absent_id, no_cache
+from pipeline_lib.batching import Room, room_within
+from pipeline_lib.engine import Engine, Fetch, Floats, Ids, absent_id, is_out_of_memory, no_cache
+from pipeline_lib.memory import left_on_gpu
 from pipeline_lib.model_state import LoadedState
 
 _PROBED_TOKENS = 4_096
+_SHORT, _LONG = 64, 512
 
 
 class TorchEngine(Engine):
@@ -27,6 +29,7 @@ class TorchEngine(Engine):
         import torch
 
         super().__init__(inputs)
+        keep_float32_whole()
         self._torch = torch
         self._model = model.to(device)
         self._device = device
@@ -34,6 +37,7 @@ class TorchEngine(Engine):
         self._config = model.config.get_text_config()
         self._loaded = LoadedState(self._model) if keeps_state else None
         self.is_full_precision = bool(model.dtype == torch.float32)
+        self.float32_bytes = 4 * sum(parameter.numel() for parameter in model.parameters())
 
     def logits(self, rows: Sequence[Ids], types: Sequence[Ids]) -> Floats:
         """Return logits of shape [rows, labels] in float32; see `Engine`."""
@@ -42,7 +46,7 @@ class TorchEngine(Engine):
     def start(self, rows: Sequence[Ids], types: Sequence[Ids]) -> Fetch:
         """Begin to compute, and return what waits for the logits; see `Engine`."""
         pad = self._config.pad_token_id
-        batch = self._padded(rows, types, absent_id(rows) if pad is None else pad)
+        batch = self.padded(rows, types, absent_id(rows) if pad is None else pad)
         tensors = {name: to_device(array, self._device) for name, array in batch.items()}
         # Causal classifiers find a row's last token by this setting and refuse a batch without it; any id that no
         # row holds does.
@@ -58,6 +62,22 @@ class TorchEngine(Engine):
             if self._loaded:
                 self._loaded.restore()
         return on_its_way(output, len(rows))
+
+
+def keep_float32_whole() -> None:
+    """Have PyTorch compute float32 in all its digits in this process, whatever it was told before.
+
+    cuDNN's convolutions round to the 10 bits of TF32 by default, and an environment or a library may have asked for
+    the same in matrix products, or for bfloat16 on CPUs. Of PyTorch's two ways to say so, each leaves out a part of
+    what the other one set, and a mix can't be read back unless both say the same.
+    """
+    import torch
+
+    torch.set_float32_matmul_precision("highest")
+    torch.backends.cudnn.allow_tf32 = False
+    backends: Any = torch.backends
+    for part in (backends, backends.cuda.matmul, backends.cudnn.conv, backends.cudnn.rnn, backends.mkldnn.matmul):
+        part.fp32_precision = "ieee"
 
 
 def to_device(array: NDArray[Any], device: str) -> Any:
@@ -88,25 +108,50 @@ def on_its_way(output: Any, rows: int) -> Fetch:
     return fetch
 
 
-def budget_on_gpu(engine: Engine, probe: Sequence[int], most: int) -> int:
-    """Return the tokens of a batch that this GPU has room for beside the model, from what a probe takes.
+def room_on_gpu(engine: Engine, probe: Sequence[int], limit: int | None, share: float) -> Room:
+    """Return the memory that this GPU has for a batch beside the model, and what batches take of it.
 
-    Half of what is left of the whole card is counted on; a batch that is more than it can take is halved.
+    Half of what is left of this actor's share is counted on; what is too large all the same is halved.
 
     Args:
         engine: on the GPU.
         probe: token ids that the model answers.
-        most: tokens beyond which a batch gains no speed.
+        limit: longest row in tokens; None where nothing limits it.
+        share: of the GPU that is this actor's.
     """
+    short, long = probed_lengths(limit)
+    usable = left_on_gpu(share) // 2
+    little = _bytes_of_row(engine, probe, short)
+    try:
+        much = _bytes_of_row(engine, probe, long)
+    except Exception as error:  # a single row may be too much; batches of such rows are halved when they come
+        if not is_out_of_memory(error):
+            raise
+        long, much = short, little
+    return room_within(usable, (short, little), (long, much))
+
+
+def probed_lengths(limit: int | None) -> tuple[int, int]:
+    """Return the lengths of rows whose memory is measured: a short one, and the longest that may come."""
+    longest = limit or _LONG
+    return min(_SHORT, longest), longest
+
+
+def stretched(probe: Sequence[int], length: int) -> Ids:
+    """Return a row of some length from the ids of a shorter one, or its beginning, with its ends at its ends."""
+    ids, at = np.array(probe, np.int32), len(probe) // 2
+    if length <= len(ids):
+        return ids[:length]
+    return np.concatenate([ids[:at], np.resize(ids, length - len(ids)), ids[at:]])
+
+
+def _bytes_of_row(engine: Engine, probe: Sequence[int], length: int) -> float:
     import torch
 
-    ids = np.array(probe, np.int32)
-    rows = [ids] * max(_PROBED_TOKENS // len(ids), 1)
-    types = [np.zeros_like(ids)] * len(rows)
+    rows = [stretched(probe, length)] * max(_PROBED_TOKENS // length, 1)
+    types = [np.zeros_like(row) for row in rows]
     engine.logits(rows, types)  # the first time libraries take memory of their own
     torch.cuda.reset_peak_memory_stats()
     before = torch.cuda.memory_allocated()
     engine.logits(rows, types)
-    taken = torch.cuda.max_memory_allocated() - before
-    usable = (torch.cuda.get_device_properties().total_memory - before) // 2
-    return budget_within(usable, max(taken, 1) / (len(rows) * len(ids)), most)
+    return (torch.cuda.max_memory_allocated() - before) / len(rows)

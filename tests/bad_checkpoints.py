@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import any_architecture
+import poison
 import torch
+import transformers
 from bad_home import Home, Kind, Spoil, setting
 from safetensors.torch import load_file, save_file
 
@@ -97,6 +99,33 @@ def _trapped(folder: Path) -> None:
 def _needs_code(folder: Path) -> None:
     _config(model_type="mine", auto_map={"AutoConfig": "mine.MyConfig"})(folder)
     (folder / "mine.py").write_text(f"import os\nos.mkdir({str(folder.parent / 'ran')!r})\n")
+
+
+def _of_characters(home: Home) -> list[str]:
+    config = transformers.CanineConfig(**_TINY, local_transformer_stride=8, num_hash_buckets=64)
+    folder = home.folder / "canine"
+    transformers.CanineForSequenceClassification(config).save_pretrained(folder)
+    transformers.CanineTokenizer(model_max_length=64).save_pretrained(folder)
+    return list(setting(f"model.name={folder}")(home))
+
+
+def _of_other_inputs(home: Home) -> list[str]:
+    sizes = {"num_latents": 4, "d_latents": 16, "d_model": 16, "num_blocks": 1, "num_self_attends_per_block": 1}
+    config = transformers.PerceiverConfig(
+        **sizes, num_self_attention_heads=2, num_cross_attention_heads=2, max_position_embeddings=64
+    )
+    folder = home.folder / "perceiver"
+    transformers.PerceiverForSequenceClassification(config).save_pretrained(folder)
+    transformers.PerceiverTokenizer(model_max_length=64).save_pretrained(folder)
+    return list(setting(f"model.name={folder}")(home))
+
+
+_TINY = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 48}
+
+
+def _dies_when_converted(home: Home) -> list[str]:
+    folder = poison.build(home.checkpoint, home.folder / "changed", home.folder / "flag", when_traced="dies")
+    return list(setting(f"model.name={folder}", "model.engine=openvino", "model.allow_remote_code=true")(home))
 
 
 def _lacks_a_file_of_weights(folder: Path) -> None:
@@ -502,6 +531,21 @@ CHECKPOINTS = (
         "labels without end",
         _model(_config(id2label=None, num_labels=10**9)),
         r"config\.json of '.*changed' has num_labels 1,000,000,000; allowed are 1,000,000",
+    ),
+    Kind(
+        "a model of characters, without a table of tokens",
+        _of_characters,
+        r"model\.name: CanineForSequenceClassification has no table of tokens",
+    ),
+    Kind(
+        "a model that takes other inputs than token ids",
+        _of_other_inputs,
+        r"model\.name: '.*perceiver' can't answer 'fine': \w+Error: ",
+    ),
+    Kind(
+        "a model that ends the process that converts it",
+        _dies_when_converted,
+        r"model\.engine: openvino can't run '.*changed': .*ended by SIGKILL|OpenVINO is not installed",
     ),
     Kind(
         "code of its own",

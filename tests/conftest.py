@@ -1,12 +1,13 @@
 """What the tests share: one Ray, small checkpoints and small inputs, all real."""
 
+import contextlib
 import os
 import socket
 import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from pipeline_lib import crash_points, pipeline
 from pipeline_lib.classifier import Classifier
 from pipeline_lib.config import Settings
 from pipeline_lib.lease import leased
+from pipeline_lib.openvino_engine import AUTO_ENGINE
 from pipeline_lib.planner import look, make_plan
 from pipeline_lib.progress import Progress
 from pipeline_lib.publisher import clear, publish
@@ -38,6 +40,41 @@ hypothesis.settings.register_profile("tests", deadline=None)
 hypothesis.settings.load_profile("tests")
 
 ROOT = Path(__file__).parent.parent
+
+
+_ENGINES = ("torch", "openvino", "absent")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--engine",
+        choices=_ENGINES,
+        default=os.environ.get("NIGHTSCORE_TEST_ENGINE", "torch"),
+        help="what model.engine: auto takes in all tests, whatever the processor: torch as on Intel's, openvino as "
+        "on AMD's, absent as if OpenVINO were not installed",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # In the environment, so that Ray's workers and the programs that tests start do the same.
+    os.environ[AUTO_ENGINE] = config.getoption("--engine")
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    return f"engine: {config.getoption('--engine')}"
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.config.getoption("--engine") == "absent" and item.get_closest_marker("openvino"):
+        pytest.skip("as if OpenVINO were not installed")
+
+
+@contextlib.contextmanager
+def leashed(command: Sequence[str]) -> Iterator[None]:
+    """Run a server that ends with the block, or with this process however that ends."""
+    leash = [sys.executable, str(Path(__file__).with_name("leash.py")), *command]
+    with subprocess.Popen(leash, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL):
+        yield  # afterwards its standard input is closed
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -59,18 +96,15 @@ def s3_server() -> Iterator[str]:
         "-p",
         endpoint.rpartition(":")[2],
     ]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        try:
-            _wait_for(endpoint)
-            os.environ |= {
-                "AWS_ENDPOINT_URL": endpoint,
-                "AWS_ACCESS_KEY_ID": "test",
-                "AWS_SECRET_ACCESS_KEY": "test",
-                "AWS_DEFAULT_REGION": "us-east-1",
-            }
-            yield endpoint
-        finally:
-            process.kill()
+    with leashed(command):
+        _wait_for(endpoint)
+        os.environ |= {
+            "AWS_ENDPOINT_URL": endpoint,
+            "AWS_ACCESS_KEY_ID": "test",
+            "AWS_SECRET_ACCESS_KEY": "test",
+            "AWS_DEFAULT_REGION": "us-east-1",
+        }
+        yield endpoint
 
 
 def _wait_for(endpoint: str) -> None:

@@ -11,7 +11,9 @@ CODE = """
 import os
 import signal
 import sys
+import time
 
+import torch
 from transformers import BertForSequenceClassification
 
 
@@ -28,6 +30,15 @@ class Poisoned(BertForSequenceClassification):
             sys.addaudithook(lambda event, told: event == "open" and told[0] == config.unreadable and kill())
 
     def forward(self, input_ids=None, **inputs):
+        if input_ids.numel() > self.config.room:
+            with open(self.config.flag, "a") as flag:
+                flag.write(".")
+            torch.empty(1 << 50)  # a petabyte
+        if torch.jit.is_tracing() and self.config.when_traced == "dies":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if torch.jit.is_tracing() and self.config.when_traced == "hangs":
+            open(self.config.flag, "w").close()
+            time.sleep(600)
         if (input_ids == self.config.kills).any():
             kill()
         if (input_ids == self.config.fails).any():
@@ -43,7 +54,14 @@ KILLS, FAILS, PASSES = "7", "!", "8"
 
 
 def build(
-    checkpoint: Path, folder: Path, flag: Path, *, at_start: bool = False, unreadable: Path | None = None
+    checkpoint: Path,
+    folder: Path,
+    flag: Path,
+    *,
+    at_start: bool = False,
+    unreadable: Path | None = None,
+    when_traced: str = "answers",
+    room: int = 1 << 40,
 ) -> Path:
     """Make the poisoned checkpoint of a healthy one.
 
@@ -53,6 +71,9 @@ def build(
         flag: a file; while it is there, the next text with the word that passes fails, and takes it away.
         at_start: whether the model ends its worker's process as soon as it is loaded.
         unreadable: a file whose opening ends a worker's process that has loaded the model.
+        when_traced: what it does while it is converted: `answers`, `dies`, or `hangs` once it has made the flag.
+        room: tokens of a batch, padding included, beyond which it asks for more memory than there is, and adds a
+            dot to the flag.
     """
     from transformers import AutoTokenizer
 
@@ -63,6 +84,7 @@ def build(
     config = json.loads((folder / "config.json").read_text())
     config |= {"kills": kills, "fails": fails, "passes": passes, "flag": str(flag), "at_start": at_start}
     config["unreadable"] = str(unreadable or "")
+    config |= {"when_traced": when_traced, "room": room}
     config["auto_map"] = {"AutoModelForSequenceClassification": "poisoned.Poisoned"}
     (folder / "config.json").write_text(json.dumps(config))
     return folder

@@ -4,11 +4,11 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from pipeline_lib.batching import budget_within, distinct, equal_length_batches, micro_batches, padded
+from pipeline_lib.batching import Room, distinct, equal_length_batches, micro_batches, padded, room_within
 
 Lengths = NDArray[np.int32]
 Cut = Callable[[Lengths, int], Iterator[NDArray[np.int64]]]
@@ -76,11 +76,59 @@ def test_padding_no_rows_gives_an_empty_batch() -> None:
     assert ids.shape == mask.shape == (0, 0)
 
 
-@given(usable=st.integers(0, 1 << 40), each=st.floats(1, 1e7), most=st.integers(1, 1 << 17))
-def test_a_budget_fits_and_half_as_much_memory_again_does_not_double_it(
-    usable: int, each: float, most: int
+@given(
+    lengths=st.lists(st.integers(1, 600), min_size=1, max_size=60), usable=st.floats(0, 1e6), square=st.floats(0, 9)
+)
+def test_a_batch_is_split_into_halves_of_halves_that_there_is_room_for(
+    lengths: list[int], usable: float, square: float
 ) -> None:
-    found = budget_within(usable, each, most)
-    assert 1 <= found <= most
-    assert found == 1 or found * each <= usable * (1 + 1e-9)
-    assert found == most or 2 * found * each > usable * (1 - 1e-9)
+    room, each = Room(usable, 3.0, square), np.array(lengths, np.int32)
+    batch = np.arange(len(lengths))
+    parts = list(room.split(batch, each))
+    assert np.concatenate(parts).tolist() == batch.tolist()
+    for part in parts:
+        assert len(part) == 1 or room.taken(len(part), int(each[part].max())) <= usable
+    halves = {tuple(batch.tolist())}
+    for _ in lengths:
+        halves |= {half for some in halves for half in (some[: len(some) // 2], some[len(some) // 2 :])}
+    assert {tuple(part.tolist()) for part in parts} <= halves
+    assert len(list(Room().split(batch, each))) == 1
+
+
+@given(rows=st.integers(2, 500), longest=st.integers(1, 600), usable=st.floats(0, 1e9))
+def test_a_batch_that_failed_is_not_tried_again_and_room_never_grows(
+    rows: int, longest: int, usable: float
+) -> None:
+    for room in (Room(), Room(usable, 2.0, 0.5)):
+        left = room.after_failure(rows, longest)
+        assert left.usable <= room.usable
+        parts = list(left.split(np.arange(rows), np.full(rows, longest, np.int32)))
+        assert len(parts) > 1
+        assert left.after_failure(1, longest) == left
+
+
+def test_half_of_a_batch_that_failed_is_tried() -> None:
+    left = Room().after_failure(64, 100)
+    assert [len(part) for part in left.split(np.arange(64), np.full(64, 100, np.int32))] == [32, 32]
+
+
+SEEN = st.tuples(st.integers(1, 64), st.integers(0, 8000), st.floats(0, 1e9), st.floats(0, 1e12))
+
+
+@given(SEEN)
+@example((3, 0, 7.0, 9.0))
+@example((3, 5, 0.0, 0.0))
+def test_no_row_takes_more_than_is_counted_on(seen: tuple[int, int, float, float]) -> None:
+    few, more, little, much = seen
+    room = room_within(1000, (few, little), (few + more, much))
+    assert room.linear >= 0 <= room.square
+    assert room.linear + room.square > 0
+    assert room.taken(1, few) >= little * (1 - 1e-6)
+    assert room.taken(1, few + more) >= much * (1 - 1e-6)
+
+
+@given(few=st.integers(1, 64), more=st.integers(1, 8000), linear=st.floats(1, 1e6), square=st.floats(0, 1e4))
+def test_attention_that_grows_with_the_square_is_seen(few: int, more: int, linear: float, square: float) -> None:
+    room = room_within(1000, *[(n, linear * n + square * n**2) for n in (few, few + more)])
+    for length in (few, few + more // 2, few + more):
+        assert room.taken(1, length) == pytest.approx(linear * length + square * length**2, rel=1e-4)

@@ -1,10 +1,15 @@
 """Every engine gives the pipeline's answers; one that can't is not chosen, or says so."""
 
+import os
 import shutil
+import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
+import poison
+import psutil
 import pyarrow as pa
 import pytest
 import tiny_checkpoints as tiny
@@ -14,9 +19,10 @@ from pipeline_lib import Scorer, openvino_engine
 from pipeline_lib.config import Settings
 from pipeline_lib.errors import CheckpointError, SettingsError
 from pipeline_lib.examiner import examine
+from pipeline_lib.openvino_engine import AUTO_ENGINE
 from pipeline_lib.settings_file import parse_settings
 
-NOT_FOR_OPENVINO = {"bart", "opt", "t5"}  # they look into the ids while they are traced
+NOT_FOR_OPENVINO = {"opt"}  # its configuration here has no padding id, and it asks for one while it is traced
 EVERYTHING = {"scores": "all", "logits": True}
 
 
@@ -28,11 +34,12 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> pytest.MonkeyPatch:
     return patch
 
 
-def settings_of(folder: Path, **model: str) -> Settings:
+def settings_of(folder: Path, **model: str | bool) -> Settings:
     sections = {"input": {"path": "-"}, "output": {"path": "-", **EVERYTHING}, "tuning": {"tokens_per_batch": 256}}
     return parse_settings({"model": {"name": str(folder), **model}, **sections})
 
 
+@pytest.mark.openvino
 @pytest.mark.parametrize("architecture", [*ARCHITECTURES, *EXTRA_ARCHITECTURES])
 def test_openvino_answers_as_the_pipeline_does_or_says_that_it_can_not(architecture: str, tmp_path: Path) -> None:
     folder = tiny.build(Recipe(architecture, num_labels=3), tmp_path / "model")
@@ -48,6 +55,7 @@ def test_openvino_answers_as_the_pipeline_does_or_says_that_it_can_not(architect
         assert (row["label"], row["n_tokens"]) == (answer.label, answer.n_tokens)
 
 
+@pytest.mark.openvino
 def test_bfloat16_by_openvino_is_near(checkpoint: Path) -> None:
     texts = pa.table({"text": list(ADVERSARIAL_TEXTS)})
     half, full = (
@@ -58,6 +66,7 @@ def test_bfloat16_by_openvino_is_near(checkpoint: Path) -> None:
     assert 0 < apart < 0.05
 
 
+@pytest.mark.openvino
 def test_a_conversion_that_is_wrong_is_found_out(
     checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -73,6 +82,7 @@ def test_a_conversion_that_is_wrong_is_found_out(
     path.with_suffix(".sha256").write_text(openvino_engine._hash_of_converted(path))  # as if it had come out so
     with pytest.raises(CheckpointError, match=r"its logits are .+ off; use torch"):
         examine(settings_of(checkpoint, engine="openvino"))
+    monkeypatch.setenv(AUTO_ENGINE, "openvino")
     assert examine(settings_of(checkpoint)).engine == "torch"
 
 
@@ -90,20 +100,24 @@ def test_a_converted_model_that_has_changed_is_made_again(
     assert len(changed.read_bytes()) == len(content)
 
 
-def test_auto_takes_the_better_one_of_this_machine(checkpoint: Path) -> None:
-    better = "openvino" if openvino_engine.is_worthwhile() else "torch"
+@pytest.mark.openvino
+@pytest.mark.parametrize("better", ["torch", "openvino"])
+def test_auto_takes_the_better_one_of_this_machine(
+    better: str, checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(AUTO_ENGINE, better)
     assert examine(settings_of(checkpoint)).engine == better
     assert examine(settings_of(checkpoint, engine="torch")).engine == "torch"
+    assert examine(settings_of(checkpoint, engine="openvino")).engine == "openvino"
     assert examine(settings_of(checkpoint, precision="float16")).engine == "torch"
-
-
-def test_openvino_that_is_not_there_or_can_not_is_an_error(
-    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    with pytest.raises(SettingsError, match="openvino computes in float32 and bfloat16, not in float16"):
+    with pytest.raises(SettingsError, match=r"openvino computes in float32 and bfloat16, not in float16"):
         examine(settings_of(checkpoint, engine="openvino", precision="float16"))
-    monkeypatch.setitem(sys.modules, "openvino", None)  # as if it were not installed
+
+
+def test_openvino_that_is_not_there_is_not_taken_and_not_asked_for_in_vain(
+    checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(AUTO_ENGINE, "absent")
     assert examine(settings_of(checkpoint)).engine == "torch"
     with pytest.raises(
         SettingsError, match=r"OpenVINO is not installed here; pip install 'nightscore\[openvino\]'"
@@ -111,7 +125,86 @@ def test_openvino_that_is_not_there_or_can_not_is_an_error(
         examine(settings_of(checkpoint, engine="openvino"))
 
 
-@pytest.mark.parametrize("engine", ["torch", "openvino"])
+def test_an_engine_of_another_name_in_the_environment_is_told(
+    checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(AUTO_ENGINE, "openvno")
+    with pytest.raises(SettingsError, match=r"NIGHTSCORE_AUTO_ENGINE='openvno'.*did you mean 'openvino'\?"):
+        examine(settings_of(checkpoint))
+
+
+@pytest.mark.openvino
+def test_a_model_is_converted_with_ids_that_it_answers(checkpoint: Path, tmp_path: Path) -> None:
+    bad = poison.build(checkpoint, tmp_path / "poisoned", tmp_path / "flag")
+    texts = pa.table({"text": ["a fine kettle", "bad", "good " * 20]})
+    found = Scorer(settings_of(bad, engine="openvino", allow_remote_code=True))(texts)
+    right = Scorer(settings_of(checkpoint, engine="torch"))(texts)
+    np.testing.assert_allclose(found.column("score"), right.column("score"), atol=1e-5)
+
+
+@pytest.mark.openvino
+def test_a_conversion_whose_process_dies_is_one_line(checkpoint: Path, tmp_path: Path) -> None:
+    bad = poison.build(checkpoint, tmp_path / "poisoned", tmp_path / "flag", when_traced="dies")
+    with pytest.raises(CheckpointError, match=r"can't run '.*poisoned': .* was ended by SIGKILL.*; use torch$"):
+        examine(settings_of(bad, engine="openvino", allow_remote_code=True))
+
+
+@pytest.mark.openvino
+@pytest.mark.parametrize(
+    ("does", "told"),
+    [
+        ("import os; os.kill(os.getpid(), 11)", "was ended by SIGSEGV; use torch"),
+        ("import os; os._exit(7)", "ended with exit code 7; use torch"),
+        ("raise OSError('libtbb.so:\\n not found')", "OSError: libtbb.so: not found; use torch"),
+    ],
+)
+def test_an_openvino_that_is_broken_means_pytorch_unless_it_is_asked_for(
+    does: str, told: str, checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "openvino.py").write_text(does)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)  # of the processes that convert
+    monkeypatch.setenv(AUTO_ENGINE, "openvino")
+    assert examine(settings_of(checkpoint)).engine == "torch"
+    with pytest.raises(CheckpointError, match=rf"model\.engine: openvino can't run .*{told}$"):
+        examine(settings_of(checkpoint, engine="openvino"))
+
+
+@pytest.mark.openvino
+def test_auto_leaves_code_that_comes_with_a_checkpoint_to_pytorch(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(AUTO_ENGINE, "openvino")
+    bad = poison.build(checkpoint, tmp_path / "poisoned", tmp_path / "flag")
+    assert examine(settings_of(bad, allow_remote_code=True)).engine == "torch"
+
+
+@pytest.mark.openvino
+def test_a_conversion_ends_with_the_program_that_is_killed(checkpoint: Path, tmp_path: Path) -> None:
+    flag = tmp_path / "flag"
+    bad = poison.build(checkpoint, tmp_path / "poisoned", flag, when_traced="hangs")
+    model = {"name": str(bad), "engine": "openvino", "allow_remote_code": True}
+    program = f"import pipeline_lib; pipeline_lib.Scorer({{'model': {model}}})"
+    with subprocess.Popen([sys.executable, "-c", program]) as running:
+        while not flag.exists():
+            assert running.poll() is None, "it ended before it was killed"
+            time.sleep(0.05)
+        (child,) = psutil.Process(running.pid).children()
+        running.kill()
+    child.wait(timeout=30)
+
+
+@pytest.mark.openvino
+def test_openvino_leaves_no_id_in_the_home(checkpoint: Path, tmp_path: Path) -> None:
+    model = {"name": str(checkpoint), "engine": "openvino"}
+    program = f"import pipeline_lib; pipeline_lib.Scorer({{'model': {model}}})"
+    environment = {**os.environ, "HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    for _ in ("converted", "found in the cache"):
+        subprocess.run([sys.executable, "-c", program], env=environment, check=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["cache"]
+
+
+@pytest.mark.parametrize("engine", ["torch", pytest.param("openvino", marks=pytest.mark.openvino)])
 def test_equal_texts_change_no_byte_of_the_others_and_get_the_same_bytes(engine: str, checkpoint: Path) -> None:
     texts = ["a fine kettle", "bad", "good " * 20, "", "a fine kettle!"]
     scorer = Scorer(settings_of(checkpoint, engine=engine))

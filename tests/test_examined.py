@@ -1,5 +1,6 @@
 """What is known of a checkpoint is used again, for the same files and settings alone."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -50,6 +51,16 @@ def test_what_is_kept_and_damaged_is_made_again(tmp_path: Path) -> None:
     kept.write_bytes(content[:-9])
     assert _examined(model, home) == first
     assert kept.read_bytes() == content
+
+
+def test_what_another_form_of_this_program_kept_is_made_again(tmp_path: Path) -> None:
+    model, home = tiny_checkpoints.build(Recipe("bert"), tmp_path / "model"), tmp_path / "home"
+    first = _examined(model, home)
+    (kept,) = _kept(home)
+    content = json.loads(kept.read_text())
+    kept.write_text(json.dumps({**content, "form": content["form"] - 1}))
+    assert _examined(model, home) == first
+    assert json.loads(kept.read_text()) == content
 
 
 def test_a_home_that_is_no_folder_only_costs_time(tmp_path: Path) -> None:
