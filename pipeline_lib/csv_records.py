@@ -109,7 +109,8 @@ class Records:
             except StopIteration:
                 return
             if fields or fault:  # a blank line is no record
-                yield Record(fields, *self._lines.start, fault, 0 if fault else self._lines.record_bytes)
+                offset, line = self._lines.start
+                yield Record(fields, offset, line, fault, 0 if fault else self._lines.record_bytes)
 
     def _take(self) -> tuple[list[str], tuple[str, str] | None]:
         line = self._lines.start[1]
@@ -142,15 +143,13 @@ class _Lines:
     """The lines of a file, decoded, and those of the record at hand until it is done."""
 
     def __init__(self, file: IO[bytes], encoding: str, start: tuple[int, int]) -> None:
-        self._file, self._encoding = file, encoding
+        self._readline, self._encoding = file.readline, encoding
         self._offset, self._line = self.start = start
         self._record: list[str] = []
         self._again: deque[str] = deque()
         self._left = self.most = MOST_RECORD_BYTES
         self._without_returns = False
-        self._beyond = b""
-        self.has_ended = True
-        """Whether the last line ended in a line feed."""
+        self._last = self._beyond = b""
 
     @property
     def record_bytes(self) -> int:
@@ -160,13 +159,13 @@ class _Lines:
     @property
     def is_one_without_end(self) -> bool:
         """Whether the record is a single line that the file ends in."""
-        return len(self._record) == 1 and not self.has_ended
+        return len(self._record) == 1 and not self._last.endswith(b"\n")
 
     def begin(self) -> None:
         """Begin a record: `start` is where it starts."""
-        self._record.clear()
+        self._record = []
         self._left, self._without_returns = self.most, False
-        self.start = self._offset, self._line
+        self.start = (self._offset, self._line)
 
     def again(self) -> None:
         """Give the record's lines once more, and those that follow, with a space for each bare carriage return."""
@@ -180,7 +179,7 @@ class _Lines:
     def __next__(self) -> str:
         if self._again:
             return self._again.popleft()
-        raw = self._file.readline(self._left + 1)
+        raw = self._readline(self._left + 1)
         if not raw:
             raise StopIteration
         self._left -= len(raw)
@@ -188,8 +187,11 @@ class _Lines:
             self._beyond = raw
             raise _TooLargeError(raw)
         # Bytes that don't decode become lone surrogates, which no decoded text holds.
-        text = self._after_mark(raw).decode(self._encoding, errors="surrogateescape")
-        self._passed(raw)
+        content = raw if self._offset else raw.removeprefix(codecs.BOM_UTF8)
+        text = content.decode(self._encoding, "surrogateescape")
+        self._offset += len(raw)
+        self._line += 1
+        self._last = raw
         if self._without_returns:
             text = _without_returns(text)
         self._record.append(text)
@@ -203,21 +205,14 @@ class _Lines:
         decoder = codecs.getincrementaldecoder(self._encoding)(errors="surrogateescape")
         raw = self._beyond
         while raw:
-            text = decoder.decode(self._after_mark(raw))
-            self._passed(raw)
-            quotes.follow(text)
-            if self.has_ended and not quotes.are_open:
+            quotes.follow(decoder.decode(raw))
+            is_whole = raw.endswith(b"\n")
+            self._offset += len(raw)
+            self._line += is_whole
+            if is_whole and not quotes.are_open:
                 return True
-            raw = self._file.readline(_PIECE_BYTES)
+            raw = self._readline(_PIECE_BYTES)
         return not quotes.are_open
-
-    def _after_mark(self, raw: bytes) -> bytes:
-        return raw if self._offset else raw.removeprefix(codecs.BOM_UTF8)
-
-    def _passed(self, raw: bytes) -> None:
-        self._offset += len(raw)
-        self.has_ended = raw.endswith(b"\n")
-        self._line += self.has_ended
 
 
 class _Quotes:
