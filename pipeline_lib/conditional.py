@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline_lib import storage
+from pipeline_lib import s3, storage
 
 _SETTLE_SECONDS = 2.0
 
@@ -24,7 +24,7 @@ class Held:
 
 def read(fs: Any, path: str) -> Held | None:
     """Return a file's content and token, or None where there is none."""
-    if is_s3(fs):
+    if s3.is_s3(fs):
         return _read_s3(fs, path)
     content = storage.read_bytes(fs, path)
     return None if content is None else Held(content, hashlib.sha256(content).hexdigest())
@@ -40,7 +40,7 @@ def write(fs: Any, path: str, content: bytes, expected: Held | None) -> Held | N
         os.makedirs(os.path.dirname(path), exist_ok=True)
         with _locked(os.path.dirname(path)):
             return _write_if(fs, path, content, expected)
-    if is_s3(fs):
+    if s3.is_s3(fs):
         return _write_s3(fs, path, content, expected)
     written = _write_if(fs, path, content, expected)
     if written and expected is None:
@@ -57,11 +57,6 @@ def remove(fs: Any, path: str, expected: Held) -> None:
                 fs.rm_file(path)
     elif read(fs, path) == expected:
         fs.rm_file(path)
-
-
-def is_s3(fs: Any) -> bool:
-    """Tell whether a file system is s3fs, whose store has conditional writes."""
-    return "s3" in ((fs.protocol,) if isinstance(fs.protocol, str) else fs.protocol)
 
 
 def _write_if(fs: Any, path: str, content: bytes, expected: Held | None) -> Held | None:
@@ -83,15 +78,10 @@ def _locked(folder: str) -> Iterator[None]:
 
 
 def _read_s3(fs: Any, path: str) -> Held | None:
-    bucket, key, _ = fs.split_path(path)
     try:
-        # One request, so that the content and its tag belong together.
-        found = fs.call_s3("get_object", Bucket=bucket, Key=key)
+        return Held(*s3.read(fs, path))
     except FileNotFoundError:
         return None
-    from fsspec.asyn import sync
-
-    return Held(sync(fs.loop, found["Body"].read), found["ETag"])
 
 
 def _write_s3(fs: Any, path: str, content: bytes, expected: Held | None) -> Held | None:
