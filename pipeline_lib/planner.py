@@ -56,6 +56,8 @@ def look(settings: Settings, *, dated: bool = False, replace: bool = False) -> L
     """
     for url in (*settings.input.paths, settings.output.path, settings.model.name):
         storage.refuse_secrets(url)
+    for url in settings.input.paths:
+        storage.refuse_silence(url)
     local_folder(settings.model)  # a wrong name is told at once
     settings = _for_every_worker(settings)
     refuse_output_in_input(settings.input.paths, settings.output.path)

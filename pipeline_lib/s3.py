@@ -1,5 +1,6 @@
 """What the job asks of S3 beyond fsspec: listings, plain copies, removal by the thousand, and its error codes."""
 
+import contextlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -63,6 +64,16 @@ def files_below(fs: Any, folder: str) -> Iterator[tuple[str, int, str]]:
         if not page.get("IsTruncated"):
             return
         more = {"ContinuationToken": page["NextContinuationToken"]}
+
+
+def ask(fs: Any, path: str) -> None:
+    """Ask the bucket of a path for one key, for the sake of an answer; that it is not there is one, or not allowed.
+
+    Raises:
+        Exception: the store's library got no answer, or is not set up for this store.
+    """
+    with contextlib.suppress(FileNotFoundError, PermissionError):
+        fs.call_s3("list_objects_v2", Bucket=fs.split_path(path)[0], MaxKeys=1)
 
 
 def read(fs: Any, path: str, start: int = 0) -> tuple[bytes, str]:

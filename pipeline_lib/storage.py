@@ -80,6 +80,20 @@ def refuse_secrets(url: str) -> None:
         )
 
 
+def refuse_silence(url: str) -> None:
+    """Check that a store answers at all, since fsspec takes no answer for no file.
+
+    Raises:
+        FaultError: it gives no answer within a minute, or fails.
+        SettingsError: the library has no such profile, region or credentials.
+        InputError: the store says that the bucket is elsewhere.
+    """
+    fs, path = filesystem(url)
+    if s3.is_s3(fs):
+        with faults_named(url, "asking the store"):
+            s3.ask(fs, path)
+
+
 def is_local(fs: Any) -> bool:
     """Tell whether files of this file system can be renamed and synced by the operating system."""
     return isinstance(fs, LocalFileSystem)
