@@ -71,14 +71,14 @@ def look_at(url: str, before: Output | None = None) -> Output:
         before: an earlier look, of which what did not change need not be read again.
 
     Raises:
-        OutputError: one of the folders of this job's own in it is a link or no folder.
+        OutputError: one of this job's own folders in it, or the lease, is a link or a device.
         InputError: the bucket is not there, or may not be read.
         FaultError: the storage failed.
     """
     fs, folder = storage.filesystem(url)
     with storage.faults_named(url, "looking at the output"):
         found = tree.files_below(fs, folder)
-        for name in (REJECTS, RUNS, STAGING, ASIDE):
+        for name in (REJECTS, RUNS, STAGING, ASIDE, LEASE):
             if name in found and not found[name].regular:
                 raise OutputError(f"{url!r}: {name!r} in it is a link or a device, which this job did not make")
         success = files.read_success(fs, folder) if SUCCESS in found else None

@@ -1,6 +1,7 @@
 """A real HTTP proxy on loopback before a real S3 server: it counts, leaves headers out, and fails when told to."""
 
 import http.client
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Self
 from urllib.parse import urlsplit
 
+_ETAG = re.compile(rb"(<ETag>(?:&quot;|\")?)([0-9a-f]{32})((?:&quot;|\")?</ETag>)")
 _OF_THE_CONNECTION = {"connection", "transfer-encoding", "keep-alive", "host", "server", "date", "expect"}
 
 
@@ -34,11 +36,13 @@ class S3Proxy:
         server: the endpoint it stands before.
         without: names of request headers, in small letters, that are not passed on.
         answer: what is answered in place of the server.
+        other_etags: have ETags that are no MD5 of the content, as buckets with keys of their own have.
     """
 
     server: str
     without: frozenset[str] = frozenset()
     answer: Answer = lambda _method, _path: None
+    other_etags: bool = False
     seen: list[Request] = field(default_factory=list)
 
     def __enter__(self) -> Self:
@@ -94,6 +98,8 @@ class S3Proxy:
             for name, value in handler.headers.items()
             if name.lower() not in self.without | (_OF_THE_CONNECTION - {"host"})
         }
+        if self.other_etags and "If-Match" in passed:
+            passed["If-Match"] = passed["If-Match"].strip('"')[::-1].join('""')
         connection = http.client.HTTPConnection(urlsplit(self.server).netloc, timeout=60)
         try:
             connection.request(handler.command, handler.path, body or None, passed)
@@ -104,6 +110,13 @@ class S3Proxy:
         headers = [pair for pair in answer.getheaders() if pair[0].lower() not in _OF_THE_CONNECTION]
         if not any(name.lower() == "content-length" for name, _ in headers):
             headers.append(("Content-Length", str(len(content))))
+        if self.other_etags:
+            headers = [
+                (name, value.strip('"')[::-1].join('""') if name.lower() == "etag" else value)
+                for name, value in headers
+            ]
+            if content.startswith(b"<?xml"):
+                content = _ETAG.sub(lambda found: found[1] + found[2][::-1] + found[3], content)
         return answer.status, headers, content
 
 

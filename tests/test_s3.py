@@ -1,7 +1,7 @@
 """Input, output and checkpoint on a real S3 server on loopback."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -9,13 +9,20 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import s3fs
+import torch
 from conftest import Runner, SettingsMaker, pointed_at
 from s3_proxy import S3Proxy
 
 from pipeline_lib import parquet_shards, storage
-from pipeline_lib.errors import GateError, InputError, InputNotReadyError
+from pipeline_lib.classifier import Classifier
+from pipeline_lib.config import Settings
+from pipeline_lib.errors import BusyError, GateError, InputError, InputNotReadyError
 from pipeline_lib.planner import look, make_plan, refreshed
+from pipeline_lib.publisher import publish
+from pipeline_lib.reader import Reader
+from pipeline_lib.tokenizer import Tokenizer
 from pipeline_lib.verifier import verify
+from pipeline_lib.writer import Writer
 
 TEXTS = [f"review {row}" for row in range(30)]
 
@@ -86,6 +93,61 @@ def test_parts_on_s3_are_plain_parquet(s3: s3fs.S3FileSystem) -> None:
     part = s3.glob("scores/parquet/part-*.parquet")[0]
     with s3.open(part, "rb") as file:
         assert pq.read_table(file).column_names == ["id", "label", "score", "n_tokens", "truncated"]
+
+
+def test_where_etags_are_no_hashes_of_the_content_those_kept_prove_it_all_the_same(
+    s3: s3fs.S3FileSystem, proxy: S3Proxy, settings_for: SettingsMaker, run_here: Runner
+) -> None:
+    proxy.other_etags = True
+    settings = settings_for(
+        input={"path": f"s3://{many(s3, 'parquet', 2)}"},
+        output={"path": "s3://scores/keyed"},
+        tuning={"rows_per_slice": 10},
+    )
+    run_here(settings)
+    proxy.seen.clear()
+    assert make_plan(look(settings)).complete
+    assert proxy.count("part-") == 0
+    assert verify("s3://scores/keyed")[1] == []
+
+
+def test_interrupted_while_it_publishes_on_s3_the_next_run_ends_with_the_same_bytes(
+    s3: s3fs.S3FileSystem, settings_for: SettingsMaker, run_here: Runner
+) -> None:
+    settings = settings_for(
+        input={"path": f"s3://{many(s3, 'csv', 2)}"},
+        output={"path": "s3://scores/broken-off"},
+        tuning={"rows_per_slice": 10},
+    )
+
+    def published() -> dict[str, bytes]:
+        return {path: s3.cat_file(path) for path in s3.find("scores/broken-off")}
+
+    run_here(settings)
+    undisturbed = published()
+    for stop_at in (1, 2):
+        s3.rm("scores/broken-off", recursive=True)
+        confirmed: list[int] = []
+
+        def confirm(stop_at: int = stop_at, confirmed: list[int] = confirmed) -> None:
+            confirmed.append(1)
+            if len(confirmed) == stop_at:
+                raise BusyError
+
+        with pytest.raises(BusyError):
+            stage_and_publish(settings, confirm)
+        assert run_here(settings).rows_this_run == 0
+        assert published() == undisturbed
+
+
+def stage_and_publish(settings: Settings, confirm: Callable[[], None]) -> None:
+    """Score in this process and publish for as long as that is confirmed."""
+    torch.set_num_threads(1)
+    plan = make_plan(look(settings))
+    read, tokenize = Reader(plan.settings.input, plan.layout), Tokenizer(plan.settings, plan.checkpoint)
+    classify, write = Classifier(plan.settings, plan.checkpoint), Writer(plan)
+    receipts = [write(classify(tokenize(read(plan.shard(part.shard), part))), part) for part in plan.todo]
+    publish(plan, [*plan.standing, *receipts], confirm)
 
 
 @pytest.fixture
