@@ -9,13 +9,15 @@ import pyarrow.parquet as pq
 
 from pipeline_lib.errors import InputError
 from pipeline_lib.shards import Contents
-from pipeline_lib.storage import faults_named, is_local
+from pipeline_lib.storage import faults_named
 
 _BATCH_ROWS = 1024
 # Wanted columns of up to so many bytes are fetched at once, since each request to a store takes its time. Beyond,
 # pages are read as they are decoded: memory follows the batch, not the row group.
 _FETCHED_AT_ONCE = 4 << 20
 _BUFFER_BYTES = 1 << 20
+# Stores whose libraries fetch more than is asked for.
+_READ_AHEAD = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "http", "https"}
 
 
 def inspect(fs: Any, path: str) -> Contents:
@@ -63,7 +65,9 @@ def read_rows(fs: Any, path: str, run: tuple[int, int], columns: Sequence[str]) 
 
 def _opened(fs: Any, path: str) -> IO[bytes]:
     """Open a shard without fsspec's own read-ahead, 50 MiB of which each turn to another column throws away."""
-    file: IO[bytes] = fs.open(path, "rb") if is_local(fs) else fs.open(path, "rb", cache_type="none")
+    protocols = {fs.protocol} if isinstance(fs.protocol, str) else set(fs.protocol)
+    options = {"cache_type": "none"} if protocols & _READ_AHEAD else {}
+    file: IO[bytes] = fs.open(path, "rb", **options)
     return file
 
 
