@@ -1,16 +1,49 @@
 """What earlier attempts left in the output folder: what of it counts, and what must not be touched."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-from pipeline_lib import leftovers, storage
+from pipeline_lib import leftovers, storage, tree
 from pipeline_lib import standing as files
-from pipeline_lib.config import Settings
 from pipeline_lib.errors import OutputError, listed
-from pipeline_lib.manifest import LEASE, STAGING, Manifest, Receipt
+from pipeline_lib.manifest import (
+    ASIDE,
+    LEASE,
+    MANIFEST,
+    NUMBERS,
+    REJECTS,
+    RUNS,
+    STAGING,
+    SUCCESS,
+    FileRecord,
+    Manifest,
+    Receipt,
+    Success,
+    parse,
+)
 from pipeline_lib.reuse import can_reuse
 from pipeline_lib.shards import Shard
+from pipeline_lib.threads import in_threads
+from pipeline_lib.tree import Entry, Tree
+
+
+@dataclass(frozen=True)
+class Output:
+    """An output folder as one listing and its records tell it."""
+
+    url: str
+    files: Tree
+    success: Success | None
+    """The mark of a complete version, or None where nothing is published."""
+    manifest: Manifest | None
+    whole: bool
+    """Whether the manifest is the one that `_SUCCESS` was written for."""
+    receipts: dict[str, tuple[Entry, Receipt | None]] = field(default_factory=dict)
+    """Staged receipts that were read, by their path, as they were; kept, so that none is read twice."""
+    verified: dict[str, Entry] = field(default_factory=dict)
+    """Files that were read through and found to be what was written, as they were."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +62,8 @@ class Found:
     """Files that readers see and that nobody can explain."""
     untidy: bool
     """Whether staged files of this version, or a lease, are left."""
+    numbers_kept: bool
+    """Whether an attempt at this version left the numbers that it gave the shards."""
 
     @property
     def numbers(self) -> dict[str, int]:
@@ -36,17 +71,43 @@ class Found:
         return {receipt.path: receipt.shard for receipt in self.receipts}
 
 
-def is_published(url: str) -> bool:
-    """Tell whether readers see something in the output."""
-    with storage.faults_named(url, "looking at the output"):
-        return files.read_success(*storage.filesystem(url)) is not None
-
-
-def find(settings: Settings, version: str, fingerprint: Mapping[str, Any], *, replace: bool) -> Found:
-    """Look at the output folder.
+def look_at(url: str, before: Output | None = None) -> Output:
+    """Look at an output folder: one listing, and what its records say.
 
     Args:
-        settings: with dates filled in.
+        url: the folder.
+        before: an earlier look, of which what did not change need not be read again.
+
+    Raises:
+        OutputError: one of this job's own folders in it, or the lease, is a link or a device.
+        InputError: the bucket is not there, or may not be read.
+        FaultError: the storage failed.
+    """
+    fs, folder = storage.filesystem(url)
+    with storage.faults_named(url, "looking at the output"):
+        found = tree.files_below(fs, folder)
+        for name in (REJECTS, RUNS, STAGING, ASIDE, LEASE):
+            if name in found and not found[name].regular:
+                raise OutputError(f"{url!r}: {name!r} in it is a link or a device, which this job did not make")
+        success = files.read_success(fs, folder) if SUCCESS in found else None
+        content = storage.read_bytes(fs, f"{folder}/{MANIFEST}") if MANIFEST in found else None
+    whole = bool(success and content and hashlib.sha256(content).hexdigest() == success.manifest_sha256)
+    return Output(
+        url,
+        found,
+        success,
+        parse(Manifest, content),
+        whole,
+        before.receipts if before else {},
+        before.verified if before else {},
+    )
+
+
+def find(output: Output, version: str, fingerprint: Mapping[str, Any], *, replace: bool) -> Found:
+    """Tell what of an output counts.
+
+    Args:
+        output: the look at it.
         version: the version that this run makes.
         fingerprint: of that version.
         replace: whether a version of other scores may be replaced.
@@ -54,55 +115,99 @@ def find(settings: Settings, version: str, fingerprint: Mapping[str, Any], *, re
     Raises:
         OutputError: another version is published, or the folder holds somebody else's data.
     """
-    url = settings.output.path
+    url, success, manifest = output.url, output.success, output.manifest
     fs, folder = storage.filesystem(url)
+    other = manifest if output.whole and success and success.version != version else None
+    same_scores = other if can_reuse(other, fingerprint) else None
+    if success and success.version != version and not replace and not same_scores:
+        raise OutputError(
+            f"{url!r} holds version {success.version}, this would be {version}: the checkpoint or a setting "
+            "differs; publish it instead with --replace, or choose another output.path"
+        )
     with storage.faults_named(url, "looking at the output"):
-        success, manifest = files.read_success(fs, folder), files.read_manifest(fs, folder)
-        whole = success is not None and files.belongs(fs, folder, success)
-        other = manifest if whole and success and success.version != version else None
-        same_scores = other if can_reuse(other, fingerprint) else None
-        if success and success.version != version and not replace and not same_scores:
-            raise OutputError(
-                f"{url!r} holds version {success.version}, this would be {version}: the checkpoint or a setting "
-                "differs; publish it instead with --replace, or choose another output.path"
-            )
-        strange = leftovers.strangers(fs, folder, manifest)
-        if strange and manifest is None and not fs.exists(f"{folder}/{STAGING}"):
+        strange = leftovers.strangers(fs, folder, manifest, output.files)
+        if strange and manifest is None and not any(name.startswith(f"{STAGING}/") for name in output.files):
             raise OutputError(
                 f"{url!r} already holds {listed(strange, 3)}, which this job did not write; "
                 "choose a folder of its own"
             )
-        ours = manifest if manifest and manifest.version == version else None
-        receipts = [*(ours.slices if ours else ()), *files.staged_receipts(fs, folder, version)]
-        untidy = fs.exists(f"{folder}/{LEASE}") or bool(storage.names_in(fs, f"{folder}/{STAGING}/{version}"))
+        staged = _staged_receipts(output, version)
+    ours = manifest if manifest and manifest.version == version else None
     # Of two receipts of a slice the staged one is newer.
+    receipts = [*(ours.slices if ours else ()), *staged]
     newest = {(receipt.shard, receipt.first_row): receipt for receipt in receipts}
     return Found(
-        published=ours if whole and success and success.version == version else None,
+        published=ours if output.whole and success and success.version == version else None,
         replaced=success.version if success and success.version != version else None,
         same_scores=same_scores,
         receipts=tuple(newest.values()),
         strangers=tuple(strange),
-        untidy=untidy,
+        untidy=LEASE in output.files or any(name.startswith(f"{STAGING}/{version}/") for name in output.files),
+        numbers_kept=f"{STAGING}/{version}/{NUMBERS}" in output.files,
     )
 
 
 def standing(
-    settings: Settings, shards: tuple[Shard, ...], receipts: tuple[Receipt, ...]
+    output: Output, shards: tuple[Shard, ...], receipts: tuple[Receipt, ...]
 ) -> tuple[tuple[Receipt, ...], tuple[str, ...]]:
-    """Return the receipts whose slice is still wanted and whose files verify, and the files that don't."""
+    """Return the receipts whose slice is still wanted and whose files verify, and the files that don't.
+
+    A store's own checksum verifies a file; where there is none it is read through, but in one run only once.
+    """
     wanted = {(shard.number, shard.path, shard.stamp.size, shard.content): shard for shard in shards}
 
     def is_wanted(receipt: Receipt) -> bool:
         shard = wanted.get((receipt.shard, receipt.path, receipt.size, receipt.content))
         return shard is not None and shard.has(receipt.first_row, receipt.rows)
 
-    candidates = [receipt for receipt in receipts if is_wanted(receipt)]
-    fs, folder = storage.filesystem(settings.output.path)
-    with storage.faults_named(settings.output.path, "verifying earlier work"):
-        checked = list(files.check_all(fs, folder, candidates))
-    whole = tuple(receipt for receipt, broken in checked if not broken)
-    return whole, tuple(name for _, broken in checked for name in broken)
+    checked = _checked(output, [receipt for receipt in receipts if is_wanted(receipt)])
+    whole = tuple(receipt for receipt, lost in checked if not lost)
+    return whole, tuple(name for _, lost in checked for name in lost)
+
+
+def whole_ones(output: Output, receipts: Sequence[Receipt]) -> list[Receipt]:
+    """Return the receipts whose files all stand and verify."""
+    return [receipt for receipt, lost in _checked(output, receipts) if not lost]
+
+
+def _checked(output: Output, receipts: Sequence[Receipt]) -> list[tuple[Receipt, list[str]]]:
+    def broken(receipt: Receipt) -> list[str]:
+        return [file.file for file in receipt.files if not _stands(output, receipt.version, file)]
+
+    with storage.faults_named(output.url, "verifying earlier work"):
+        return list(zip(receipts, in_threads(broken, receipts), strict=True))
+
+
+def _staged_receipts(output: Output, version: str) -> list[Receipt]:
+    """Return the receipts that earlier attempts at this version left under `_staging/`."""
+    fs, folder = storage.filesystem(output.url)
+    staging = f"{STAGING}/{version}/"
+    named = {
+        name: entry
+        for name, entry in output.files.items()
+        if name.startswith(f"{staging}part-") and name.endswith(".json") and entry.regular
+    }
+    known = output.receipts
+    fresh = [name for name, entry in named.items() if name not in known or known[name][0] != entry]
+    for name, receipt in zip(fresh, files.read_receipts(fs, folder, fresh), strict=True):
+        known[name] = (named[name], receipt)
+    found = (known[name][1] for name in sorted(named))
+    return [receipt for receipt in found if receipt and receipt.version == version]
+
+
+def _stands(output: Output, version: str, record: FileRecord) -> bool:
+    """Tell whether a file stands and verifies, staged or already moved."""
+    for path in (f"{STAGING}/{version}/{record.file}", record.file):
+        entry = output.files.get(path)
+        if entry is None:
+            continue
+        if files.is_proven(entry, record) or output.verified.get(path) == entry:
+            return True
+        fs, folder = storage.filesystem(output.url)
+        if files.fault(fs, f"{folder}/{path}", record, entry) is None:
+            output.verified[path] = entry
+            return True
+    return False
 
 
 def refuse_lost_shards(published: Manifest | None, shards: tuple[Shard, ...]) -> None:

@@ -25,6 +25,10 @@ class FaultError(NightscoreError):
     """Something outside the job failed and may work next time: storage, memory, a lost worker."""
 
 
+class StorageFaultError(FaultError):
+    """A storage did not do what it was asked, and may at the next try."""
+
+
 class LostWorkerError(FaultError):
     """Ray lost a worker or a machine; what was written stands, the rest can be done again."""
 

@@ -20,9 +20,10 @@ from pipeline_lib import conditional, storage
 from pipeline_lib.conditional import Held
 from pipeline_lib.errors import BusyError
 from pipeline_lib.manifest import LEASE, LeaseRecord
-from pipeline_lib.processes import identity
+from pipeline_lib.processes import ancestors, identity
 
 SECONDS_TO_LIVE = 60.0
+SETTLE_SECONDS = 2.0
 _SECONDS_BETWEEN_BEATS = 5.0
 _SECONDS_BETWEEN_LOOKS = 1.0
 
@@ -30,8 +31,8 @@ _SECONDS_BETWEEN_LOOKS = 1.0
 class Lease:
     """A lease that this process holds."""
 
-    def __init__(self, fs: Any, path: str, record: LeaseRecord, held: Held) -> None:
-        self._fs, self._path, self._record, self._held = fs, path, record, held
+    def __init__(self, fs: Any, path: str, record: LeaseRecord, held: Held, *, heeds: bool) -> None:
+        self._fs, self._path, self._record, self._held, self._heeds = fs, path, record, held, heeds
         self._lost = False
         self._turn = threading.Lock()
 
@@ -45,7 +46,7 @@ class Lease:
         with self._turn:
             if not self._lost:
                 record = self._record.model_copy(update={"beat": self._record.beat + 1})
-                written = conditional.write(self._fs, self._path, record.to_bytes(), self._held)
+                written = conditional.write(self._fs, self._path, record.to_bytes(), self._held, heeds=self._heeds)
                 self._lost = written is None
                 self._record, self._held = record, written or self._held
         if self._lost:
@@ -95,20 +96,37 @@ def _take(fs: Any, path: str, url: str, on_wait: Callable[[str], None] | None) -
     record = LeaseRecord(
         run=uuid.uuid4().hex, host=os.uname().nodename, pid=os.getpid(), process=identity(os.getpid())
     )
+    heeds: bool | None = None
     while True:
         found = conditional.read(fs, path)
         if found is not None and not _is_free(fs, path, found, url, on_wait):
             raise BusyError(f"{url!r}: {_named(found)} is at work on this output; leave it to that one")
-        written = conditional.write(fs, path, record.to_bytes(), found)
+        if heeds is None:
+            heeds = conditional.heeded(fs, path)
+            if not heeds and on_wait:
+                on_wait(
+                    f"the store of {url!r} does not heed conditional writes; the lease is written and looked at "
+                    f"again after {SETTLE_SECONDS:.0f} s"
+                )
+        written = conditional.write(fs, path, record.to_bytes(), found, heeds=heeds)
+        if written is not None and not heeds:
+            # Whoever looked before this write has written by now; of several the last one has the lease.
+            time.sleep(SETTLE_SECONDS)
+            written = written if conditional.read(fs, path) == written else None
         if written is not None:
-            return Lease(fs, path, record, written)
+            return Lease(fs, path, record, written, heeds=heeds)
 
 
 def _is_free(fs: Any, path: str, found: Held, url: str, on_wait: Callable[[str], None] | None) -> bool:
-    """Tell whether a lease's owner is gone; for one on another machine this takes a minute."""
+    """Tell whether a lease's owner is gone; for one on another machine this takes a minute.
+
+    So it does where a living process proves nothing: the first one, and those that this one descends from, live as
+    long as anybody looks, whoever wrote their names into the lease.
+    """
     owner = _parse(found)
     here = identity(os.getpid())
-    if owner and owner.process and here and owner.process.partition("/")[0] == here.partition("/")[0]:
+    same_machine = owner and owner.process and here and owner.process.partition("/")[0] == here.partition("/")[0]
+    if owner and same_machine and owner.pid not in {1, *ancestors(os.getpid())} - {os.getpid()}:
         return identity(owner.pid) != owner.process
     if on_wait is None:
         return False

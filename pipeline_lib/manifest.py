@@ -1,8 +1,8 @@
 """The records beside the data: what a slice left, what was published, and the mark that it is complete."""
 
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from pipeline_lib import storage
 
@@ -20,6 +20,15 @@ ASIDE = "_aside"
 VERSION_KEY = "nightscore.version"
 
 
+# Records are read from folders that others may write in: a name that leads elsewhere makes a record none of ours.
+_Hash = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+_Version = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
+_FileName = Annotated[str, Field(pattern=rf"^({REJECTS}/)?part-[0-9]{{5,10}}-[0-9]{{9,18}}\.parquet$")]
+_Count = Annotated[int, Field(ge=0, lt=10**18)]
+_ShardNumber = Annotated[int, Field(ge=0, lt=10**10)]
+_Path = Annotated[str, Field(min_length=1, max_length=8192, pattern=r"^[^\x00]+$")]
+
+
 class _Record(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -34,11 +43,20 @@ _R = TypeVar("_R", bound=_Record)
 class FileRecord(_Record):
     """A file that was written, and how to tell that it is still the same."""
 
-    file: str
+    file: _FileName
     """Path below the output folder."""
-    rows: int
-    bytes: int
-    sha256: str
+    rows: _Count
+    bytes: _Count
+    sha256: _Hash
+    md5: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")] | None = None
+    """What most object stores have for an ETag; they then prove the content without its being read."""
+    etag: Annotated[str, Field(max_length=256)] | None = None
+    """The store's ETag once written, where that is another."""
+
+    @property
+    def etags(self) -> tuple[str, ...]:
+        """ETags that this content and no other has."""
+        return tuple(tag for tag in (self.md5, self.etag) if tag)
 
 
 class LeaseRecord(_Record):
@@ -74,19 +92,26 @@ class ShardNumbers(_Record):
 class Receipt(_Record):
     """What one slice left: written after its files, so that its existence says they are whole."""
 
-    version: str
-    shard: int
-    path: str
-    size: int
+    version: _Version
+    shard: _ShardNumber
+    path: _Path
+    size: _Count
     content: str
     """The shard's ETag or SHA-256."""
-    first_row: int
-    rows: int
+    first_row: _Count
+    rows: _Count
     part: FileRecord
     rejects: FileRecord | None
     drift: Drift | None = None
     computed_by: str = ""
     """The device, the layout of batches and the libraries that computed the scores."""
+
+    @model_validator(mode="after")
+    def _names_its_own_files(self) -> Self:
+        name = f"part-{self.shard:05d}-{self.first_row:09d}.parquet"
+        if self.part.file != name or (self.rejects and self.rejects.file != f"{REJECTS}/{name}"):
+            raise ValueError("names files of another slice")
+        return self
 
     @property
     def scored(self) -> int:
@@ -107,21 +132,23 @@ class Receipt(_Record):
 class ShardRecord(_Record):
     """A shard as it was when it was scored, and what became of its rows."""
 
-    number: int
-    path: str
-    size: int
+    number: _ShardNumber
+    path: _Path
+    size: _Count
     content: str
     """Its ETag or SHA-256."""
-    rows: int
-    scored: int
-    rejected: int
+    rows: _Count
+    scored: _Count
+    rejected: _Count
+    head: Annotated[int, Field(ge=0)] | None = None
+    """Which of the manifest's schemas is that of this shard."""
 
 
 class Manifest(_Record):
     """Everything that is published, and what it was made with. It holds no clock time and no run id."""
 
     format: Literal[1] = 1
-    version: str
+    version: _Version
     fingerprint: dict[str, Any]
     """All that decides a score; the version is its hash."""
     model: dict[str, Any]
@@ -137,18 +164,20 @@ class Manifest(_Record):
     computed_by: dict[str, int] = {}
     """Slices by what computed them, as their receipts say; several entries where devices or libraries differ."""
     shards: list[ShardRecord]
+    schemas: list[str] = []
+    """Columns of the shards, each kind once, as Arrow writes a schema, in base64."""
     slices: list[Receipt]
 
 
 class Success(_Record):
     """The content of `_SUCCESS`: who waits for it sees one complete version."""
 
-    version: str
-    rows: int
-    scored: int
-    rejected: int
+    version: _Version
+    rows: _Count
+    scored: _Count
+    rejected: _Count
     manifest: str = MANIFEST
-    manifest_sha256: str
+    manifest_sha256: _Hash
 
 
 def parse(kind: type[_R], content: bytes | None) -> _R | None:

@@ -1,7 +1,7 @@
 """Parquet shards: their footer, and any run of their rows without reading the rest into memory."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import pyarrow as pa
@@ -12,8 +12,12 @@ from pipeline_lib.shards import MOST_COLUMNS, MOST_SLICE_BYTES, Contents
 from pipeline_lib.storage import faults_named
 
 _BATCH_ROWS = 1024
-# Without pre-buffering, pages are read as they are decoded: memory follows the batch, not the row group.
-_READ_OPTIONS = {"pre_buffer": False, "buffer_size": 1 << 20}
+# Wanted columns of up to so many bytes are fetched at once, since each request to a store takes its time. Beyond,
+# pages are read as they are decoded: memory follows the batch, not the row group.
+_FETCHED_AT_ONCE = 4 << 20
+_BUFFER_BYTES = 1 << 20
+# Stores whose libraries fetch more than is asked for.
+_READ_AHEAD = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "http", "https"}
 
 
 def inspect(fs: Any, path: str) -> Contents:
@@ -24,7 +28,7 @@ def inspect(fs: Any, path: str) -> Contents:
     """
     with faults_named(path, "reading the Parquet footer"):
         try:
-            with fs.open(path, "rb") as file:
+            with _opened(fs, path) as file:
                 footer = pq.read_metadata(file)
                 if footer.num_columns > MOST_COLUMNS:
                     raise InputError(
@@ -45,11 +49,13 @@ def read_rows(fs: Any, path: str, run: tuple[int, int], columns: Sequence[str]) 
         InputError: the pages can't be read, or the file ends early.
     """
     first, rows = run
-    with faults_named(path, "reading Parquet rows"), fs.open(path, "rb") as handle:
+    with faults_named(path, "reading Parquet rows"), _opened(fs, path) as handle:
         try:
-            file = pq.ParquetFile(handle, **_READ_OPTIONS)
-            groups, skip = _groups_of(file.metadata, first, rows)
-            _refuse_bomb(path, run, file.metadata, columns)
+            footer = pq.read_metadata(handle)
+            groups, skip = _groups_of(footer, first, rows)
+            _refuse_bomb(path, run, footer, columns)
+            at_once = _bytes_of(footer, groups, columns) <= _FETCHED_AT_ONCE
+            file = pq.ParquetFile(handle, metadata=footer, pre_buffer=at_once, buffer_size=_BUFFER_BYTES)
             batches = _run_of(file.iter_batches(_BATCH_ROWS, groups, list(columns)), skip, rows)
             schema = pa.schema([file.schema_arrow.field(name) for name in columns])
             table = pa.Table.from_batches(batches, schema) if batches else schema.empty_table()
@@ -60,6 +66,23 @@ def read_rows(fs: Any, path: str, run: tuple[int, int], columns: Sequence[str]) 
     if columns and table.num_rows != rows:
         raise InputError(f"{path!r} has {table.num_rows:,} rows from row {first:,} on, expected {rows:,}")
     return table.replace_schema_metadata(None)
+
+
+def _opened(fs: Any, path: str) -> IO[bytes]:
+    """Open a shard without fsspec's own read-ahead, 50 MiB of which each turn to another column throws away."""
+    protocols = {fs.protocol} if isinstance(fs.protocol, str) else set(fs.protocol)
+    options = {"cache_type": "none"} if protocols & _READ_AHEAD else {}
+    file: IO[bytes] = fs.open(path, "rb", **options)
+    return file
+
+
+def _bytes_of(footer: pq.FileMetaData, groups: Sequence[int], columns: Sequence[str]) -> int:
+    """Return the bytes that columns take in row groups."""
+    leaves = [footer.schema.column(index).path for index in range(len(footer.schema))]
+    wanted = [
+        index for index, leaf in enumerate(leaves) if any(f"{leaf}.".startswith(f"{name}.") for name in columns)
+    ]
+    return sum(footer.row_group(group).column(index).total_compressed_size for group in groups for index in wanted)
 
 
 def _groups_of(footer: pq.FileMetaData, first: int, rows: int) -> tuple[list[int], int]:

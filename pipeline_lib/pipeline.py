@@ -77,7 +77,7 @@ def _run(seen: Look, date: dt.date | None, progress: Progress, started: float) -
             tidy(first)
             return report(first, date, started)
         with failures_reported(first, date, started), leased(first.settings.output.path, progress.note) as lease:
-            plan = refreshed(first)
+            plan = refreshed(first, seen)
             if plan.complete:
                 return report(plan, date, started)  # by a run that ended since the first look
             clear(plan)

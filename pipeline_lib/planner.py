@@ -3,18 +3,21 @@
 import dataclasses
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import pyarrow as pa
 
-from pipeline_lib import earlier, formats, numbering, partitions, storage
+from pipeline_lib import earlier, formats, heads, numbering, partitions, storage
 from pipeline_lib.checkpoint import local_folder
 from pipeline_lib.computation import computation_of
 from pipeline_lib.config import Device, InputSettings, Settings
+from pipeline_lib.earlier import Output
 from pipeline_lib.examiner import examine
 from pipeline_lib.layout import Layout, lay_out
 from pipeline_lib.listing import find_shards, refuse_output_in_input
+from pipeline_lib.manifest import Receipt
 from pipeline_lib.partitions import with_partitions
 from pipeline_lib.plan import Plan
 from pipeline_lib.reuse import reusable_slices
@@ -31,12 +34,17 @@ class Look:
     """With paths that mean the same wherever a worker runs."""
     stamps: dict[str, storage.FileStamp]
     heads: dict[str, tuple[pa.Schema, int | None]]
-    """Every shard's columns, and its rows where its head tells them: that of a CSV does not."""
+    """Every shard's columns, and its rows where its head or an earlier run tells them: that of a CSV does not."""
     layout: Layout
     notices: tuple[str, ...]
     replace: bool
-    published: bool
-    """Whether readers see something in the output already, which may be all that is wanted."""
+    output: Output
+    """The output folder, before anything was written."""
+
+    @property
+    def published(self) -> bool:
+        """Whether readers see something in the output already, which may be all that is wanted."""
+        return self.output.success is not None
 
 
 def look(settings: Settings, *, dated: bool = False, replace: bool = False) -> Look:
@@ -50,16 +58,21 @@ def look(settings: Settings, *, dated: bool = False, replace: bool = False) -> L
     Raises:
         NightscoreError: of the kind that says who can mend it; see `errors`.
     """
+    for url in settings.input.paths:
+        storage.refuse_silence(url)
     local_folder(settings.model)  # a wrong name is told at once
     settings = _for_every_worker(settings)
     refuse_output_in_input(settings.input.paths, settings.output.path)
-    found = find_shards(settings.input.paths, dated=dated)
-    stamps = found.stamps
-    heads = _heads(stamps, settings.input)
-    schemas, folders = with_partitions({path: schema for path, (schema, _) in heads.items()}, settings.input)
+    listed = find_shards(settings.input.paths, dated=dated)
+    stamps = listed.stamps
+    output = earlier.look_at(settings.output.path)
+    known = heads.known(output.manifest, stamps, settings.input) if output.manifest and output.whole else {}
+    looked = _heads([path for path in stamps if path not in known], settings.input)
+    found = {path: known.get(path) or looked[path] for path in stamps}
+    schemas, folders = with_partitions({path: schema for path, (schema, _) in found.items()}, settings.input)
     layout, notices = lay_out(schemas, settings.input, folders)
-    notices = (*found.notices, *partitions.notices(stamps, settings.input), *notices)
-    return Look(settings, stamps, heads, layout, notices, replace, earlier.is_published(settings.output.path))
+    notices = (*listed.notices, *partitions.notices(stamps, settings.input), *notices)
+    return Look(settings, stamps, found, layout, notices, replace, output)
 
 
 def make_plan(seen: Look, device: Device = "cpu") -> Plan:
@@ -77,44 +90,50 @@ def make_plan(seen: Look, device: Device = "cpu") -> Plan:
     computation = computation_of(settings, checkpoint, device)
     fingerprint = fingerprint_of(settings, checkpoint, seen.layout, computation)
     version = version_of(fingerprint)
-    earlier.find(
-        settings, version, fingerprint, replace=seen.replace
-    )  # refuses an output before every shard is read
-    shards = _shards(seen)
-    return refreshed(
-        Plan(
-            settings,
-            checkpoint,
-            seen.layout,
-            computation,
-            fingerprint,
-            version,
-            shards,
-            seen.notices,
-            seen.replace,
-        )
+    # Refuses an output before every shard is read.
+    earlier.find(seen.output, version, fingerprint, replace=seen.replace)
+    plan = Plan(
+        settings,
+        checkpoint,
+        seen.layout,
+        computation,
+        fingerprint,
+        version,
+        _shards(seen),
+        seen.notices,
+        seen.replace,
     )
+    return _on_top_of(plan, seen.output)
 
 
-def refreshed(plan: Plan) -> Plan:
-    """Return the plan on top of what stands in the output by now.
+def refreshed(plan: Plan, seen: Look) -> Plan:
+    """Return the plan on top of what stands in the output by now; what did not change is not read again.
 
     Raises:
         OutputError: what is published there may not be replaced.
     """
-    found = earlier.find(plan.settings, plan.version, plan.fingerprint, replace=plan.replace)
-    kept = numbering.read(plan.settings.output.path, plan.version) if found.untidy else {}
+    return _on_top_of(plan, earlier.look_at(plan.settings.output.path, seen.output))
+
+
+def _on_top_of(plan: Plan, output: Output) -> Plan:
+    found = earlier.find(output, plan.version, plan.fingerprint, replace=plan.replace)
+    kept = numbering.read(plan.settings.output.path, plan.version) if found.numbers_kept else {}
     shards = numbering.numbered(plan.shards, found.numbers, kept)
     if not plan.replace:
         earlier.refuse_lost_shards(found.published or found.same_scores, shards)
-    whole, broken = earlier.standing(plan.settings, shards, found.receipts)
+    whole, broken = earlier.standing(output, shards, found.receipts)
+    marked = _with_marks(plan, shards, whole)
+    if marked != shards:
+        shards = marked
+        whole, broken = earlier.standing(output, shards, found.receipts)
+    whole_ones = partial(earlier.whole_ones, output)
     return dataclasses.replace(
         plan,
         shards=shards,
         standing=whole,
         published=found.published,
         replaced=found.replaced,
-        reusable=reusable_slices(plan.settings, found.same_scores, shards) if found.same_scores else {},
+        reusable=reusable_slices(found.same_scores, shards, whole_ones) if found.same_scores else {},
         broken=broken,
         strangers=found.strangers,
         untidy=found.untidy,
@@ -130,16 +149,14 @@ def _for_every_worker(settings: Settings) -> Settings:
     return settings.model_copy(update={"model": model, "output": output})
 
 
-def _heads(
-    stamps: Mapping[str, storage.FileStamp], settings: InputSettings
-) -> dict[str, tuple[pa.Schema, int | None]]:
+def _heads(paths: Sequence[str], settings: InputSettings) -> dict[str, tuple[pa.Schema, int | None]]:
     same: dict[str, pa.Schema] = {}
 
     def look(path: str) -> tuple[pa.Schema, int | None]:
-        found, rows = formats.head_of(path, format_of(path), settings.csv)
+        found, rows = storage.patiently(lambda: formats.head_of(path, format_of(path), settings.csv))
         return same.setdefault(found.to_string(), found), rows  # most shards have the same: kept once
 
-    return dict(zip(stamps, in_threads(look, stamps), strict=True))
+    return dict(zip(paths, in_threads(look, paths), strict=True))
 
 
 def _shards(seen: Look) -> tuple[Shard, ...]:
@@ -150,15 +167,34 @@ def _shards(seen: Look) -> tuple[Shard, ...]:
     def look(numbered: tuple[int, str]) -> Shard:
         number, path = numbered
         kind, stamp, (schema, rows) = format_of(path), seen.stamps[path], seen.heads[path]
-        contents = (
-            formats.inspect(path, kind, seen.settings.input.csv, rows_per_slice)
-            if rows is None
-            else Contents(schema, rows)
-        )
+        contents = Contents(schema, rows) if rows is not None else _inspected(path, seen.settings)
         with storage.faults_named(path, "reading the shard"):
             content = storage.content_of(*storage.filesystem(path), stamp)
         names = tuple(map(sys.intern, contents.schema.names))
         names = same.setdefault(names, names)
-        return Shard(number, path, kind, stamp, content, contents.rows, names, rows_per_slice, contents.marks)
+        marks, written = contents.marks, heads.written(schema)
+        return Shard(
+            number, path, kind, stamp, content, contents.rows, names, rows_per_slice, marks, sys.intern(written)
+        )
 
     return tuple(in_threads(look, enumerate(seen.stamps)))
+
+
+def _inspected(path: str, settings: Settings) -> Contents:
+    """Read a shard through, where its head does not tell its rows."""
+    return storage.patiently(
+        lambda: formats.inspect(path, format_of(path), settings.input.csv, settings.tuning.rows_per_slice)
+    )
+
+
+def _with_marks(plan: Plan, shards: tuple[Shard, ...], standing: tuple[Receipt, ...]) -> tuple[Shard, ...]:
+    """Return the shards with the places of slices in those CSV files that were not read, since all should stand."""
+    stands = {(receipt.shard, receipt.first_row) for receipt in standing}
+
+    def marked(shard: Shard) -> Shard:
+        if shard.format != "csv" or shard.marks or all((shard.number, row) in stands for row in shard.starts):
+            return shard
+        contents = _inspected(shard.path, plan.settings)
+        return dataclasses.replace(shard, rows=contents.rows, marks=contents.marks)
+
+    return tuple(in_threads(marked, shards))

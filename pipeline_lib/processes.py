@@ -26,3 +26,17 @@ def identity(pid: int) -> str | None:
         return None
     state, started = fields[0], fields[19]
     return None if state in "ZX" else f"{here}/{pid}-{started}"
+
+
+def ancestors(pid: int) -> set[int]:
+    """Return the numbers of the processes that a process descends from, as far as the system tells."""
+    found: set[int] = set()
+    while True:
+        try:
+            # The name, second field, is in parentheses and may hold spaces.
+            pid = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+        except (OSError, IndexError, ValueError):
+            return found
+        if pid <= 0 or pid in found:
+            return found
+        found.add(pid)

@@ -6,15 +6,26 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from pipeline_lib import leftovers, numbering, standing, storage
+from pipeline_lib import leftovers, numbering, standing, storage, tree
 from pipeline_lib.crash_points import reached
 from pipeline_lib.drift import merged
 from pipeline_lib.errors import BusyError, FaultError, GateError
 from pipeline_lib.lease import leased
 from pipeline_lib.libraries import library_versions
-from pipeline_lib.manifest import MANIFEST, REJECTS, STAGING, SUCCESS, Manifest, Receipt, ShardRecord, Success
+from pipeline_lib.manifest import (
+    MANIFEST,
+    REJECTS,
+    STAGING,
+    SUCCESS,
+    FileRecord,
+    Manifest,
+    Receipt,
+    ShardRecord,
+    Success,
+)
 from pipeline_lib.plan import Plan
 from pipeline_lib.threads import in_threads
+from pipeline_lib.tree import Entry, Tree
 from pipeline_lib.words import count
 
 
@@ -36,19 +47,22 @@ def publish(plan: Plan, receipts: Sequence[Receipt], confirm: Callable[[], None]
     fs, folder = storage.filesystem(plan.settings.output.path)
     ordered = sorted(receipts, key=lambda receipt: (receipt.shard, receipt.first_row))
     with storage.faults_named(plan.settings.output.path, "publishing"):
-        places = _places(fs, folder, ordered)
-        _recount(fs, plan, ordered, places)
+        places = _places(ordered, tree.files_below(fs, folder))
+        _recount(plan, ordered, places)
         _refuse_changed(plan)
         manifest = _manifest(plan, ordered)
         check_gates(plan, manifest)
         reached("publisher.before_take_down")
         confirm()
-        _take_down(fs, folder)
+        # Readers wait while parts are added to what stands.
+        storage.remove(fs, f"{folder}/{SUCCESS}")
         reached("publisher.after_take_down")
         leftovers.set_aside(fs, folder, plan.broken, folder)
         _move(fs, folder, places)
         reached("publisher.after_moving")
-        leftovers.sweep(fs, folder, manifest)
+        files = tree.files_below(fs, folder)
+        manifest = manifest.model_copy(update={"slices": _with_etags(ordered, files)})
+        leftovers.sweep(fs, folder, manifest, files)
         reached("publisher.after_sweep")
         confirm()
         content = manifest.to_bytes()
@@ -119,26 +133,38 @@ def check_gates(plan: Plan, manifest: Manifest) -> None:
         )
 
 
-def _places(fs: Any, folder: str, receipts: Sequence[Receipt]) -> dict[str, str]:
-    """Return where each file of the receipts is now: staged, or already moved by an earlier attempt."""
+def _places(receipts: Sequence[Receipt], files: Tree) -> dict[str, tuple[str, Entry]]:
+    """Return where each file of the receipts is now, below the output: staged, or moved by an earlier attempt.
 
-    def place(file: tuple[str, str]) -> str:
-        version, name = file
-        staged = f"{folder}/{STAGING}/{version}/{name}"
-        return staged if fs.exists(staged) else f"{folder}/{name}"
+    Raises:
+        FaultError: it is nowhere.
+    """
+    places = {}
+    for receipt in receipts:
+        for file in receipt.files:
+            staged = f"{STAGING}/{receipt.version}/{file.file}"
+            path = staged if staged in files else file.file
+            entry = files.get(path)
+            if entry is None or not entry.regular or entry.size != file.bytes:
+                raise FaultError(f"{path!r} was removed or changed while the job ran; run again")
+            places[file.file] = path, entry
+    return places
 
-    files = [(receipt.version, file.file) for receipt in receipts for file in receipt.files]
-    return {name: path for (_, name), path in zip(files, in_threads(place, files), strict=True)}
 
-
-def _recount(fs: Any, plan: Plan, receipts: Sequence[Receipt], places: dict[str, str]) -> None:
+def _recount(plan: Plan, receipts: Sequence[Receipt], places: dict[str, tuple[str, Entry]]) -> None:
     """Check rows in == scored + rejected for every shard, counting in the files and not in our own sums."""
     counted: Counter[int] = Counter()
     files = [(receipt.shard, file) for receipt in receipts for file in receipt.files]
-    found = in_threads(lambda file: standing.count_rows(fs, places[file[1].file]), files)
+    fs, folder = storage.filesystem(plan.settings.output.path)
+
+    def rows_of(file: tuple[int, FileRecord]) -> int | None:
+        path, entry = places[file[1].file]
+        return standing.count_rows(fs, f"{folder}/{path}", entry.size)
+
+    found = in_threads(rows_of, files)
     for (number, file), rows in zip(files, found, strict=True):
         if rows is None or rows != file.rows:
-            raise FaultError(f"{places[file.file]!r} has {rows} rows, expected {file.rows}; run again")
+            raise FaultError(f"{places[file.file][0]!r} has {rows} rows, expected {file.rows}; run again")
         counted[number] += rows
     for shard in plan.shards:
         if counted[shard.number] != shard.rows:
@@ -153,20 +179,48 @@ def _refuse_changed(plan: Plan) -> None:
     list(in_threads(lambda shard: storage.refuse_changed(shard.path, shard.stamp), plan.shards))
 
 
-def _move(fs: Any, folder: str, places: dict[str, str]) -> None:
-    def move(file: str) -> None:
-        if places[file] != f"{folder}/{file}":
-            storage.move(fs, places[file], f"{folder}/{file}")
+def _move(fs: Any, folder: str, places: dict[str, tuple[str, Entry]]) -> None:
+    """Move files into place; in an object store they are copied, and removed with all that is staged at the end."""
+    move = storage.move if storage.is_local(fs) else storage.copy
+
+    def put(file: str) -> None:
+        path, entry = places[file]
+        if path != file:
+            move(fs, f"{folder}/{path}", f"{folder}/{file}", entry.size)
             reached("publisher.while_moving")
 
-    list(in_threads(move, places))
+    list(in_threads(put, places))
     storage.keep_renames(fs, folder, f"{folder}/{REJECTS}")
+
+
+def _with_etags(receipts: Sequence[Receipt], files: Tree) -> list[Receipt]:
+    """Return receipts that know the ETags their files have in place, where the store's are not plain MD5.
+
+    Raises:
+        FaultError: a file is not in place.
+    """
+
+    def known(file: FileRecord) -> FileRecord:
+        entry = files.get(file.file)
+        if entry is None or entry.size != file.bytes:
+            raise FaultError(f"{file.file!r} was removed or changed while it was published; run again")
+        etag = entry.tag if entry.etag and entry.tag != file.md5 else None
+        return file if file.etag == etag else file.model_copy(update={"etag": etag})
+
+    return [
+        receipt.model_copy(
+            update={"part": known(receipt.part), "rejects": receipt.rejects and known(receipt.rejects)}
+        )
+        for receipt in receipts
+    ]
 
 
 def _manifest(plan: Plan, receipts: Sequence[Receipt]) -> Manifest:
     scored: Counter[int] = Counter()
     for receipt in receipts:
         scored[receipt.shard] += receipt.scored
+    schemas = sorted({shard.schema for shard in plan.shards})
+    head = {schema: at for at, schema in enumerate(schemas)}
     shards = [
         ShardRecord(
             number=shard.number,
@@ -176,6 +230,7 @@ def _manifest(plan: Plan, receipts: Sequence[Receipt]) -> Manifest:
             rows=shard.rows,
             scored=scored[shard.number],
             rejected=shard.rows - scored[shard.number],
+            head=head[shard.schema],
         )
         for shard in sorted(plan.shards, key=lambda shard: shard.number)
     ]
@@ -202,6 +257,7 @@ def _manifest(plan: Plan, receipts: Sequence[Receipt]) -> Manifest:
         drift=merged(receipt.drift for receipt in receipts),
         computed_by=dict(sorted(Counter(receipt.computed_by for receipt in receipts).items())),
         shards=shards,
+        schemas=schemas,
         slices=list(receipts),
     )
 
@@ -214,9 +270,3 @@ def _success(manifest: Manifest, content: bytes) -> Success:
         rejected=manifest.rejected,
         manifest_sha256=hashlib.sha256(content).hexdigest(),
     )
-
-
-def _take_down(fs: Any, folder: str) -> None:
-    """Tell readers to wait while parts are added to what stands."""
-    if fs.exists(f"{folder}/{SUCCESS}"):
-        fs.rm_file(f"{folder}/{SUCCESS}")

@@ -26,8 +26,11 @@ class Reader:
 
         Raises:
             InputError: the shard can't be read.
-            FaultError: the shard is no longer the one that was planned.
+            FaultError: the shard is no longer the one that was planned, or the storage failed, and again.
         """
+        return storage.patiently(lambda: self._read(shard, part))
+
+    def _read(self, shard: Shard, part: Slice) -> pa.Table:
         storage.refuse_changed(shard.path, shard.stamp)
         texts = [self._settings.text_column, self._settings.text_pair_column]
         wanted = [*(name for name, _ in self._layout.kept), *(name for name in texts if name)]

@@ -1,6 +1,6 @@
 """Scores of a published version that differs in kept columns alone: taken over, not computed again."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,6 @@ from pipeline_lib.drift import with_drift
 from pipeline_lib.errors import FaultError
 from pipeline_lib.manifest import Drift, Manifest, Receipt
 from pipeline_lib.shards import Shard
-from pipeline_lib.standing import check_all
 from pipeline_lib.version import same_scores
 
 
@@ -46,17 +45,22 @@ def can_reuse(published: Manifest | None, fingerprint: Mapping[str, Any]) -> boo
     return wanted <= set(published.columns)
 
 
-def reusable_slices(settings: Settings, published: Manifest, shards: Sequence[Shard]) -> Reusable:
-    """Return the published slices of these shards that stand whole, for a version of the same scores."""
+def reusable_slices(
+    published: Manifest, shards: Sequence[Shard], whole_ones: Callable[[Sequence[Receipt]], Sequence[Receipt]]
+) -> Reusable:
+    """Return the published slices of these shards that stand whole, for a version of the same scores.
+
+    Args:
+        published: the manifest of what readers see.
+        shards: all of the input.
+        whole_ones: returns those receipts whose files stand and verify.
+    """
     by_content = {(shard.path, shard.stamp.size, shard.content): shard for shard in shards}
     wanted: dict[tuple[int, int], tuple[int, Receipt]] = {}
     for receipt in published.slices:
         shard = by_content.get((receipt.path, receipt.size, receipt.content))
         if shard is not None and shard.has(receipt.first_row, receipt.rows):
             wanted[receipt.shard, receipt.first_row] = (shard.number, receipt)
-    fs, folder = storage.filesystem(settings.output.path)
-    with storage.faults_named(settings.output.path, "verifying earlier work"):
-        checked = list(check_all(fs, folder, [receipt for _, receipt in wanted.values()]))
     return {
         (wanted[receipt.shard, receipt.first_row][0], receipt.first_row): EarlierSlice(
             receipt.part.file,
@@ -64,8 +68,7 @@ def reusable_slices(settings: Settings, published: Manifest, shards: Sequence[Sh
             receipt.drift,
             receipt.computed_by,
         )
-        for receipt, broken in checked
-        if not broken
+        for receipt in whole_ones([receipt for _, receipt in wanted.values()])
     }
 
 
@@ -110,5 +113,5 @@ def with_earlier_scores(table: pa.Table, earlier: EarlierSlice, settings: Settin
 
 
 def _read(fs: Any, path: str, names: list[str]) -> pa.Table:
-    with fs.open(path, "rb") as file:
+    with storage.open_ours(fs, path) as file:
         return pq.read_table(file, columns=names)

@@ -72,7 +72,9 @@ class Shard:
     """Names in the file's own order; a CSV reader needs them all."""
     rows_per_slice: int
     marks: tuple[tuple[int, int], ...] = ()
-    """CSV: (offset, line) of every slice's first row."""
+    """CSV: (offset, line) of every slice's first row; none where all slices stood when the plan was made."""
+    schema: str = ""
+    """The columns as Arrow writes a schema, in base64; for the manifest."""
 
     @property
     def slices(self) -> list[Slice]:

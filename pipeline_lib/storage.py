@@ -1,13 +1,13 @@
 """Files anywhere fsspec reaches: local paths, s3:// and other URLs, through one small set of functions."""
 
 import contextlib
-import errno
 import hashlib
 import json
 import os
-import traceback
+import shutil
+import stat
 import uuid
-from collections.abc import Container, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import IO, Any
 
@@ -17,10 +17,13 @@ from fsspec.core import split_protocol, url_to_fs
 from fsspec.implementations.chained import ChainedFileSystem
 from fsspec.implementations.local import LocalFileSystem
 
-from pipeline_lib.errors import FaultError, InputError, SettingsError, did_you_mean
+from pipeline_lib import s3, storage_faults
+from pipeline_lib.errors import FaultError, SettingsError, did_you_mean
 
 _CHUNK_BYTES = 4 << 20
-_LIBRARIES = frozenset({"botocore", "aiobotocore", "aiohttp", "fsspec", "s3fs"})
+
+faults_named = storage_faults.faults_named
+patiently = storage_faults.patiently
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +46,13 @@ def filesystem(url: str) -> tuple[Any, str]:
         SettingsError: the URL's scheme is not known, or its library is not installed.
     """
     try:
-        fs, path = _opened(url, use_listings_cache=False)
+        fs, path = _opened(url, use_listings_cache=False, **_options(url))
     except (ValueError, TypeError, ImportError) as error:
         scheme = url.partition("://")[0]
         near = did_you_mean(scheme, fsspec.available_protocols())
         raise SettingsError(f"{url!r}: can't open this kind of URL: {error}{near}") from None
+    if s3.is_s3(fs):
+        s3.leave_retries_to_botocore(fs)
     path = os.path.abspath(path) if is_local(fs) else str(path).rstrip("/")
     return fs, path or "/"
 
@@ -69,8 +74,31 @@ def _opened(url: str, **options: Any) -> tuple[Any, str]:
     return fs, kind._strip_protocol(url)  # noqa: SLF001
 
 
+def _options(url: str) -> dict[str, Any]:
+    """Return how a store's library is to wait, less what the machine's own fsspec configuration says of it."""
+    scheme = url.partition("://")[0]
+    if scheme not in {"s3", "s3a"}:
+        return {}
+    theirs = fsspec.config.conf.get(scheme, {}).get("config_kwargs", {})
+    return {"config_kwargs": {**s3.TIMEOUTS, **theirs}}
+
+
 def _is_protocol(word: str) -> bool:
     return word in fsspec.available_protocols()
+
+
+def refuse_silence(url: str) -> None:
+    """Check that a store answers at all, since fsspec takes no answer for no file.
+
+    Raises:
+        FaultError: it gives no answer within a minute, or fails.
+        SettingsError: the library has no such profile, region or credentials.
+        InputError: the store says that the bucket is elsewhere.
+    """
+    fs, path = filesystem(url)
+    if s3.is_s3(fs):
+        with faults_named(url, "asking the store"):
+            s3.ask(fs, path)
 
 
 def is_local(fs: Any) -> bool:
@@ -81,39 +109,6 @@ def is_local(fs: Any) -> bool:
 def full_name(fs: Any, path: str) -> str:
     """Return a path so that `filesystem` on any machine finds it again: absolute, or with its scheme."""
     return path if is_local(fs) else str(fs.unstrip_protocol(path))
-
-
-@contextlib.contextmanager
-def faults_named(url: str, doing: str) -> Iterator[None]:
-    """Turn the many exceptions of storage libraries into one that says where and what.
-
-    Missing files and refused permissions are the user's to mend; everything else may pass.
-    """
-    try:
-        yield
-    except (FileNotFoundError, PermissionError, NotADirectoryError, IsADirectoryError) as error:
-        raise InputError(f"{url!r}: {doing} failed: {_reason(error)}") from error
-    except OSError as error:
-        lasting = error.errno in (errno.EROFS, errno.ENAMETOOLONG)
-        raise (InputError if lasting else FaultError)(f"{url!r}: {doing} failed: {_reason(error)}") from error
-    except (ValueError, TypeError) as error:
-        # Libraries say so of a wrong endpoint, bucket or pattern; from our own code it is a fault of ours.
-        if not _raised_in(error, _LIBRARIES):
-            raise
-        advice = "; an endpoint is a URL such as http://host:9000 (AWS_ENDPOINT_URL)"
-        hint = advice if "endpoint" in str(error).lower() else ""
-        raise SettingsError(f"{url!r}: {doing} failed: {_reason(error)}{hint}") from error
-    except Exception as error:
-        if type(error).__module__.partition(".")[0] not in _LIBRARIES:
-            raise
-        kind = SettingsError if "redential" in str(error) else FaultError
-        raise kind(f"{url!r}: {doing} failed: {_reason(error)}") from error
-
-
-def _raised_in(error: BaseException, packages: Container[str]) -> bool:
-    """Tell whether an exception came out of a call into one of these packages."""
-    frames = traceback.walk_tb(error.__traceback__)
-    return any(frame.f_globals.get("__name__", "").partition(".")[0] in packages for frame, _ in frames)
 
 
 def stamp(fs: Any, path: str) -> FileStamp:
@@ -153,15 +148,49 @@ def content_of(fs: Any, path: str, seen: FileStamp) -> str:
 
 
 def read_bytes(fs: Any, path: str) -> bytes | None:
-    """Return a whole small file, or None where there is none."""
+    """Return a whole small file, or None where there is none.
+
+    Raises:
+        OSError: it can't be read, or is a link, a device or a pipe, which whoever planted it may have led anywhere.
+    """
     try:
-        return bytes(fs.cat_file(path))
+        if is_local(fs):
+            with open_regular(path) as file:
+                return file.read()
+        return s3.read(fs, path)[0] if s3.is_s3(fs) else bytes(fs.cat_file(path))
     except FileNotFoundError:
         return None
 
 
-def write_atomically(fs: Any, path: str, content: bytes) -> None:
-    """Write a file so that readers see all of it or none of it, also after a crash.
+def read_end(fs: Any, path: str, size: int, most: int) -> bytes:
+    """Return the last bytes of a file in a store, at most so many; of S3 by one request."""
+    start = max(size - most, 0)
+    return s3.read(fs, path, start)[0] if s3.is_s3(fs) else bytes(fs.cat_file(path, start=start, end=size))
+
+
+def open_regular(path: str) -> IO[bytes]:
+    """Open a local file for reading; a link is not followed, and a pipe or a device never waited for.
+
+    Raises:
+        OSError: it is none, or can't be read.
+    """
+    if os.path.islink(path):
+        raise PermissionError(f"{path!r} is a link, not a regular file")
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise PermissionError(f"{path!r} is not a regular file")
+    return os.fdopen(descriptor, "rb")
+
+
+def open_ours(fs: Any, path: str) -> IO[bytes]:
+    """Open a file of an output for reading, a regular one where the file system is this machine's."""
+    file: IO[bytes] = open_regular(path) if is_local(fs) else fs.open(path, "rb")
+    return file
+
+
+def write_atomically(fs: Any, path: str, content: bytes) -> str | None:
+    """Write a file so that readers see all of it or none of it, also after a crash; return its ETag if it has one.
 
     Object stores publish an object when its upload completes; a disk needs a rename of a synced file. A write that
     reports a failure may have happened all the same: what counts is what can be read back.
@@ -169,11 +198,13 @@ def write_atomically(fs: Any, path: str, content: bytes) -> None:
     try:
         if is_local(fs):
             _write_and_rename(path, content)
-        else:
-            fs.pipe_file(path, content)
+            return None
+        answer = fs.pipe_file(path, content)
+        return str(answer.get("ETag", "")).strip('"') or None if isinstance(answer, dict) else None
     except Exception:
         if _read_back(fs, path) != content:
             raise
+        return None
 
 
 def _read_back(fs: Any, path: str) -> bytes | None:
@@ -199,14 +230,58 @@ def _write_and_rename(path: str, content: bytes) -> None:
     sync_folder(os.path.dirname(path))
 
 
-def move(fs: Any, source: str, target: str) -> None:
-    """Move a file within one file system; on a disk atomically, on an object store by copy and delete."""
+def move(fs: Any, source: str, target: str, size: int = 0) -> None:
+    """Move a file within one file system, or a folder on a disk; in an object store by copy and removal."""
     if is_local(fs):
         os.makedirs(os.path.dirname(target), exist_ok=True)
         os.replace(source, target)
     else:
-        fs.copy(source, target)
+        copy(fs, source, target, size)
         fs.rm_file(source)
+
+
+def copy(fs: Any, source: str, target: str, size: int = 0) -> None:
+    """Copy a file of an object store under the very name that is given, whatever stars and brackets are in it.
+
+    Args:
+        fs: the object store.
+        source: the file.
+        target: its copy.
+        size: bytes of the file, where they are known; a very large one takes several requests.
+    """
+    if s3.is_s3(fs):
+        s3.copy(fs, source, target, size)
+    else:
+        fs.cp_file(source, target)
+
+
+def remove(fs: Any, path: str) -> None:
+    """Remove a file; one that is not there is no error, and no question is asked first."""
+    with contextlib.suppress(FileNotFoundError):
+        if is_local(fs):
+            os.unlink(path)
+        else:
+            fs.rm_file(path)
+
+
+def remove_folder(fs: Any, folder: str) -> None:
+    """Remove a folder with all that is in it, by its very name; one that is not there is no error.
+
+    Links are removed, and what they lead to stays.
+    """
+    if is_local(fs):
+        if os.path.islink(folder):
+            os.unlink(folder)
+        elif os.path.isdir(folder):
+            shutil.rmtree(folder)
+    elif s3.is_s3(fs):
+        s3.remove(fs, [f"{folder}/{name}" for name, _, _ in s3.files_below(fs, folder)])
+    else:
+        with contextlib.suppress(FileNotFoundError):
+            for path in fs.find(folder):
+                fs.rm_file(path)
+        with contextlib.suppress(OSError, NotImplementedError):
+            fs.rmdir(folder)
 
 
 def names_in(fs: Any, folder: str) -> list[str]:
@@ -235,10 +310,15 @@ def sync_folder(path: str) -> None:
 
 def sha256(fs: Any, path: str) -> str:
     """Return the SHA-256 of a file as hex, reading it in pieces."""
-    digest = hashlib.sha256()
     with fs.open(path, "rb") as file:
-        for piece in chunks(file):
-            digest.update(piece)
+        return sha256_of(file)
+
+
+def sha256_of(file: IO[bytes]) -> str:
+    """Return the SHA-256 of what is left of an open file as hex, reading it in pieces."""
+    digest = hashlib.sha256()
+    for piece in chunks(file):
+        digest.update(piece)
     return digest.hexdigest()
 
 
@@ -251,7 +331,3 @@ def chunks(file: IO[bytes]) -> Iterator[bytes]:
 def to_json(value: Any) -> bytes:
     """Return JSON bytes that are the same for the same value."""
     return (json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode()
-
-
-def _reason(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__

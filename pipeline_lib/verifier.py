@@ -1,9 +1,9 @@
 """Verify: read what was published again and check every file and count against the manifest."""
 
 from collections import Counter, defaultdict
-from typing import Any
 
-from pipeline_lib import leftovers, standing, storage
+from pipeline_lib import earlier, leftovers, standing, storage
+from pipeline_lib.earlier import Output
 from pipeline_lib.errors import OutputError
 from pipeline_lib.manifest import MANIFEST, SUCCESS, FileRecord, Manifest, Receipt, Success
 from pipeline_lib.threads import in_threads
@@ -16,25 +16,25 @@ def verify(path: str) -> tuple[Manifest, list[str]]:
     Raises:
         OutputError: nothing is published there.
     """
-    fs, folder = storage.filesystem(path)
+    output = earlier.look_at(path)
+    success, manifest = output.success, output.manifest
+    if success is None or manifest is None:
+        lacks = SUCCESS if success is None else MANIFEST
+        raise OutputError(f"{path!r} is not a published output: no readable {lacks}")
     with storage.faults_named(path, "verifying"):
-        success, manifest = standing.read_success(fs, folder), standing.read_manifest(fs, folder)
-        if success is None or manifest is None:
-            lacks = SUCCESS if success is None else MANIFEST
-            raise OutputError(f"{path!r} is not a published output: no readable {lacks}")
         return manifest, [
-            *_check_success(fs, folder, success, manifest),
-            *_check_files(fs, folder, manifest),
-            *(f"{name}: is not in {MANIFEST}" for name in leftovers.unknown(fs, folder, manifest)),
+            *_check_success(success, manifest, whole=output.whole),
+            *_check_files(output, manifest),
+            *(f"{name}: is not in {MANIFEST}" for name in leftovers.unknown(manifest, output.files)),
             *_check_version(manifest),
             *_check_slices(manifest),
             *_check_counts(manifest),
         ]
 
 
-def _check_success(fs: Any, folder: str, success: Success, manifest: Manifest) -> list[str]:
+def _check_success(success: Success, manifest: Manifest, *, whole: bool) -> list[str]:
     problems = []
-    if not standing.belongs(fs, folder, success):
+    if not whole:
         problems.append(f"{MANIFEST}: is not the manifest that {SUCCESS} was written for")
     for name in ("version", "rows", "scored", "rejected"):
         said, counted = getattr(success, name), getattr(manifest, name)
@@ -43,12 +43,15 @@ def _check_success(fs: Any, folder: str, success: Success, manifest: Manifest) -
     return problems
 
 
-def _check_files(fs: Any, folder: str, manifest: Manifest) -> list[str]:
+def _check_files(output: Output, manifest: Manifest) -> list[str]:
+    fs, folder = storage.filesystem(output.url)
     files = [file for receipt in manifest.slices for file in receipt.files]
 
     def fault(file: FileRecord) -> str | None:
         path = f"{folder}/{file.file}"
-        return standing.fault(fs, path, file) or standing.other_version(fs, path, manifest.version)
+        return standing.fault(fs, path, file, output.files.get(file.file)) or standing.other_version(
+            fs, path, manifest.version
+        )
 
     found = zip(files, in_threads(fault, files), strict=True)
     return [f"{file.file}: {what}" for file, what in found if what]

@@ -38,11 +38,14 @@ class Writer:
         self._shards = {shard.number: shard for shard in plan.shards}
 
     def __call__(self, table: pa.Table, part: Slice) -> Receipt:
-        """Write a slice's files, each whole or not at all, then its receipt.
+        """Write a slice's files, each whole or not at all, then its receipt; try again what may pass.
 
         Raises:
-            FaultError: the storage failed.
+            FaultError: the storage failed, and again.
         """
+        return storage.patiently(lambda: self._write(table, part))
+
+    def _write(self, table: pa.Table, part: Slice) -> Receipt:
         shard = self._shards[part.shard]
         is_scored = pc.is_null(table.column(columns.REJECT_CODE))
         scored = _where(is_scored, table.select(self._scored.names))
@@ -106,7 +109,13 @@ def _write(fs: Any, folder: str, name: str, table: pa.Table) -> FileRecord:
     buffer = io.BytesIO()
     pq.write_table(table.combine_chunks().unify_dictionaries(), buffer, compression="zstd")
     content = buffer.getvalue()
-    storage.write_atomically(fs, f"{folder}/{name}", content)
+    md5 = hashlib.md5(content, usedforsecurity=False).hexdigest()
+    etag = storage.write_atomically(fs, f"{folder}/{name}", content)
     return FileRecord(
-        file=name, rows=table.num_rows, bytes=len(content), sha256=hashlib.sha256(content).hexdigest()
+        file=name,
+        rows=table.num_rows,
+        bytes=len(content),
+        sha256=hashlib.sha256(content).hexdigest(),
+        md5=md5,
+        etag=None if etag == md5 else etag,
     )

@@ -1,6 +1,8 @@
 """Outputs of every bad kind, and the error that each gets."""
 
-from bad_home import GOOD, Home, Kind, offline, setting
+import os
+
+from bad_home import GOOD, Home, Kind, Spoil, offline, setting
 from conftest import run_without_ray, write_parquet
 
 from pipeline_lib.lease import leased
@@ -27,6 +29,25 @@ def _lost_shard(home: Home) -> list[str]:
     _publish(home)
     (home.folder / "in" / "late.parquet").unlink()
     return []
+
+
+def _linked(name: str) -> Spoil:
+    def spoil(home: Home) -> list[str]:
+        (home.folder / "out").mkdir()
+        (home.folder / "elsewhere").mkdir()
+        (home.folder / "out" / name).symlink_to(home.folder / "elsewhere")
+        return []
+
+    return spoil
+
+
+def _piped(name: str) -> Spoil:
+    def spoil(home: Home) -> list[str]:
+        (home.folder / "out").mkdir()
+        os.mkfifo(home.folder / "out" / name)
+        return []
+
+    return spoil
 
 
 def _held(home: Home) -> list[str]:
@@ -69,6 +90,19 @@ OUTPUTS = (
     Kind(
         "a URL of an unknown kind", setting("output.path=gopher://x"), r"'gopher://x': can't open this kind of URL"
     ),
+    Kind(
+        "a folder whose staging leads elsewhere",
+        _linked("_staging"),
+        r"out': '_staging' in it is a link or a device, which this job did not make",
+    ),
+    Kind(
+        "a folder whose rejects lead elsewhere",
+        _linked("_rejects"),
+        r"out': '_rejects' in it is a link or a device, which this job did not make",
+    ),
+    Kind("a pipe for a mark", _piped("_SUCCESS"), r"_SUCCESS' is not a regular file"),
+    Kind("a pipe for a manifest", _piped("_manifest.json"), r"_manifest\.json' is not a regular file"),
+    Kind("a pipe for a lease", _piped("_lease.json"), r"'_lease\.json' in it is a link or a device"),
     Kind(
         "another run at work there",
         _held,

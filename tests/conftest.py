@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -15,6 +16,7 @@ import hypothesis
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import s3fs
 import tiny_checkpoints
 import torch
 from rich.console import Console
@@ -97,7 +99,7 @@ def s3_server() -> Iterator[str]:
         endpoint.rpartition(":")[2],
     ]
     with leashed(command):
-        _wait_for(endpoint)
+        wait_for_server(endpoint)
         os.environ |= {
             "AWS_ENDPOINT_URL": endpoint,
             "AWS_ACCESS_KEY_ID": "test",
@@ -107,15 +109,33 @@ def s3_server() -> Iterator[str]:
         yield endpoint
 
 
-def _wait_for(endpoint: str) -> None:
+def wait_for_server(endpoint: str) -> None:
+    """Wait until a server answers, whatever it says."""
     for _ in range(300):
         try:
             urllib.request.urlopen(endpoint, timeout=1).close()  # noqa: S310 - our own server
+        except urllib.error.HTTPError:
+            return
         except OSError:
             time.sleep(0.1)
         else:
             return
     raise TimeoutError(endpoint)
+
+
+@contextlib.contextmanager
+def pointed_at(endpoint: str) -> Iterator[None]:
+    """Have libraries find another S3 server for a while."""
+    names = ("AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION")
+    before = {name: os.environ.get(name) for name in names}
+    os.environ |= dict(zip(names, (endpoint, "test", "test", "us-east-1"), strict=True))
+    s3fs.S3FileSystem.clear_instance_cache()
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name) if value is None else os.environ.update({name: value})
+        s3fs.S3FileSystem.clear_instance_cache()
 
 
 @pytest.fixture(scope="session")

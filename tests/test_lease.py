@@ -1,17 +1,26 @@
 """One run at a time: a living owner is left alone however slow it is, a dead one is never waited for by hand."""
 
+import contextlib
 import os
+import subprocess
+import sys
 import threading
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import faults
 import pytest
+import s3fs
+from conftest import free_port, pointed_at, wait_for_server
+from s3_proxy import S3Proxy
 
 from pipeline_lib import conditional, lease, storage
 from pipeline_lib.errors import BusyError
 from pipeline_lib.lease import leased
 from pipeline_lib.manifest import LEASE, LeaseRecord
+from pipeline_lib.processes import identity
 
 
 def silent(_: str) -> None:
@@ -119,6 +128,84 @@ def test_of_many_that_reach_for_a_lease_one_gets_it(output: str) -> None:
     for thread in threads:
         thread.join()
     assert len(won) == 1
+
+
+@pytest.mark.parametrize("pid", [1, os.getppid()])
+def test_a_lease_that_names_a_process_which_lives_anyway_does_not_block_for_ever(
+    pid: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lease, "SECONDS_TO_LIVE", 1.0)
+    planted = LeaseRecord(run="planted", host="here", pid=pid, process=identity(pid))
+    (tmp_path / LEASE).write_bytes(planted.to_bytes())
+    with leased(str(tmp_path), silent):
+        pass
+
+
+@pytest.fixture(params=["rclone", "proxy"])
+def heedless(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """An output on a server that takes conditions and ignores them: rclone's, and one behind a proxy."""
+    if request.param == "proxy":
+        server = request.getfixturevalue("s3_server")
+        with S3Proxy(server, without=frozenset({"if-match", "if-none-match"})) as proxy, pointed_at(proxy.endpoint):
+            yield bucket_for(tmp_path)
+        return
+    program, port = Path(sys.executable).parent / "rclone", free_port()
+    (tmp_path / "served").mkdir()
+    command = [str(program), "serve", "s3", "--addr", f"127.0.0.1:{port}", "--auth-key", "test,test"]
+    with subprocess.Popen([*command, str(tmp_path / "served")], stderr=subprocess.DEVNULL) as process:
+        try:
+            wait_for_server(f"http://127.0.0.1:{port}")
+            with pointed_at(f"http://127.0.0.1:{port}"):
+                yield bucket_for(tmp_path)
+        finally:
+            process.kill()
+
+
+def bucket_for(tmp_path: Path) -> str:
+    """Make a bucket and return the URL of an output in it."""
+    bucket = f"lease-{abs(hash(tmp_path)) % 10**9}"
+    s3fs.S3FileSystem().mkdir(bucket)
+    return f"s3://{bucket}/out"
+
+
+def test_on_a_server_that_ignores_conditions_one_of_two_runs_gets_the_lease_and_says_why(heedless: str) -> None:
+    said: list[str] = []
+    confirmed: list[int] = []
+
+    def reach(runner: int) -> None:
+        with contextlib.suppress(BusyError), leased(heedless, said.append) as held:
+            time.sleep(3)
+            held.confirm()
+            confirmed.append(runner)
+            time.sleep(1)
+            held.confirm()
+
+    threads = [threading.Thread(target=reach, args=(runner,)) for runner in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(confirmed) == 1
+    assert "does not heed conditional writes" in said[0]
+    fs, folder = storage.filesystem(heedless)
+    assert fs.find(folder) == []
+
+
+def test_on_a_server_that_ignores_conditions_an_owner_that_lost_the_lease_notices(heedless: str) -> None:
+    fs, folder = storage.filesystem(heedless)
+    with leased(heedless, silent) as held:
+        taken = LeaseRecord(run="another", host="other", pid=1, process=None)
+        fs.pipe_file(f"{folder}/{LEASE}", taken.to_bytes())
+        with pytest.raises(BusyError, match="taken for dead"):
+            held.confirm()
+    assert b"another" in fs.cat_file(f"{folder}/{LEASE}")
+
+
+def test_a_server_that_heeds_conditions_is_known_by_it(s3_server: str, tmp_path: Path) -> None:
+    del s3_server
+    said: list[str] = []
+    with leased(bucket_for(tmp_path), said.append):
+        assert said == []
 
 
 def test_a_lease_that_nobody_can_read_does_not_block_for_ever(

@@ -249,6 +249,7 @@ def test_errors_carry_the_exit_code_of_who_can_mend_them() -> None:
         "NightscoreError": 1,
         "FaultError": 1,
         "DeviceError": 1,
+        "StorageFaultError": 1,
         "LostWorkerError": 1,
         "SettingsError": 2,
         "InputError": 2,
