@@ -192,8 +192,8 @@ class _Classify:
         torch.set_num_threads(allotment.threads_per_model_actor)
         if allotment.device == "cuda" and not torch.cuda.is_available():
             raise SettingsError(
-                f"node {ray.util.get_node_ip_address()}: PyTorch {torch.__version__} can't use the GPU that Ray gives "
-                "it; set tuning.gpus_per_model_actor: 0 to score on CPUs, or install a PyTorch that can"
+                f"node {ray.util.get_node_ip_address()}: PyTorch {torch.__version__} can't use the GPU that Ray "
+                "gives it; set tuning.gpus_per_model_actor: 0 to score on CPUs, or install a PyTorch that can"
             )
         plan: Plan = ray.get(plan_ref)
         self._counts = counts

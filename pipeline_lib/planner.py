@@ -106,8 +106,8 @@ def _for_every_worker(settings: Settings) -> Settings:
     # Here Ray unpacks what `ray job submit --working-dir` sends, and it deletes the copy when it likes.
     if storage.is_local(fs) and "/runtime_resources/working_dir_files/" in folder:
         raise SettingsError(
-            f"output.path: {output.path!r} lies in Ray's temporary copy of the working folder, {folder!r}, which Ray "
-            "deletes; give a path from the root, such as '/data/scores', or a bucket"
+            f"output.path: {output.path!r} lies in Ray's temporary copy of the working folder, {folder!r}, which "
+            "Ray deletes; give a path from the root, such as '/data/scores', or a bucket"
         )
     output = output.model_copy(update={"path": storage.full_name(fs, folder)})
     if os.path.isdir(model.name):
