@@ -76,7 +76,7 @@ def _starting() -> Iterator[dict[str, Any]]:
     """Yield the options for a Ray of our own, and leave nothing of it behind."""
     keep_token_out_of_the_home()
     with own_folder() as folder, reaped(folder):
-        yield {"address": "local", "include_dashboard": False, "_temp_dir": str(folder)}
+        yield {"address": "local", "include_dashboard": False, "_temp_dir": str(folder / "r")}
 
 
 @contextlib.contextmanager

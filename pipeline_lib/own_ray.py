@@ -19,21 +19,23 @@ from pipeline_lib.errors import FaultError
 
 _SECONDS_BETWEEN_HANDLERS = 0.005
 _SECONDS_TO_SETTLE = 60.0
-# Ray's sockets lie three folders below, and their paths may have 107 characters.
-_LONGEST_FOLDER = 40
+# Ray's sockets lie four folders below, and their paths may have 107 characters.
+_LONGEST_FOLDER = 20
 
 
 @contextlib.contextmanager
 def own_folder() -> Iterator[Path]:
     """Yield a new folder for a Ray's logs and sockets that no other user may look into; it ends with the block.
 
-    Ray's own place is open to all: who can write there can lead its links elsewhere.
+    Ray's own place is open to all: who can write there can lead its links elsewhere. Ray opens the very folder that
+    it is given, too, so it gets one inside.
     """
     base = temporary_folder()
     if len(base) > _LONGEST_FOLDER and "RAY_TMPDIR" not in os.environ:
         base = "/tmp"  # noqa: S108 - the folder in it has a name that nobody can guess
     folder = Path(tempfile.mkdtemp(prefix="nightscore-", dir=base))
     try:
+        (folder / "r").mkdir()
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)

@@ -22,18 +22,22 @@ def main(task: dict[str, Any]) -> dict[str, Any]:
     """Start the cluster, run the job, and return its counts or its error, with all that it told."""
     home = Path(task["home"])
     os.environ |= {"RAY_TMPDIR": str(home), "RAY_BACKEND_LOG_LEVEL": "fatal"}
+    import ray
+
     prepare(task, home)
     if "own" in task:
-        import ray
-
         cpus, gpus = task["own"]
         ray.init("local", num_cpus=cpus, num_gpus=gpus, include_dashboard=False, log_to_driver=False)
         return run(task, home)
+    if "grows" in task:
+        with _growing(task["grows"], home):
+            return run(task, home)
     from ray.cluster_utils import Cluster
 
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
     with contextlib.ExitStack() as stack:
         stack.callback(cluster.shutdown)
+        stack.callback(ray.shutdown)
         for cpus, gpus in task["machines"]:
             cluster.add_node(wait=False, num_cpus=cpus, num_gpus=gpus, object_store_memory=128 << 20)
         cluster.wait_for_nodes(timeout=120)
@@ -43,6 +47,52 @@ def main(task: dict[str, Any]) -> dict[str, Any]:
         seen: set[str] = set()
         threading.Thread(target=_watch, args=(seen,), daemon=True).start()
         return {**run(task, home), "seen": sorted(seen)}
+
+
+@contextlib.contextmanager
+def _growing(resources: dict[str, float], home: Path) -> Iterator[None]:
+    """Start a head with one CPU and Ray's own autoscaler, which adds a machine of one kind when asked for it."""
+    from conftest import free_port
+    from faults import end_ray
+    from ray.autoscaler._private.fake_multi_node.node_provider import FAKE_HEAD_NODE_ID
+
+    kind = {"node_config": {}, "min_workers": 0}
+    config = {
+        "cluster_name": "simulated",
+        "max_workers": 1,
+        "provider": {
+            "type": "fake_multinode",
+            "disable_node_updaters": True,
+            "disable_launch_config_check": True,
+            "launch_multiple": True,
+            "head_node_id": FAKE_HEAD_NODE_ID,
+        },
+        "available_node_types": {
+            "head": {**kind, "resources": {"CPU": 1}, "max_workers": 0},
+            "more": {**kind, "resources": resources, "max_workers": 1},
+        },
+        "head_node_type": "head",
+        "upscaling_speed": 1.0,
+        "idle_timeout_minutes": 5,
+        **dict.fromkeys(["auth", "docker", "file_mounts"], {}),
+        **dict.fromkeys(["setup_commands", "head_start_ray_commands", "worker_start_ray_commands"], []),
+    }
+    (home / "config.json").write_text(json.dumps(config))
+    ray, port = Path(sys.executable).parent / "ray", free_port()
+    os.environ |= {
+        "AUTOSCALER_UPDATE_INTERVAL_S": "1",
+        "RAY_FAKE_CLUSTER": "1",
+        "RAY_enable_autoscaler_v2": "1",
+        "RAY_CLOUD_INSTANCE_ID": FAKE_HEAD_NODE_ID,
+        "RAY_OVERRIDE_NODE_ID_FOR_TESTING": FAKE_HEAD_NODE_ID,
+    }
+    start = ["start", "--head", f"--port={port}", "--num-cpus=1", "--include-dashboard=false"]
+    try:
+        subprocess.run([ray, *start, f"--autoscaling-config={home}/config.json"], check=True, capture_output=True)
+        os.environ["RAY_ADDRESS"] = f"127.0.0.1:{port}"
+        yield
+    finally:
+        end_ray(home / "ray")
 
 
 @contextlib.contextmanager

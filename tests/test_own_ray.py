@@ -78,10 +78,12 @@ def test_it_listens_on_loopback_alone_and_leaves_neither_token_nor_process_nor_f
 @pytest.mark.timeout(200)
 def test_a_kill_of_the_driver_leaves_nothing_of_ray_and_hurts_nobody_who_looks_on(home: Path) -> None:
     """Another program may have a file of Ray's open, or one whose path looks like it, and even the same parent."""
-    run = start(home, f"import subprocess, sys\nsubprocess.Popen(['sleep', '300'])\n{SAY_READY}")
+    run = start(
+        home, f"import subprocess, sys\nsubprocess.Popen(['sleep', '300'], stdout=subprocess.DEVNULL)\n{SAY_READY}"
+    )
     everyone = ready(run)
     child = next(process for process in everyone if process.name() == "sleep")
-    log = next((home / "tmp").glob("nightscore-*/session_2*/logs/raylet.out"))
+    log = next((home / "tmp").glob("nightscore-*/r/session_2*/logs/raylet.out"))
     lookalike = home / f"session_2026-01-01_00-00-00_000000_{run.pid}" / "logs" / "a.log"
     lookalike.parent.mkdir(parents=True)
     lookalike.touch()

@@ -141,3 +141,12 @@ def test_a_machine_with_other_libraries_is_named_before_work_starts(short_home: 
 def test_machines_that_see_the_same_share_the_work(short_home: Path, checkpoint: Path) -> None:
     found = on_cluster(short_home, checkpoint, machines=[(2, 0)], other={}, tuning={"model_actors": 3}, real=True)
     assert found["status"] == "PUBLISHED", found
+
+
+def test_a_cluster_that_can_grow_is_asked_for_the_gpu_that_the_settings_name(
+    short_home: Path, checkpoint: Path
+) -> None:
+    grows = {"CPU": 4, "GPU": 1, "object_store_memory": 128 << 20}
+    found = on_cluster(short_home, checkpoint, grows=grows, tuning={"gpus_per_model_actor": 1})
+    assert found["status"] == "PUBLISHED", found
+    assert "on CUDA" in found["said"]

@@ -1,9 +1,7 @@
 """A Ray cluster on loopback, and the nightly job submitted to it from a clean clone."""
 
-import contextlib
 import os
 import re
-import shutil
 import socket
 import subprocess
 import sys
@@ -12,10 +10,9 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
 import pytest
 from conftest import ROOT, free_port, read_output, write_parquet
-from faults import gone_within, kill
+from faults import end_ray
 
 BIN = Path(sys.executable).parent
 
@@ -65,19 +62,6 @@ def cluster(tmp_path: Path) -> Iterator[dict[str, str]]:
         yield environment
     finally:
         end_ray(folder)
-
-
-def end_ray(folder: Path) -> None:
-    """End the processes of the Ray that has its sockets in a folder, and remove that."""
-    # Agents and workers hide their command behind a title; they are children of the raylet.
-    named = []
-    for process in psutil.process_iter():
-        with contextlib.suppress(psutil.Error):
-            if any(str(folder) in word for word in process.cmdline()):
-                named += [process, *process.children(recursive=True)]
-    kill(named)
-    assert list(gone_within(named, 10)) == []
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _wait_for_the_job_agent(environment: dict[str, str]) -> None:
