@@ -74,8 +74,8 @@ def _growing(resources: dict[str, float], home: Path) -> Iterator[None]:
         "head_node_type": "head",
         "upscaling_speed": 1.0,
         "idle_timeout_minutes": 5,
-        **dict.fromkeys(["auth", "docker", "file_mounts"], {}),
-        **dict.fromkeys(["setup_commands", "head_start_ray_commands", "worker_start_ray_commands"], []),
+        **{key: {} for key in ("auth", "docker", "file_mounts")},
+        **{key: [] for key in ("setup_commands", "head_start_ray_commands", "worker_start_ray_commands")},
     }
     (home / "config.json").write_text(json.dumps(config))
     ray, port = Path(sys.executable).parent / "ray", free_port()
