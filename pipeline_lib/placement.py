@@ -67,7 +67,8 @@ def reserved(slices: int, tuning: TuningSettings, note: Note) -> Iterator[Room]:
         yield Room(allotment, tuple(groups))
     finally:
         for group in groups:
-            remove_placement_group(group)
+            with contextlib.suppress(ray.exceptions.RayError):  # where Ray is lost, that is the news
+                remove_placement_group(group)
 
 
 def _waited_for(slices: int, tuning: TuningSettings, note: Note) -> Allotment:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from conftest import ROOT
 
 
@@ -72,6 +73,7 @@ def test_what_no_machine_can_take_is_refused_by_name_and_at_once(
     assert found["seconds"] < 60
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="PyTorch can use the GPUs of this machine")
 def test_a_gpu_of_a_cluster_that_pytorch_cannot_use_is_an_error_that_names_the_setting(
     short_home: Path, checkpoint: Path
 ) -> None:
