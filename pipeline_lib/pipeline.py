@@ -20,20 +20,22 @@ from pipeline_lib import columns, tally
 from pipeline_lib.agreement import engine_agreed
 from pipeline_lib.careful import carefully, reading, starting
 from pipeline_lib.classifier import Classifier
-from pipeline_lib.cluster import connected, failures_explained, resources
+from pipeline_lib.cluster import connected, failures_explained, running_cluster
 from pipeline_lib.config import Settings
 from pipeline_lib.drift import sampled, with_drift
-from pipeline_lib.errors import LostWorkerError
+from pipeline_lib.errors import LostWorkerError, SettingsError
 from pipeline_lib.lease import leased
 from pipeline_lib.manifest import Receipt
+from pipeline_lib.node_check import refuse_unlike_nodes
 from pipeline_lib.packing import described, grouped, pack, slice_of, unpack
+from pipeline_lib.placement import Room, reserved, with_usable_gpus
 from pipeline_lib.plan import Plan
 from pipeline_lib.planner import Look, look, make_plan, refreshed
 from pipeline_lib.progress import Progress
 from pipeline_lib.publisher import check_rows, clear, publish, tidy
 from pipeline_lib.reader import Reader
 from pipeline_lib.report import Outcome, Work, failures_reported, report
-from pipeline_lib.resources import Allotment, allot
+from pipeline_lib.resources import Allotment
 from pipeline_lib.reuse import with_earlier_scores
 from pipeline_lib.shards import Slice
 from pipeline_lib.tally import Tally
@@ -70,7 +72,7 @@ def run(settings: Settings, date: dt.date | None, progress: Progress, *, replace
 def _run(seen: Look, date: dt.date | None, progress: Progress, started: float) -> Outcome:
     planned = partial(make_plan, seen)
     # Ray starts meanwhile, unless something is published: then there may be nothing to score.
-    with nullcontext(planned()) if seen.published else connected(planned) as first:
+    with nullcontext(planned()) if seen.published else connected(planned, progress.note) as first:
         progress.planned(first)
         check_rows(first)
         if first.complete:
@@ -93,14 +95,19 @@ def _scored(plan: Plan, progress: Progress) -> tuple[list[Receipt], Work | None]
     todo = len(plan.todo)
     if not todo:
         return receipts, None
-    with failures_explained(), connected(lambda: None), tally.watched(progress.scored) as counts:
-        allotment = allot(*resources(), todo, plan.settings.tuning)
-        progress.starting(plan, allotment)
+    with failures_explained(), connected(lambda: None, progress.note), tally.watched(progress.scored) as counts:
+        tuning = plan.settings.tuning
+        if running_cluster() is None:
+            tuning = with_usable_gpus(tuning, progress.note)
         for losses_left in reversed(range(_LOSSES)):
             left = replace_fields(plan, standing=(*plan.standing, *receipts))
             try:
-                for receipt in score(left, allotment, counts):
-                    receipts.append(receipt)  # noqa: PERF402 - what was yielded before a loss counts
+                with reserved(len(left.todo), tuning, progress.note) as room:
+                    refuse_unlike_nodes(left, room.nodes)
+                    if losses_left == _LOSSES - 1:
+                        progress.starting(plan, room.allotment)
+                    for receipt in score(left, room, counts):
+                        receipts.append(receipt)  # noqa: PERF402 - what was yielded before a loss counts
                 break
             except LostWorkerError as error:
                 if not losses_left:
@@ -111,17 +118,18 @@ def _scored(plan: Plan, progress: Progress) -> tuple[list[Receipt], Work | None]
         return receipts, Work(counts.peaks(), *counts.busy())
 
 
-def score(plan: Plan, allotment: Allotment, counts: Tally) -> Iterator[Receipt]:
+def score(plan: Plan, room: Room, counts: Tally) -> Iterator[Receipt]:
     """Score the slices that are still to be done; yield the receipt of each when its files stand."""
     todo = plan.todo
     if not todo:
         return
+    allotment = room.allotment
     shared = (ray.put(plan), allotment, counts)
     workers = max(allotment.model_actors, allotment.tokenizer_actors)
     # `from_arrow` would send each block through a task of its own: 45 KiB of the driver's memory and milliseconds.
     slices = ray.data.from_blocks([described(*parts) for parts in grouped(_longest_first(todo), workers)])
     if allotment.together:
-        written = slices.map_batches(_TokenizeClassifyWrite, **_model_actors(allotment, shared))
+        written = slices.map_batches(_TokenizeClassifyWrite, **_model_actors(room, shared))
     else:
         written = (
             slices.map_batches(
@@ -129,14 +137,16 @@ def score(plan: Plan, allotment: Allotment, counts: Tally) -> Iterator[Receipt]:
                 fn_constructor_args=shared,
                 compute=ActorPoolStrategy(size=allotment.tokenizer_actors),
                 num_cpus=allotment.cpus_per_tokenizer,
+                scheduling_strategy=room.strategy(1),
                 **_A_SLICE_A_CALL,
             )
-            .map_batches(_Classify, **_model_actors(allotment, shared))
+            .map_batches(_Classify, **_model_actors(room, shared))
             .map_batches(
                 _Write,
                 fn_constructor_args=shared,
                 compute=ActorPoolStrategy(size=allotment.writers),
                 num_cpus=allotment.cpus_per_writer,
+                scheduling_strategy=room.strategy(2),
                 **_A_SLICE_A_CALL,
             )
         )
@@ -150,7 +160,8 @@ def _longest_first(todo: list[Slice]) -> list[Slice]:
     return sorted(todo, key=lambda part: -part.rows)
 
 
-def _model_actors(allotment: Allotment, shared: tuple[Any, ...]) -> dict[str, Any]:
+def _model_actors(room: Room, shared: tuple[Any, ...]) -> dict[str, Any]:
+    allotment = room.allotment
     return {
         "fn_constructor_args": shared,
         # An actor with all steps gets a slice when it is done with one; else one would end late and another idle.
@@ -159,6 +170,7 @@ def _model_actors(allotment: Allotment, shared: tuple[Any, ...]) -> dict[str, An
         ),
         "num_cpus": allotment.cpus_per_model_actor,
         "num_gpus": allotment.gpus_per_model_actor,
+        "scheduling_strategy": room.strategy(0),
         **_A_SLICE_A_CALL,
     }
 
@@ -194,6 +206,11 @@ class _Classify:
 
         # Fixed, since the number of threads can change the last digit of a sum.
         torch.set_num_threads(allotment.threads_per_model_actor)
+        if allotment.device == "cuda" and not torch.cuda.is_available():
+            raise SettingsError(
+                f"node {ray.util.get_node_ip_address()}: PyTorch {torch.__version__} can't use the GPU that Ray "
+                "gives it; set tuning.gpus_per_model_actor: 0 to score on CPUs, or install a PyTorch that can"
+            )
         plan: Plan = ray.get(plan_ref)
         self._counts = counts
         with starting(Classifier.name, _actor(), counts.notes):

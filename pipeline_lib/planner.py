@@ -14,6 +14,7 @@ from pipeline_lib.checkpoint import local_folder
 from pipeline_lib.computation import computation_of
 from pipeline_lib.config import Device, InputSettings, Settings
 from pipeline_lib.earlier import Output
+from pipeline_lib.errors import SettingsError
 from pipeline_lib.examiner import examine
 from pipeline_lib.layout import Layout, lay_out
 from pipeline_lib.listing import find_shards, refuse_output_in_input
@@ -143,7 +144,14 @@ def _on_top_of(plan: Plan, output: Output) -> Plan:
 def _for_every_worker(settings: Settings) -> Settings:
     """Return settings whose paths mean the same wherever a worker runs: relative ones made absolute."""
     model, output = settings.model, settings.output
-    output = output.model_copy(update={"path": storage.full_name(*storage.filesystem(output.path))})
+    fs, folder = storage.filesystem(output.path)
+    # Here Ray unpacks what `ray job submit --working-dir` sends, and it deletes the copy when it likes.
+    if storage.is_local(fs) and "/runtime_resources/working_dir_files/" in folder:
+        raise SettingsError(
+            f"output.path: {output.path!r} lies in Ray's temporary copy of the working folder, {folder!r}, which "
+            "Ray deletes; give a path from the root, such as '/data/scores', or a bucket"
+        )
+    output = output.model_copy(update={"path": storage.full_name(fs, folder)})
     if os.path.isdir(model.name):
         model = model.model_copy(update={"name": os.path.abspath(model.name)})
     return settings.model_copy(update={"model": model, "output": output})

@@ -1,108 +1,114 @@
-"""End what is left of a Ray whose driver was killed: its agents would stay a minute, with memory and ports.
+"""End what Ray leaves when its driver is killed: agents that would stay a minute, with memory and ports.
 
-This file is also a program of its own, which waits beside the driver. Where that was killed too, the next run ends
-what it finds.
+This file is also a program of its own, which waits beside the driver. Only what the driver's own raylet started is
+ended, each process by a handle that was taken while the raylet was its parent: neither a number that is in use
+again nor a file that somebody planted can lead to another process.
 """
 
 import contextlib
 import os
-import re
+import select
+import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
-from pipeline_lib.processes import identity, machine
-
 _PROCESSES = Path("/proc")
-_IN_ORDER = "ended in order"
-# What Ray was just starting when the driver was killed shows in a later look, if at all.
-_LOOKS_WITHOUT_ANY = 12
 _SECONDS_BETWEEN_LOOKS = 0.25
-
-_looking: list[subprocess.Popen[str]] = []
-"""The program that still looks for what a start of Ray left that was given up."""
+# The agents start with the raylet; later looks are for what is started again.
+_SECONDS_OF_STARTING = 60.0
+_SECONDS_BETWEEN_LATER_LOOKS = 10.0
 
 
 @contextlib.contextmanager
-def reaped() -> Iterator[Callable[[], None]]:
-    """If this process is killed in the block, kill what is left of the Ray that it started.
+def reaped(folder: Path) -> Iterator[None]:
+    """However the block or this process ends: end what is left of the Ray that was started in it.
 
-    Yields:
-        A function that kills all of that Ray now, and what it was just starting a little later.
+    Args:
+        folder: that Ray's own folder of logs and sockets, which is removed too.
     """
-    if not (_PROCESSES / "self" / "fd").exists():
-        yield lambda: None  # macOS doesn't tell which files a process has open
+    if not _PROCESSES.is_dir() or not hasattr(os, "pidfd_open"):  # macOS
+        try:
+            yield
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
         return
-    _end_orphans()
-    if _looking:
-        _looking.pop().wait()  # it could take our Ray for the one before
-    note = _notes() / str(os.getpid())
-    note.write_text(identity(os.getpid()) or "")
     # A session of its own, so that what ends the driver's group, as Ctrl-C does, does not end it.
-    command = [sys.executable, "-S", "-m", __name__, str(os.getpid())]
+    command = [sys.executable, "-S", "-m", __name__, str(os.getpid()), str(folder)]
     above = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
-    program = subprocess.Popen(  # noqa: S603 - our own file
-        command, stdin=subprocess.PIPE, text=True, start_new_session=True, env=above
-    )
-
-    def end_all() -> None:
-        _kill_all(str(os.getpid()))
-        _looking.append(program)
-
+    program = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True, env=above)  # noqa: S603
     try:
-        yield end_all
+        yield
     finally:
-        with program.stdin or contextlib.nullcontext() as told:
-            if told and program not in _looking:
-                told.write(_IN_ORDER)
-        if program not in _looking:
-            program.wait()
-        note.unlink(missing_ok=True)
+        if program.stdin:
+            program.stdin.close()
+        program.wait()
 
 
-def _notes() -> Path:
-    """Return the folder where every driver at work has a note, of its number and with its identity."""
-    folder = Path(tempfile.gettempdir(), f"nightscore-{os.getuid()}")
-    folder.mkdir(mode=0o700, exist_ok=True)
-    return folder
-
-
-def _end_orphans() -> None:
-    """Kill what is left of the Rays of drivers that were killed together with their reaper."""
-    for note in _notes().iterdir():
+def _children(parent: int, name: str | None = None) -> list[int]:
+    """Return the numbers of this user's processes that a process started, or those of them with some name."""
+    found = []
+    for entry in os.scandir(_PROCESSES):
+        # Some end while they are looked at.
         with contextlib.suppress(OSError, ValueError):
-            here = note.read_text().startswith(f"{machine()}/")
-            # A number that is in use again tells nothing: the sessions of both have the same name.
-            if here and identity(int(note.name)) is None:
-                _kill_all(note.name)
-                note.unlink()
+            pid = int(entry.name)
+            # The name, second field, is in parentheses and may hold anything.
+            start, _, rest = (_PROCESSES / entry.name / "stat").read_text().rpartition(")")
+            is_child = int(rest.split()[1]) == parent and entry.stat().st_uid == os.getuid()
+            if is_child and name in {None, start.partition("(")[2]}:
+                found.append(pid)
+    return found
 
 
-def _kill_all(driver: str) -> int:
-    """Kill the processes of the Ray that a driver started, not the driver; return how many there were."""
-    # Ray names its folder of logs and sockets by the time and by the process that started it.
-    logs = re.compile(rf"/session_[\d_-]+_{driver}/")
-    killed = 0
-    for process in set(_PROCESSES.glob("[0-9]*")) - {_PROCESSES / driver}:
-        # Some are gone by now, others are none of ours to look at.
-        with contextlib.suppress(OSError):
-            if any(logs.search(os.readlink(file)) for file in (process / "fd").iterdir()):
-                os.kill(int(process.name), signal.SIGKILL)
-                killed += 1
-    return killed
+class _Family:
+    """The processes that a driver's raylet started, held so that no other process can take their place."""
+
+    def __init__(self, driver: int) -> None:
+        self._driver = driver
+        self._handles: dict[int, int] = {}
+
+    def look(self) -> None:
+        """Take a handle of each process of the raylet that lives now."""
+        for pid in [pid for pid, handle in self._handles.items() if _has_ended(handle)]:
+            os.close(self._handles.pop(pid))
+        for raylet in _children(self._driver, "raylet"):
+            fresh = {}
+            for pid in _children(raylet):
+                if pid not in self._handles:
+                    with contextlib.suppress(OSError):
+                        fresh[pid] = os.pidfd_open(pid)
+            # The number may have been given again before it was opened: then the raylet has no such child.
+            still = set(_children(raylet))
+            for pid, handle in fresh.items():
+                if pid in still:
+                    self._handles[pid] = handle
+                else:
+                    os.close(handle)
+
+    def end(self) -> None:
+        """Kill every process that a handle is held of; those that have ended already are no error."""
+        for handle in self._handles.values():
+            with contextlib.suppress(OSError):
+                signal.pidfd_send_signal(handle, signal.SIGKILL)
 
 
-def _reap(driver: str) -> None:
-    looks = 0
-    while looks < _LOOKS_WITHOUT_ANY:
-        looks = 0 if _kill_all(driver) else looks + 1
-        time.sleep(_SECONDS_BETWEEN_LOOKS)
+def _has_ended(handle: int) -> bool:
+    return bool(select.select([handle], [], [], 0)[0])
+
+
+def _wait_beside(driver: int, folder: str) -> None:
+    family, began = _Family(driver), time.monotonic()
+    pause = 0.0
+    while not select.select([sys.stdin], [], [], pause)[0]:  # readable when the driver closes it, or ends
+        family.look()
+        is_starting = time.monotonic() - began < _SECONDS_OF_STARTING
+        pause = _SECONDS_BETWEEN_LOOKS if is_starting else _SECONDS_BETWEEN_LATER_LOOKS
+    family.end()
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 if __name__ == "__main__":
-    if sys.stdin.read() != _IN_ORDER:  # read ends when the driver does, whatever ends it
-        _reap(sys.argv[1])
+    _wait_beside(int(sys.argv[1]), sys.argv[2])

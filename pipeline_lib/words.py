@@ -10,6 +10,15 @@ def count(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
+def amount(number: float, noun: str) -> str:
+    """Return a number that may be a part of one, with its noun.
+
+    >>> amount(1, "GPU"), amount(0.5, "CPU"), amount(8, "CPU")
+    ('1 GPU', '0.5 CPUs', '8 CPUs')
+    """
+    return f"{number:g} {noun}{'' if number == 1 else 's'}"
+
+
 def duration(seconds: float) -> str:
     """Return a time as hours, minutes and seconds.
 

@@ -1,9 +1,11 @@
 """Ways to end a run without warning, and to tell whether readers ever saw less than a whole version."""
 
+import contextlib
 import hashlib
 import json
 import multiprocessing
 import os
+import shutil
 import signal
 import threading
 import time
@@ -174,6 +176,19 @@ def gone_within(processes: list[psutil.Process], seconds: float) -> Iterator[psu
     while time.monotonic() < deadline and any(map(_lives, processes)):
         time.sleep(0.1)
     yield from filter(_lives, processes)
+
+
+def end_ray(folder: Path) -> None:
+    """End the processes of the Ray that has its sockets in a folder, and remove that."""
+    # Agents and workers hide their command behind a title; they are children of the raylet.
+    named = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if any(str(folder) in word for word in process.cmdline()):
+                named += [process, *process.children(recursive=True)]
+    kill(named)
+    assert list(gone_within(named, 10)) == []
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _lives(process: psutil.Process) -> bool:

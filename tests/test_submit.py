@@ -1,17 +1,18 @@
 """A Ray cluster on loopback, and the nightly job submitted to it from a clean clone."""
 
-import contextlib
 import os
-import shutil
+import re
+import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
 import pytest
 from conftest import ROOT, free_port, read_output, write_parquet
+from faults import end_ray
 
 BIN = Path(sys.executable).parent
 
@@ -60,11 +61,7 @@ def cluster(tmp_path: Path) -> Iterator[dict[str, str]]:
         _wait_for_the_job_agent(environment)
         yield environment
     finally:
-        for process in psutil.process_iter(["cmdline"]):
-            if any(str(folder) in word or f":{port}" in word for word in process.info["cmdline"] or ()):
-                with contextlib.suppress(psutil.Error):
-                    process.kill()
-        shutil.rmtree(folder, ignore_errors=True)
+        end_ray(folder)
 
 
 def _wait_for_the_job_agent(environment: dict[str, str]) -> None:
@@ -124,3 +121,71 @@ def test_the_nightly_job_runs_from_a_clean_clone_and_again_scores_nothing(
     assert again.returncode == 0, again.stdout + again.stderr
     assert "COMPLETE ds=2026-11-22" in again.stdout
     assert {path.name: path.read_bytes() for path in out.glob("*") if path.is_file()} == before
+
+
+@pytest.mark.timeout(300)
+def test_a_relative_output_of_a_submitted_job_is_refused(
+    tmp_path: Path, checkpoint: Path, cluster: dict[str, str]
+) -> None:
+    """It would be published in Ray's copy of the working folder, and be gone with that."""
+    clone = tmp_path / "clone"
+    subprocess.run(["git", "clone", "--quiet", str(ROOT), str(clone)], check=True)
+    command = [str(BIN / "ray"), "job", "submit", "--working-dir", ".", "--", "python", "-m", "jobs.score", "run"]
+    command += ["configs/sample.yaml", "--set", "output.path=out/mine", "--set", f"model.name={checkpoint}"]
+    result = subprocess.run(
+        command, cwd=clone, env=cluster, capture_output=True, text=True, timeout=280, check=False
+    )
+    said = result.stdout + result.stderr
+    assert result.returncode != 0, said
+    assert "error: output.path: 'out/mine' lies in Ray's temporary copy of the working folder" in said
+    assert "PUBLISHED" not in said
+
+
+def lines_of_the_readme(heading: str) -> list[str]:
+    """Return the commands of the first block below a bold heading of the README, without their comments."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    block = re.search(rf"\*\*{heading}\*\*.*?```sh\n(.*?)```", readme, re.DOTALL)
+    assert block, heading
+    return [line.partition("  #")[0].strip() for line in block[1].splitlines()]
+
+
+def is_taken(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+@pytest.mark.timeout(600)
+def test_the_readmes_cluster_lines_work_in_an_empty_home_after_a_run_on_this_machine(tmp_path: Path) -> None:
+    if is_taken(6379) or is_taken(8265):
+        pytest.skip("another Ray has its usual ports")
+    clone, home = tmp_path / "clone", tmp_path / "home"
+    home.mkdir()
+    subprocess.run(["git", "clone", "--quiet", str(ROOT), str(clone)], check=True)
+    folder = Path(tempfile.mkdtemp(prefix="ns", dir="/tmp"))
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+    environment |= {"HOME": str(home), "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", "RAY_TMPDIR": str(folder)}
+    # `make run` without the installation.
+    typed = ["python -m jobs.score run configs/sample.yaml", *lines_of_the_readme("On a cluster.")]
+    said = {}
+    try:
+        for line in typed:
+            if line.startswith("pip "):
+                continue
+            result = subprocess.run(
+                ["sh", "-c", line],
+                cwd=clone,
+                env=environment,
+                capture_output=True,
+                text=True,
+                timeout=280,
+                check=False,
+            )
+            said[line] = result.stdout + result.stderr
+            assert result.returncode == 0, (line, said[line])
+            if line.startswith("ray start"):
+                _wait_for_the_job_agent(environment)
+    finally:
+        end_ray(folder)
+    assert "PUBLISHED in=2,000" in said[typed[-1]]
+    assert read_output(clone / "out" / "cluster").num_rows > 1_900
+    assert not (home / ".ray" / "auth_token").exists()

@@ -4,10 +4,10 @@ import doctest
 
 import pytest
 
-from pipeline_lib import errors, words
+from pipeline_lib import errors, resources, words
 
 
-@pytest.mark.parametrize("module", [errors, words])
+@pytest.mark.parametrize("module", [errors, resources, words])
 def test_the_examples_in_the_docstrings_hold(module: object) -> None:
     result = doctest.testmod(module)  # type: ignore[arg-type]
     assert result.attempted > 0
