@@ -1,10 +1,13 @@
 """What earlier attempts left in the output folder: what of it counts, and what must not be touched."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from pipeline_lib import leftovers, storage
 from pipeline_lib import standing as files
 from pipeline_lib.config import Settings
+from pipeline_lib.differences import differences
 from pipeline_lib.errors import OutputError, listed
 from pipeline_lib.manifest import LEASE, STAGING, Manifest, Receipt
 from pipeline_lib.shards import Shard
@@ -37,12 +40,13 @@ def is_published(url: str) -> bool:
         return files.read_success(*storage.filesystem(url)) is not None
 
 
-def find(settings: Settings, version: str, *, replace: bool) -> Found:
+def find(settings: Settings, version: str, fingerprint: Mapping[str, Any], *, replace: bool) -> Found:
     """Look at the output folder.
 
     Args:
         settings: with dates filled in.
         version: the version that this run makes.
+        fingerprint: what the version is the name of.
         replace: whether another version may be replaced.
 
     Raises:
@@ -53,9 +57,11 @@ def find(settings: Settings, version: str, *, replace: bool) -> Found:
     with storage.faults_named(url, "looking at the output"):
         success, manifest = files.read_success(fs, folder), files.read_manifest(fs, folder)
         if success and success.version != version and not replace:
+            why = differences(manifest, settings, fingerprint) if manifest else ""
             raise OutputError(
-                f"{url!r} holds version {success.version}, this would be {version}: the checkpoint or a setting "
-                "differs; publish it instead with --replace, or choose another output.path"
+                f"{url!r} holds version {success.version}, this would be {version}: "
+                f"{why or 'the checkpoint or a setting differs'}; "
+                "publish it instead with --replace, or choose another output.path"
             )
         strange = leftovers.strangers(fs, folder, manifest)
         if strange and manifest is None and not fs.exists(f"{folder}/{STAGING}"):

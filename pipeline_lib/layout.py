@@ -95,7 +95,10 @@ def _check_texts(path: str, schema: pa.Schema, texts: list[str], settings: Input
     for name, key in zip(texts, ("text_column", "text_pair_column"), strict=False):
         if name not in schema.names:
             near = did_you_mean(name, schema.names)
-            raise InputError(f"input.{key}: {path!r} has no column {name!r}{near} (it has {listed(schema.names)})")
+            hint = "; is input.csv.delimiter right?" if len(schema) == 1 and format_of(path) == "csv" else ""
+            raise InputError(
+                f"input.{key}: {path!r} has no column {name!r}{near} (it has {listed(schema.names)}){hint}"
+            )
         if not is_text(schema.field(name).type):
             raise InputError(
                 f"input.{key}: column {name!r} of {path!r} is {schema.field(name).type}; "

@@ -76,6 +76,10 @@ class Receipt(_Record):
     part: FileRecord
     rejects: FileRecord | None
     drift: Drift | None = None
+    labels: dict[str, int] | None = None
+    """Scored rows by label; receipts of earlier releases do not have it."""
+    reject_codes: dict[str, int] | None = None
+    """Rejected rows by reason; likewise."""
 
     @property
     def scored(self) -> int:

@@ -4,7 +4,6 @@ Nothing else in the project knows Ray Data.
 """
 
 import datetime as dt
-import time
 from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import replace as replace_fields
@@ -27,7 +26,7 @@ from pipeline_lib.lease import leased
 from pipeline_lib.manifest import Receipt
 from pipeline_lib.packing import described, grouped, pack, slice_of, unpack
 from pipeline_lib.plan import Plan
-from pipeline_lib.planner import look, make_plan, refreshed
+from pipeline_lib.planner import Look, look, make_plan, refreshed
 from pipeline_lib.progress import Progress
 from pipeline_lib.publisher import check_rows, clear, publish, tidy
 from pipeline_lib.reader import Reader
@@ -57,33 +56,44 @@ def run(settings: Settings, date: dt.date | None, progress: Progress, *, replace
     Raises:
         NightscoreError: of the kind whose exit code tells a scheduler what to do; see `errors`.
     """
-    started = time.monotonic()
-    seen = look(settings.on_date(date), dated=date is not None, replace=replace)
-    planned = partial(make_plan, seen)
-    # Ray starts meanwhile, unless something is published: then there may be nothing to score.
-    with nullcontext(planned()) if seen.published else connected(planned) as first:
-        progress.planned(first)
-        check_rows(first)
-        if first.complete:
-            tidy(first)
-            return report(first, date, started)
-        with failures_reported(first, date, started), leased(first.settings.output.path, progress.note) as lease:
-            plan = refreshed(first)
-            if plan.complete:
-                return report(plan, date, started)  # by a run that ended since the first look
-            clear(plan)
-            fresh, work = _scored(plan, progress)
-            progress.publishing()
-            publish(plan, [*plan.standing, *fresh], lease.confirm)
-        return report(plan, date, started, fresh=fresh, work=work)
+    attempt = progress.attempt
+    attempt.date = date
+    with progress.telling():
+        progress.phase("listing the input and reading its columns")
+        seen = look(settings.on_date(date), date=date, replace=replace)
+        progress.phase("looking at the checkpoint, the output and every shard" + _ray_meanwhile(seen))
+        planned = partial(make_plan, seen)
+        # Ray starts meanwhile, unless something is published: then there may be nothing to score.
+        with nullcontext(planned()) if seen.published else connected(planned) as first:
+            attempt.plan = first
+            progress.planned(first)
+            check_rows(first)
+            if first.complete:
+                tidy(first)
+                return report(attempt, first)
+            with failures_reported(attempt), leased(first.settings.output.path, progress.note) as lease:
+                attempt.plan = plan = refreshed(first)
+                if plan.complete:
+                    return report(attempt, plan)  # by a run that ended since the first look
+                clear(plan)
+                work = _score_all(plan, progress)
+                progress.publishing()
+                publish(plan, attempt.staged, lease.confirm)
+            return report(attempt, plan, work)
 
 
-def _scored(plan: Plan, progress: Progress) -> tuple[list[Receipt], Work | None]:
-    """Score what is to be done, also through the loss of a machine; return the receipts, and what it took."""
-    receipts: list[Receipt] = []
+def _ray_meanwhile(seen: Look) -> str:
+    return "" if seen.published else "; Ray starts meanwhile"
+
+
+def _score_all(plan: Plan, progress: Progress) -> Work | None:
+    """Score what is to be done, also through the loss of a machine; return what it took."""
+    receipts = progress.attempt.receipts
     todo = len(plan.todo)
     if not todo:
-        return receipts, None
+        return None
+    if not ray.is_initialized():
+        progress.phase("starting Ray, or connecting to one")
     with failures_explained(), connected(lambda: None), tally.watched(progress.scored) as counts:
         allotment = allot(*resources(), todo, plan.settings.tuning)
         progress.starting(plan, allotment)
@@ -91,13 +101,13 @@ def _scored(plan: Plan, progress: Progress) -> tuple[list[Receipt], Work | None]
             left = replace_fields(plan, standing=(*plan.standing, *receipts))
             try:
                 for receipt in score(left, allotment, counts):
-                    receipts.append(receipt)  # noqa: PERF402 - what was yielded before a loss counts
+                    receipts.append(receipt)  # what was yielded before a loss counts
                 break
             except LostWorkerError as error:
                 if not losses_left:
                     raise
                 progress.note(f"{error}; going on with what is left")
-        return receipts, Work(counts.peaks(), *counts.busy())
+        return Work(counts.peaks(), *counts.busy())
 
 
 def score(plan: Plan, allotment: Allotment, counts: Tally) -> Iterator[Receipt]:

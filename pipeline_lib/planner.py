@@ -1,6 +1,7 @@
 """Plan: look at every shard, the checkpoint and what already stands, and decide what is to be done."""
 
 import dataclasses
+import datetime as dt
 import os
 import sys
 from collections.abc import Mapping
@@ -11,6 +12,7 @@ import pyarrow as pa
 from pipeline_lib import earlier, formats, storage
 from pipeline_lib.checkpoint import local_folder
 from pipeline_lib.config import InputSettings, Settings
+from pipeline_lib.errors import InputNotReadyError
 from pipeline_lib.examiner import examine
 from pipeline_lib.layout import Layout, lay_out
 from pipeline_lib.listing import list_shards, refuse_output_in_input
@@ -36,12 +38,12 @@ class Look:
     """Whether readers see something in the output already, which may be all that is wanted."""
 
 
-def look(settings: Settings, *, dated: bool = False, replace: bool = False) -> Look:
+def look(settings: Settings, *, date: dt.date | None = None, replace: bool = False) -> Look:
     """List the shards and compare their columns; nothing is written.
 
     Args:
         settings: with dates filled in.
-        dated: whether a date was filled in, so that missing input may yet come.
+        date: the day that was filled in, if any; its missing input may yet come.
         replace: whether what is published may be replaced by another version or without shards that are gone.
 
     Raises:
@@ -52,7 +54,10 @@ def look(settings: Settings, *, dated: bool = False, replace: bool = False) -> L
     local_folder(settings.model)  # a wrong name is told at once
     settings = _for_every_worker(settings)
     refuse_output_in_input(settings.input.paths, settings.output.path)
-    stamps = list_shards(settings.input.paths, dated=dated)
+    try:
+        stamps = list_shards(settings.input.paths, dated=date is not None)
+    except InputNotReadyError as error:
+        raise InputNotReadyError(f"the input of {date} is not there yet: {error}") from None
     heads = _heads(stamps, settings.input)
     layout, notices = lay_out({path: schema for path, (schema, _) in heads.items()}, settings.input)
     return Look(settings, stamps, heads, layout, notices, replace, earlier.is_published(settings.output.path))
@@ -68,7 +73,9 @@ def make_plan(seen: Look) -> Plan:
     checkpoint = examine(settings)
     fingerprint = fingerprint_of(settings, checkpoint, seen.layout)
     version = version_of(fingerprint)
-    earlier.find(settings, version, replace=seen.replace)  # refuses an output before every shard is read
+    earlier.find(
+        settings, version, fingerprint, replace=seen.replace
+    )  # refuses an output before every shard is read
     shards = _shards(seen)
     return refreshed(
         Plan(settings, checkpoint, seen.layout, fingerprint, version, shards, seen.notices, seen.replace)
@@ -81,7 +88,7 @@ def refreshed(plan: Plan) -> Plan:
     Raises:
         OutputError: what is published there may not be replaced.
     """
-    found = earlier.find(plan.settings, plan.version, replace=plan.replace)
+    found = earlier.find(plan.settings, plan.version, plan.fingerprint, replace=plan.replace)
     shards = _numbered(plan.shards, found.numbers)
     if not plan.replace:
         earlier.refuse_lost_shards(found.published, shards)

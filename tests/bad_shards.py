@@ -163,7 +163,7 @@ SHARDS = (
     Kind(
         "another delimiter",
         shard("bad.csv", b"id;text\n1;a\n"),
-        r"input\.text_column: .*bad\.csv' has no column 'text'.*it has 'id;text'",
+        r"input\.text_column: .*bad\.csv' has no column 'text'.*'id;text'\); is input\.csv\.delimiter right",
     ),
     Kind(
         "bare carriage returns",
