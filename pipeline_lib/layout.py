@@ -8,7 +8,7 @@ import pyarrow as pa
 from pipeline_lib import columns
 from pipeline_lib.config import InputSettings, OutputSettings
 from pipeline_lib.errors import InputError, did_you_mean, listed
-from pipeline_lib.shards import format_of
+from pipeline_lib.shards import format_of, is_shard
 
 
 @dataclass(frozen=True)
@@ -95,9 +95,11 @@ def _check_texts(path: str, schema: pa.Schema, texts: list[str], settings: Input
     for name, key in zip(texts, ("text_column", "text_pair_column"), strict=False):
         if name not in schema.names:
             near = did_you_mean(name, schema.names)
-            hint = "; is input.csv.delimiter right?" if len(schema) == 1 and format_of(path) == "csv" else ""
+            # The schema may also be that of a table in memory.
+            hint = len(schema) == 1 and is_shard(path) and format_of(path) == "csv"
             raise InputError(
-                f"input.{key}: {path!r} has no column {name!r}{near} (it has {listed(schema.names)}){hint}"
+                f"input.{key}: {path!r} has no column {name!r}{near} (it has {listed(schema.names)})"
+                + ("; is input.csv.delimiter right?" if hint else "")
             )
         if not is_text(schema.field(name).type):
             raise InputError(

@@ -49,10 +49,11 @@ def bars(counts: dict[str, int]) -> list[str]:
 
 
 def _short(path: str) -> str:
-    """Return a local path as seen from here, where that is shorter."""
+    """Return a local path below here as seen from here."""
     if not storage.is_local(storage.filesystem(path)[0]):
         return path
-    return min(os.path.relpath(path), path, key=len)
+    relative = os.path.relpath(path)
+    return path if relative.startswith("..") else relative
 
 
 def _opening(path: str) -> str:
