@@ -7,12 +7,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from pipeline_lib import storage
+from pipeline_lib import earlier, storage
 from pipeline_lib.attempt import Attempt, added
-from pipeline_lib.errors import NightscoreError
+from pipeline_lib.errors import BusyError, NightscoreError
 from pipeline_lib.libraries import library_versions
-from pipeline_lib.manifest import METRICS, RUNS, Receipt
+from pipeline_lib.manifest import METRICS, RUNS, STAGING, Receipt, parse
 from pipeline_lib.plan import Plan
+from pipeline_lib.shards import Slice
+from pipeline_lib.threads import in_threads
 from pipeline_lib.words import count, duration, size
 
 
@@ -155,8 +157,23 @@ def failures_reported(attempt: Attempt) -> Iterator[None]:
         # The failure itself is what the user must hear of, also when the storage refuses the record.
         with contextlib.suppress(NightscoreError):
             if attempt.plan:
+                if not isinstance(error, BusyError):  # then another run's work would be told as ours
+                    attempt.receipts += _not_yet_told(attempt, attempt.plan)
                 _record(attempt.plan, failure(attempt, error), metrics=False)
         raise
+
+
+def _not_yet_told(attempt: Attempt, plan: Plan) -> list[Receipt]:
+    """Return receipts of slices that workers finished and of which Ray had not told the driver yet."""
+    fs, folder = storage.filesystem(plan.settings.output.path)
+    staging = f"{folder}/{STAGING}/{plan.version}"
+    known = {f"{Slice(receipt.shard, receipt.first_row, receipt.rows).name}.json" for receipt in attempt.staged}
+    with storage.faults_named(plan.settings.output.path, "looking at what is staged"):
+        names = [name for name in storage.names_in(fs, staging) if name.endswith(".json") and name not in known]
+        found = in_threads(lambda name: parse(Receipt, storage.read_bytes(fs, f"{staging}/{name}")), names)
+        fresh = tuple(receipt for receipt in found if receipt and receipt.version == plan.version)
+    whole, _ = earlier.standing(plan.settings, plan.shards, fresh)
+    return list(whole)
 
 
 def _record(plan: Plan, outcome: Outcome, *, metrics: bool) -> None:
