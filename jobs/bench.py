@@ -17,20 +17,21 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import pyarrow as pa
-import pyarrow.dataset
 import pyarrow.parquet as pq
 import typer
 import yaml
 
 from jobs.bench_contenders import CONTENDERS, NEEDS, ROWS_PER_SLICE_ON_GPU, Task
+from jobs.bench_inputs import checked_device, checked_model, command, made_folder, texts_of
 from jobs.bench_process import machine, timed
 from jobs.bench_report import Round, described, draw, summed_up
 from jobs.bench_shapes import SHAPES, build
 from jobs.bench_startup import startup
+from pipeline_lib.errors import FaultError
+from pipeline_lib.terminal import printable
 
 JOB = "our whole job"
 _SHARDS = 4
-_SEED = 11
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,11 @@ class Plan:
 
 def bench(  # noqa: PLR0913, PLR0917 - each option is an argument to typer
     inputs: Annotated[
-        list[str] | None, typer.Option("--input", help="Parquet shards with texts; generated if not given.")
+        list[str] | None,
+        typer.Option(
+            "--input",
+            help="Files, folders or globs of Parquet or CSV shards; texts are generated if not given.",
+        ),
     ] = None,
     text_column: Annotated[str, typer.Option(help="Their column with the text.")] = "text",
     model: Annotated[
@@ -58,14 +63,14 @@ def bench(  # noqa: PLR0913, PLR0917 - each option is an argument to typer
     ] = "configs/sample/model",
     precision: Annotated[str, typer.Option(help="float32, bfloat16 or float16, for everyone.")] = "float32",
     engine: Annotated[str, typer.Option(help="Our engine: auto, torch or openvino.")] = "auto",
-    rows: Annotated[int, typer.Option(help="Rows, drawn at random.")] = 2000,
+    rows: Annotated[int, typer.Option(min=1, help="Rows, drawn at random.")] = 2000,
     peer_rows: Annotated[
-        int | None, typer.Option(help="Rows of these that the slow peers get; all if not given.")
+        int | None, typer.Option(min=1, help="Rows of these that the slow peers get; all if not given.")
     ] = None,
-    rounds: Annotated[int, typer.Option(help="How often each has its turn.")] = 1,
+    rounds: Annotated[int, typer.Option(min=1, help="How often each has its turn.")] = 1,
     only: Annotated[list[str] | None, typer.Option(help="Contenders; all that are installed if not given.")] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda or auto.")] = "auto",
-    cpus: Annotated[int | None, typer.Option(help="CPUs; all of this process's if not given.")] = None,
+    cpus: Annotated[int | None, typer.Option(min=1, help="CPUs; all of this process's if not given.")] = None,
     out: Annotated[Path, typer.Option(help="Folder for bench.json, bench.md and bench.svg.")] = Path("out/bench"),
 ) -> None:
     """Time everyone in turn; print a table, and write it with a chart and all figures as JSON."""
@@ -73,12 +78,14 @@ def bench(  # noqa: PLR0913, PLR0917 - each option is an argument to typer
     wrong = sorted(set(only or []) - set(known))
     if wrong:
         raise typer.BadParameter(f"{wrong[0]!r} is none of {', '.join(map(repr, known))}", param_hint="--only")
+    checked_model(model, precision, engine)
+    made_folder(out)
     plan = Plan(
         model=os.path.abspath(model) if os.path.isdir(model) else model,
         precision=precision,
         engine=engine,
         cpus=cpus or cpus_here(),
-        device=device_here() if device == "auto" else device,
+        device=checked_device(device),
         rows=rows,
         peer_rows=min(peer_rows or rows, rows),
         rounds=rounds,
@@ -106,12 +113,14 @@ def measured(plan: Plan, texts: Sequence[str]) -> dict[str, Any]:
         found = [
             turn for number in range(plan.rounds) for name in plan.only for turn in _turn(plan, name, number, home)
         ]
+        if not found:
+            raise FaultError("none of the contenders came to its end; why stands above")
         return summed_up(found, dataclasses.asdict(plan), home, machine())
 
 
 def written(figures: dict[str, Any], out: Path) -> str:
     """Write figures, table and chart into a folder; return the table."""
-    out.mkdir(parents=True, exist_ok=True)
+    made_folder(out)
     table = described(figures)
     (out / "bench.json").write_text(json.dumps(figures, indent=1) + "\n")
     (out / "bench.md").write_text(table)
@@ -131,23 +140,6 @@ def _write_rows(plan: Plan, texts: Sequence[str], home: Path) -> None:
     pq.write_table(table.take(pa.array(range(0, len(texts), step))), home / "peers.parquet")
 
 
-def texts_of(rows: int, inputs: Sequence[str] | None, column: str) -> list[str]:
-    """Return texts drawn at random from shards, or generated ones."""
-    import numpy as np
-
-    if not inputs:
-        from jobs.make_reviews import Author
-
-        written: list[str] = Author(_SEED, 0.0).write(0, rows).column("text").to_pylist()
-        return written
-    found = pyarrow.dataset.dataset(list(inputs)).to_table(columns=[column]).column(0).drop_null()
-    if len(found) < rows:
-        raise typer.BadParameter(f"the input has {len(found):,} texts, {rows:,} are asked for", param_hint="--rows")
-    drawn = np.random.default_rng(_SEED).permutation(len(found))[:rows]
-    texts: list[str] = found.take(pa.array(drawn)).to_pylist()
-    return texts
-
-
 def _turn(plan: Plan, name: str, number: int, home: Path) -> list[Round]:
     """Let one contender have its turn; one that fails is told and left out."""
     print(f"round {number + 1} of {plan.rounds}: {name} ...", end=" ", file=sys.stderr, flush=True)
@@ -161,7 +153,7 @@ def _turn(plan: Plan, name: str, number: int, home: Path) -> list[Round]:
             seconds, peak, loop = _contender(plan, name, texts, answers, home)
     except subprocess.CalledProcessError as error:
         said = str(error.output).strip().splitlines() or [f"ended with {error.returncode}"]
-        print(f"failed: {said[-1]}", file=sys.stderr)
+        print(f"failed: {printable(said[-1])}", file=sys.stderr)
         return []
     rows = pq.read_metadata(texts).num_rows
     print(f"{rows / seconds:,.0f} rows/s, {rows / loop:,.0f} without start-up", file=sys.stderr)
@@ -211,12 +203,5 @@ def cpus_here() -> int:
     return len(os.sched_getaffinity(0))
 
 
-def device_here() -> str:
-    """Return `cuda` where there is a GPU, else `cpu`."""
-    import torch
-
-    return "cuda" if torch.cuda.is_available() else "cpu"
-
-
 if __name__ == "__main__":
-    typer.run(bench)
+    command(bench)

@@ -13,7 +13,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -66,6 +65,8 @@ def planned(folder: str, model: str) -> dict[str, Any]:
 
 def _with_peak(work: Callable[[], Any]) -> tuple[Any, int]:
     """Return what some work returns, and how many bytes this process grew meanwhile, at most."""
+    import psutil
+
     process, over = psutil.Process(), threading.Event()
     before = peak = process.memory_info().rss
 

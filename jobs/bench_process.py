@@ -8,13 +8,13 @@ import time
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 _QUIET = {"TOKENIZERS_PARALLELISM": "true", "HF_HUB_OFFLINE": "1", "RAY_USAGE_STATS_ENABLED": "0"}
 
 
 def timed(command: list[str]) -> tuple[float, int]:
     """Run a command; return its seconds, and the most memory that it and its children had at one time."""
+    import psutil  # noqa: F401 - an extra: missed here, not in the thread that needs it
+
     peak, over = 0, threading.Event()
     began = time.perf_counter()
     with subprocess.Popen(  # noqa: S603 - our own program
@@ -37,6 +37,8 @@ def timed(command: list[str]) -> tuple[float, int]:
 
 
 def _resident(pid: int) -> int:
+    import psutil
+
     total = 0
     try:
         family = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
@@ -52,6 +54,7 @@ def _resident(pid: int) -> int:
 
 def machine() -> dict[str, Any]:
     """Return what the figures were measured on."""
+    import psutil
     import torch
 
     from pipeline_lib.libraries import library_versions

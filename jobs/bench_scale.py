@@ -17,6 +17,7 @@ from typing import Annotated, Any
 
 import typer
 
+from jobs.bench_inputs import checked_model, command, made_folder
 from jobs.bench_nodes import Task
 from jobs.bench_plans import write_shards
 from jobs.bench_process import machine, timed
@@ -48,17 +49,19 @@ class What(StrEnum):
 
 def scale(  # noqa: PLR0913, PLR0917 - each option is an argument to typer
     what: Annotated[What, typer.Option(help="What to measure.")] = What.ALL,
-    shards: Annotated[list[int] | None, typer.Option(help="Sizes of an input to plan.")] = None,
-    nodes: Annotated[list[int] | None, typer.Option(help="Sizes of a cluster.")] = None,
-    slices: Annotated[int, typer.Option(help="Slices per machine.")] = 24,
-    rows: Annotated[int, typer.Option(help="Rows of these slices.")] = 64,
-    seconds: Annotated[float, typer.Option(help="Seconds that a simulated GPU takes for a slice.")] = 2.0,
+    shards: Annotated[list[int] | None, typer.Option(min=1, help="Sizes of an input to plan.")] = None,
+    nodes: Annotated[list[int] | None, typer.Option(min=1, help="Sizes of a cluster.")] = None,
+    slices: Annotated[int, typer.Option(min=1, help="Slices per machine.")] = 24,
+    rows: Annotated[int, typer.Option(min=1, help="Rows of these slices.")] = 64,
+    seconds: Annotated[float, typer.Option(min=0, help="Seconds that a simulated GPU takes for a slice.")] = 2.0,
     model: Annotated[Path, typer.Option(help="Checkpoint folder.")] = Path("configs/sample/model"),
     out: Annotated[Path, typer.Option(help="Folder for scale.json and scale.md.")] = Path("out/bench"),
 ) -> None:
     """Measure, print a table of each, and write them with all figures as JSON."""
-    figures: dict[str, Any] = {"machine": machine()}
     folder = str(model.resolve())
+    checked_model(folder, "float32")
+    made_folder(out)
+    figures: dict[str, Any] = {"machine": machine()}
     if what != What.NODES:
         sizes = sorted(shards or [1_000, 10_000, 100_000])
         figures["plans"] = [_plan(count, _ROWS, folder) for count in sizes] + [_plan(sizes[-1], _MANY_ROWS, folder)]
@@ -66,7 +69,6 @@ def scale(  # noqa: PLR0913, PLR0917 - each option is an argument to typer
         tasks = [Task(count, slices, rows, seconds, folder, home="") for count in nodes or [1, 2, 4, 8, 16]]
         figures["nodes"] = [_nodes(task) for task in tasks]
     table = described(figures)
-    out.mkdir(parents=True, exist_ok=True)
     (out / "scale.json").write_text(json.dumps(figures, indent=1) + "\n")
     (out / "scale.md").write_text(table)
     print(table)
@@ -144,4 +146,4 @@ def _node_cells(found: dict[str, Any]) -> list[str]:
 
 
 if __name__ == "__main__":
-    typer.run(scale)
+    command(scale)

@@ -3,17 +3,22 @@
 import datetime as dt
 import json
 import os
-import signal
-from collections.abc import Callable
+import sys
+import traceback
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
+from pipeline_lib.attempt import Attempt
 from pipeline_lib.config import Settings
 from pipeline_lib.errors import NightscoreError, SettingsError
 from pipeline_lib.settings_file import load_settings
+from pipeline_lib.stopping import stoppable
+from pipeline_lib.terminal import escaped_output, printable
+from pipeline_lib.words import count
 
 app = typer.Typer(
     help="Score the texts of Parquet or CSV shards with a Hugging Face classifier, and publish the result.",
@@ -59,18 +64,23 @@ def run(
         settings, day = _settings(config, overrides), _day(date)
         from pipeline_lib import pipeline
         from pipeline_lib.progress import Progress
+        from pipeline_lib.summary import summary
 
-        progress = Progress(Console(stderr=True))
+        progress = Progress(Console(file=terminal))
+        attempts.append(progress.attempt)
         try:
             outcome = pipeline.run(settings, day, progress, replace=replace)
         finally:
             progress.close()
-        for topic, text in (("speed", outcome.pace()), ("memory", outcome.memory())):
+        found = summary(progress.attempt.plan, outcome) if progress.attempt.plan else []
+        for topic, text in (("speed", outcome.pace()), ("memory", outcome.memory()), *found):
             if text:
-                _note(f"{topic:<8} {text}")
-        print(outcome.line(), flush=True)
+                _note(f"{topic:<8} {printable(text)}")
+        print(printable(outcome.line()), flush=True)
 
-    _ended(job, debug=debug)
+    attempts: list[Attempt] = []
+    with escaped_output() as terminal:
+        _ended(job, debug=debug, closing=lambda error: _closing(attempts, error))
 
 
 @app.command()
@@ -86,15 +96,18 @@ def plan(
 
     def job() -> None:
         settings, day = _settings(config, overrides), _day(date)
-        from pipeline_lib.planner import look, make_plan
+        from pipeline_lib.pipeline import plan_only
         from pipeline_lib.progress import described, devices
 
-        found = make_plan(look(settings.on_date(day), dated=day is not None, replace=replace))
+        found = plan_only(settings, day, replace=replace)
         for topic, text in [*described(found), ("devices", devices())]:
-            print(f"{topic:<8} {text}")
-        print("to do    " + (f"{len(found.todo):,} slices" if not found.complete else "nothing: published already"))
+            print(f"{topic:<8} {printable(text)}")
+        print(
+            "to do    " + (count(len(found.todo), "slice") if not found.complete else "nothing: published already")
+        )
 
-    _ended(job, debug=debug)
+    with escaped_output():
+        _ended(job, debug=debug)
 
 
 @app.command()
@@ -107,14 +120,15 @@ def verify(config: Config, date: Date = None, overrides: Overrides = None, *, de
 
         manifest, problems = verify_output(settings.output.path)
         for problem in problems:
-            _note(f"wrong: {problem}")
+            _note(f"wrong: {printable(problem)}")
         counts = f"in={manifest.rows:,} scored={manifest.scored:,} rejected={manifest.rejected:,}"
         verdict = "DAMAGED" if problems else "VERIFIED"
-        print(f"{verdict} {counts} files={_files(manifest):,} version={manifest.version}")
+        print(f"{verdict} {counts} files={_files(manifest):,} version={printable(manifest.version)}")
         if problems:
             raise typer.Exit(3)
 
-    _ended(job, debug=debug)
+    with escaped_output():
+        _ended(job, debug=debug)
 
 
 @app.command()
@@ -140,31 +154,61 @@ def _files(manifest: Any) -> int:
     return sum(len(receipt.files) for receipt in manifest.slices)
 
 
-def _ended(job: Callable[[], None], *, debug: bool) -> None:
-    """Run a command's body; an error of ours becomes its message and its exit code."""
-    signal.signal(signal.SIGTERM, _stop)
-    try:
-        job()
-    except NightscoreError as error:
-        if debug:
-            raise
-        _note(f"error: {error}")
-        raise typer.Exit(error.exit_code) from None
-    except KeyboardInterrupt as stop:
-        _note(f"error: {str(stop) or 'interrupted'}; run the same command again to go on where it stopped")
-        # Threads of libraries may be at work, and Python's own end would take from under them what they use.
-        os._exit(1)
+def _closing(attempts: Sequence[Attempt], error: BaseException) -> str:
+    """Return the closing line of a run that ended short of publishing; nothing where there is none to tell of."""
+    from pipeline_lib.report import failure
+
+    stopped = isinstance(error, KeyboardInterrupt)
+    told = stopped or (isinstance(error, NightscoreError) and error.exit_code in {1, 3})
+    found = [attempt for attempt in attempts if told and (attempt.plan or stopped)]
+    return printable(failure(found[0], error).line()) if found else ""
 
 
-def _stop(*_: Any) -> None:
-    """End as a scheduler asks for, at the next line of Python; what is staged stays."""
-    # No Exception, so that nothing on the way takes it for a failure of its own.
-    raise KeyboardInterrupt("stopped by SIGTERM")
+def _ended(job: Callable[[], None], *, debug: bool, closing: Callable[[BaseException], str] = lambda _: "") -> None:
+    """Run a command's body; an error of ours becomes its message, its closing line and its exit code."""
+
+    def last_words(why: str) -> tuple[str, str]:
+        line = closing(KeyboardInterrupt(why))
+        return f"{_stopped(why)}\n", f"{line}\n" if line else ""
+
+    with stoppable(last_words):
+        try:
+            job()
+        except NightscoreError as error:
+            if debug:
+                traceback.print_exc()
+            _note(f"error: {printable(str(error))}")
+            _print(closing(error))
+            raise typer.Exit(error.exit_code) from None
+        except KeyboardInterrupt as stop:
+            _note(_stopped(str(stop)))
+            _print(closing(stop))
+            # Threads of libraries may be at work, and Python's own end would take from under them what they use.
+            os._exit(1)
+
+
+def _stopped(why: str) -> str:
+    return f"error: {printable(why) or 'interrupted'}; run the same command again to go on where it stopped"
+
+
+def _print(line: str) -> None:
+    if line:
+        print(line, flush=True)
 
 
 def _note(text: str) -> None:
-    typer.echo(text, err=True)
+    print(text, file=sys.stderr, flush=True)
+
+
+def main() -> None:
+    """Run the command line; what is printed, also by its parser and by a failure of our own, is escaped."""
+    with escaped_output():
+        try:
+            app()
+        except Exception:  # noqa: BLE001 - a bug: its traceback, which may quote what was read
+            traceback.print_exc()
+            sys.exit(1)
 
 
 if __name__ == "__main__":
-    app()
+    main()

@@ -8,10 +8,12 @@ from importlib.metadata import version
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from pipeline_lib import openvino_engine
+from pipeline_lib import loading, openvino_engine
+from pipeline_lib.checkpoint import Checkpoint, locate
 from pipeline_lib.cluster import connected, running_cluster
-from pipeline_lib.config import ModelSettings
+from pipeline_lib.config import ModelSettings, Settings
 from pipeline_lib.errors import FaultError, listed
+from pipeline_lib.packing_probe import packs_here
 from pipeline_lib.planner import Look
 
 _SECONDS_TO_ANSWER = 60.0
@@ -66,3 +68,21 @@ def _on_each_machine() -> dict[str, str | None]:
         return dict(zip(asked, ray.get(list(asked.values()), timeout=_SECONDS_TO_ANSWER), strict=True))
     except ray.exceptions.RayError as error:
         raise FaultError(f"a machine of the cluster did not say what it has: {type(error).__name__}") from error
+
+
+def packs_on_gpus(settings: Settings, checkpoint: Checkpoint) -> bool:
+    """Tell whether a GPU that models will run on gets packed rows right; asked before the version is known.
+
+    Args:
+        settings: the job's settings.
+        checkpoint: as examined; packed rows were right in float32.
+    """
+    share = settings.tuning.gpus_per_model_actor or 1.0
+    with connected(lambda: None):
+        asked = ray.remote(_packs_here).options(num_cpus=0, num_gpus=share).remote(settings.model, checkpoint)
+        return bool(ray.get(asked))
+
+
+def _packs_here(model: ModelSettings, checkpoint: Checkpoint) -> bool:
+    folder, _ = locate(model, checkpoint.commit)
+    return packs_here(loading.load_model(folder, model, model.precision), checkpoint, "cuda")

@@ -21,9 +21,10 @@ from pipeline_lib.engine import Engine, Fetch, Floats, Rows, halving, is_out_of_
 from pipeline_lib.engines import load_engine
 from pipeline_lib.errors import CheckpointError, FaultError
 from pipeline_lib.manifest import Drift
+from pipeline_lib.packed_engine import PackedEngine
 from pipeline_lib.reference import Reference, on_lack
 from pipeline_lib.scores import activate, top
-from pipeline_lib.torch_engine import room_on_gpu
+from pipeline_lib.torch_engine import device_name, room_on_gpu
 
 OnBatch = Callable[[Sequence[int]], None]
 
@@ -35,6 +36,7 @@ class Classifier:
         settings: the job's settings.
         checkpoint: the examined checkpoint.
         device: `cpu` or `cuda`.
+        packed: whether rows are packed on a GPU; None: where it gets them right.
         share: of a GPU that is this process's.
         say: told in words what a user should know, and is no failure.
 
@@ -45,31 +47,35 @@ class Classifier:
     name = "model"
     reads = (columns.TOKEN_IDS, columns.TYPE_IDS)
 
-    def __init__(
+    def __init__(  # noqa: PLR0913
         self,
         settings: Settings,
         checkpoint: Checkpoint,
         device: Device = "cpu",
         *,
+        packed: bool | None = None,
         share: float = 1.0,
         say: Callable[[str], None] = lambda _: None,
     ) -> None:
         folder, _ = locate(settings.model, checkpoint.commit)
         if fingerprint(folder, settings.model) != checkpoint.fingerprint:
             raise CheckpointError(f"model.name: {checkpoint.name!r} holds other files on this worker")
-        self._engine = load_engine(folder, settings.model, checkpoint, device, settings.model.precision)
+        self._engine = load_engine(
+            folder, settings.model, checkpoint, device, settings.model.precision, packed=packed
+        )
         self._device, self._share, self._say = device, share, say
 
         def load_full(where: Device) -> Engine:
             # Beside a GPU the CPU's engine is not converted for a few rows.
             plain = checkpoint if where == device else replace(checkpoint, engine="torch")
-            return load_engine(folder, settings.model, plain, where, "float32")
+            return load_engine(folder, settings.model, plain, where, "float32", packed=False)
 
         lack = on_lack(say, settings.limits.max_precision_drift)
         self._reference = Reference(load_full, device, share, lack)
         self._checkpoint = checkpoint
         self._settings = settings
-        self._computed_by = computed_by(computation_of(settings, checkpoint, device), device)
+        computation = computation_of(settings, checkpoint, device, packed=isinstance(self._engine, PackedEngine))
+        self._computed_by = computed_by(computation, device_name(device))
         cut = micro_batches if checkpoint.pads_safely else equal_length_batches
         self._batches = partial(cut, token_budget=settings.tuning.tokens_per_batch or TOKENS_PER_BATCH[device])
         self._room = self._room_at_first()

@@ -72,6 +72,20 @@ def connected(meanwhile: Callable[[], _T], note: Callable[[str], None] = lambda 
 
 
 @contextlib.contextmanager
+def joined_if_running(note: Callable[[str], None] = lambda _: None) -> Iterator[None]:
+    """Connect to a running cluster, if there is one, for as long as the block runs: what it has decides the plan.
+
+    Args:
+        note: told what the user should know.
+    """
+    if ray.is_initialized() or running_cluster(note) is None:
+        yield
+        return
+    with connected(lambda: None, note):
+        yield
+
+
+@contextlib.contextmanager
 def _starting() -> Iterator[dict[str, Any]]:
     """Yield the options for a Ray of our own, and leave nothing of it behind."""
     keep_token_out_of_the_home()

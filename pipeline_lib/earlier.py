@@ -7,6 +7,8 @@ from typing import Any
 
 from pipeline_lib import leftovers, storage, tree
 from pipeline_lib import standing as files
+from pipeline_lib.config import Settings
+from pipeline_lib.differences import differences
 from pipeline_lib.errors import OutputError, listed
 from pipeline_lib.manifest import (
     ASIDE,
@@ -103,13 +105,16 @@ def look_at(url: str, before: Output | None = None) -> Output:
     )
 
 
-def find(output: Output, version: str, fingerprint: Mapping[str, Any], *, replace: bool) -> Found:
+def find(
+    output: Output, version: str, fingerprint: Mapping[str, Any], settings: Settings, *, replace: bool
+) -> Found:
     """Tell what of an output counts.
 
     Args:
         output: the look at it.
         version: the version that this run makes.
-        fingerprint: of that version.
+        fingerprint: what the version is the name of.
+        settings: of the version that this run makes.
         replace: whether a version of other scores may be replaced.
 
     Raises:
@@ -120,9 +125,11 @@ def find(output: Output, version: str, fingerprint: Mapping[str, Any], *, replac
     other = manifest if output.whole and success and success.version != version else None
     same_scores = other if can_reuse(other, fingerprint) else None
     if success and success.version != version and not replace and not same_scores:
+        why = differences(manifest, settings, fingerprint) if manifest else ""
         raise OutputError(
-            f"{url!r} holds version {success.version}, this would be {version}: the checkpoint or a setting "
-            "differs; publish it instead with --replace, or choose another output.path"
+            f"{url!r} holds version {success.version}, this would be {version}: "
+            f"{why or 'the checkpoint or a setting differs'}; "
+            "publish it instead with --replace, or choose another output.path"
         )
     with storage.faults_named(url, "looking at the output"):
         strange = leftovers.strangers(fs, folder, manifest, output.files)
@@ -131,7 +138,7 @@ def find(output: Output, version: str, fingerprint: Mapping[str, Any], *, replac
                 f"{url!r} already holds {listed(strange, 3)}, which this job did not write; "
                 "choose a folder of its own"
             )
-        staged = _staged_receipts(output, version)
+        staged = staged_receipts(output, version)
     ours = manifest if manifest and manifest.version == version else None
     # Of two receipts of a slice the staged one is newer.
     receipts = [*(ours.slices if ours else ()), *staged]
@@ -165,6 +172,12 @@ def standing(
     return whole, tuple(name for _, lost in checked for name in lost)
 
 
+def versions_in(output: Output) -> set[str]:
+    """Return the versions that are published or staged in an output."""
+    staged = {name.split("/")[1] for name in output.files if name.startswith(f"{STAGING}/") and name.count("/") > 1}
+    return staged | ({output.success.version} if output.success else set())
+
+
 def whole_ones(output: Output, receipts: Sequence[Receipt]) -> list[Receipt]:
     """Return the receipts whose files all stand and verify."""
     return [receipt for receipt, lost in _checked(output, receipts) if not lost]
@@ -178,7 +191,7 @@ def _checked(output: Output, receipts: Sequence[Receipt]) -> list[tuple[Receipt,
         return list(zip(receipts, in_threads(broken, receipts), strict=True))
 
 
-def _staged_receipts(output: Output, version: str) -> list[Receipt]:
+def staged_receipts(output: Output, version: str) -> list[Receipt]:
     """Return the receipts that earlier attempts at this version left under `_staging/`."""
     fs, folder = storage.filesystem(output.url)
     staging = f"{STAGING}/{version}/"

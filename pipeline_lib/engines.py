@@ -8,7 +8,7 @@ import numpy as np
 
 from pipeline_lib import loading, openvino_engine
 from pipeline_lib.checkpoint import Checkpoint
-from pipeline_lib.config import ModelSettings
+from pipeline_lib.config import Device, ModelSettings
 from pipeline_lib.conversion import ConversionError, Source, answers_of_child
 from pipeline_lib.engine import Engine, same
 from pipeline_lib.errors import CheckpointError, FaultError, SettingsError
@@ -25,8 +25,14 @@ _TOLERANCE = 2e-5
 PACKED_PRECISIONS = ("bfloat16", "float16")
 
 
-def load_engine(
-    folder: Path, settings: ModelSettings, checkpoint: Checkpoint, device: str, precision: str
+def load_engine(  # noqa: PLR0913
+    folder: Path,
+    settings: ModelSettings,
+    checkpoint: Checkpoint,
+    device: Device,
+    precision: str,
+    *,
+    packed: bool | None = None,
 ) -> Engine:
     """Load the checkpoint into the engine that was chosen for it; on a GPU that is always PyTorch.
 
@@ -36,15 +42,22 @@ def load_engine(
         checkpoint: as examined.
         device: `cpu` or `cuda`.
         precision: as in `model.precision`.
+        packed: whether rows are to be packed on a GPU; None: where it gets them right.
 
     Raises:
+        CheckpointError: rows are to be packed, and this GPU does not get them right.
         SettingsError: OpenVINO was chosen and is not installed on this machine.
     """
     if checkpoint.engine == "openvino" and device == "cpu":
         return _openvino(source_of(folder, settings, checkpoint), checkpoint.fingerprint, precision)
     model = loading.load_model(folder, settings, precision)
-    if device != "cpu" and packs_here(model, checkpoint, device):
+    if device != "cpu" and packed is not False and packs_here(model, checkpoint, device):
         return PackedEngine(model, checkpoint.inputs, device)
+    if packed:
+        raise CheckpointError(
+            f"model.name: {settings.name!r}: this GPU can't compute packed rows, as was planned on another; "
+            "use GPUs of one kind"
+        )
     if checkpoint.first_token_alone:
         _narrow_last_layer(model, checkpoint.inputs, checkpoint.probe)
     return TorchEngine(model, checkpoint.inputs, device, keeps_state=checkpoint.keeps_state)

@@ -11,7 +11,7 @@ from pipeline_lib.config import InputSettings, OutputSettings
 from pipeline_lib.errors import InputError
 from pipeline_lib.names import listed_columns, nearest_column, shown
 from pipeline_lib.partitions import keys_of
-from pipeline_lib.shards import format_of
+from pipeline_lib.shards import format_of, is_shard
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,12 @@ def _check_texts(path: str, schema: pa.Schema, texts: list[str], settings: Input
         if name not in schema.names:
             near = nearest_column(name, schema.names)
             found = listed_columns(schema.names)
-            raise InputError(f"input.{key}: {path!r} has no column {name!r}{near} (it has {found})")
+            # The schema may also be that of a table in memory.
+            hint = len(schema) == 1 and is_shard(path) and format_of(path) == "csv"
+            raise InputError(
+                f"input.{key}: {path!r} has no column {name!r}{near} (it has {found})"
+                + ("; is input.csv.delimiter right?" if hint else "")
+            )
         if not is_text(schema.field(name).type):
             raise InputError(
                 f"input.{key}: column {name!r} of {path!r} is {schema.field(name).type}; "

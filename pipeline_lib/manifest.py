@@ -105,6 +105,10 @@ class Receipt(_Record):
     drift: Drift | None = None
     computed_by: str = ""
     """The device, the layout of batches and the libraries that computed the scores."""
+    labels: dict[str, int] | None = None
+    """Scored rows by label; receipts of earlier releases do not have it."""
+    reject_codes: dict[str, int] | None = None
+    """Rejected rows by reason; likewise."""
 
     @model_validator(mode="after")
     def _names_its_own_files(self) -> Self:

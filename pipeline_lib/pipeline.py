@@ -4,7 +4,6 @@ Nothing else in the project knows Ray Data.
 """
 
 import datetime as dt
-import time
 from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import replace as replace_fields
@@ -17,10 +16,10 @@ import ray.data
 from ray.data import ActorPoolStrategy
 
 from pipeline_lib import columns, tally
-from pipeline_lib.agreement import engine_agreed
+from pipeline_lib.agreement import engine_agreed, packs_on_gpus
 from pipeline_lib.careful import carefully, reading, starting
 from pipeline_lib.classifier import Classifier
-from pipeline_lib.cluster import connected, failures_explained, running_cluster
+from pipeline_lib.cluster import connected, failures_explained, joined_if_running, running_cluster
 from pipeline_lib.config import Settings
 from pipeline_lib.drift import sampled, with_drift
 from pipeline_lib.errors import LostWorkerError, SettingsError
@@ -28,7 +27,7 @@ from pipeline_lib.lease import leased
 from pipeline_lib.manifest import Receipt
 from pipeline_lib.node_check import refuse_unlike_nodes
 from pipeline_lib.packing import described, grouped, pack, slice_of, unpack
-from pipeline_lib.placement import Room, reserved, with_usable_gpus
+from pipeline_lib.placement import Room, device_kind, reserved, settled, with_usable_gpus
 from pipeline_lib.plan import Plan
 from pipeline_lib.planner import Look, look, make_plan, refreshed
 from pipeline_lib.progress import Progress
@@ -61,44 +60,75 @@ def run(settings: Settings, date: dt.date | None, progress: Progress, *, replace
     Raises:
         NightscoreError: of the kind whose exit code tells a scheduler what to do; see `errors`.
     """
-    started = time.monotonic()
-    first_look = look(settings.on_date(date), dated=date is not None, replace=replace)
-    with engine_agreed(first_look) as (seen, notes):
-        for text in notes:
-            progress.note(text)
-        return _run(seen, date, progress, started)
+    attempt = progress.attempt
+    attempt.date = date
+    with progress.telling():
+        progress.phase("listing the input and reading its columns")
+        first_look = look(settings.on_date(date), date=date, replace=replace)
+        with joined_if_running(progress.note), engine_agreed(first_look) as (seen, notes):
+            for text in notes:
+                progress.note(text)
+            joined = ray.is_initialized()
+            progress.phase("looking at the checkpoint, the output and every shard" + _ray_meanwhile(seen))
+            planned = partial(_planned, seen, joined=joined)
+            # Ray starts meanwhile, unless something is published: then there may be nothing to score.
+            with nullcontext(planned()) if seen.published else connected(planned, progress.note) as first:
+                return _run(first, seen, progress)
 
 
-def _run(seen: Look, date: dt.date | None, progress: Progress, started: float) -> Outcome:
-    planned = partial(make_plan, seen)
-    # Ray starts meanwhile, unless something is published: then there may be nothing to score.
-    with nullcontext(planned()) if seen.published else connected(planned, progress.note) as first:
-        progress.planned(first)
-        check_rows(first)
-        if first.complete:
-            tidy(first)
-            return report(first, date, started)
-        with failures_reported(first, date, started), leased(first.settings.output.path, progress.note) as lease:
-            plan = refreshed(first, seen)
-            if plan.complete:
-                return report(plan, date, started)  # by a run that ended since the first look
-            clear(plan)
-            fresh, work = _scored(plan, progress)
-            progress.publishing()
-            publish(plan, [*plan.standing, *fresh], lease.confirm)
-        return report(plan, date, started, fresh=fresh, work=work)
+def plan_only(settings: Settings, date: dt.date | None, *, replace: bool = False) -> Plan:
+    """Return what a run would do, and touch nothing.
+
+    Raises:
+        NightscoreError: as `run` would.
+    """
+    first_look = look(settings.on_date(date), date=date, replace=replace)
+    with joined_if_running(), engine_agreed(first_look) as (seen, _):
+        return _planned(seen, joined=ray.is_initialized())
 
 
-def _scored(plan: Plan, progress: Progress) -> tuple[list[Receipt], Work | None]:
-    """Score what is to be done, also through the loss of a machine; return the receipts, and what it took."""
-    receipts: list[Receipt] = []
+def _planned(seen: Look, *, joined: bool) -> Plan:
+    return make_plan(seen, device_kind(seen.settings.tuning, joined=joined), packs_on_gpus)
+
+
+def _run(first: Plan, seen: Look, progress: Progress) -> Outcome:
+    attempt = progress.attempt
+    attempt.plan = first
+    progress.planned(first)
+    check_rows(first)
+    if first.complete:
+        tidy(first)
+        return report(attempt, first)
+    with failures_reported(attempt), leased(first.settings.output.path, progress.note) as lease:
+        attempt.plan = plan = refreshed(first, seen)
+        if plan.complete:
+            return report(attempt, plan)  # by a run that ended since the first look
+        clear(plan)
+        work = _score_all(plan, progress)
+        progress.publishing()
+        manifest = publish(plan, attempt.staged, lease.confirm)
+        if len(manifest.computed_by) > 1:
+            progress.note(f"slices were computed in {len(manifest.computed_by)} ways; computed_by in the manifest")
+    return report(attempt, plan, work)
+
+
+def _ray_meanwhile(seen: Look) -> str:
+    return "" if seen.published else "; Ray starts meanwhile"
+
+
+def _score_all(plan: Plan, progress: Progress) -> Work | None:
+    """Score what is to be done, also through the loss of a machine; return what it took."""
+    receipts = progress.attempt.receipts
     todo = len(plan.todo)
     if not todo:
-        return receipts, None
+        return None
+    if not ray.is_initialized():
+        progress.phase("starting Ray, or connecting to one")
     with failures_explained(), connected(lambda: None, progress.note), tally.watched(progress.scored) as counts:
         tuning = plan.settings.tuning
         if running_cluster() is None:
             tuning = with_usable_gpus(tuning, progress.note)
+        tuning = settled(tuning, plan.computation.device)
         for losses_left in reversed(range(_LOSSES)):
             left = replace_fields(plan, standing=(*plan.standing, *receipts))
             try:
@@ -107,7 +137,7 @@ def _scored(plan: Plan, progress: Progress) -> tuple[list[Receipt], Work | None]
                     if losses_left == _LOSSES - 1:
                         progress.starting(plan, room.allotment)
                     for receipt in score(left, room, counts):
-                        receipts.append(receipt)  # noqa: PERF402 - what was yielded before a loss counts
+                        receipts.append(receipt)  # what was yielded before a loss counts
                 break
             except LostWorkerError as error:
                 if not losses_left:
@@ -115,7 +145,7 @@ def _scored(plan: Plan, progress: Progress) -> tuple[list[Receipt], Work | None]
                 progress.note(f"{error}; going on with what is left")
         for text in counts.said():
             progress.note(text)
-        return receipts, Work(counts.peaks(), *counts.busy())
+        return Work(counts.peaks(), *counts.busy())
 
 
 def score(plan: Plan, room: Room, counts: Tally) -> Iterator[Receipt]:
@@ -218,6 +248,7 @@ class _Classify:
                 plan.settings,
                 plan.checkpoint,
                 allotment.device,
+                packed=plan.computation.layout == "packed",
                 share=allotment.gpus_per_model_actor,
                 say=counts.say,
             )

@@ -10,7 +10,7 @@ import ray
 from ray.util.placement_group import placement_group, remove_placement_group
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
-from pipeline_lib.config import TuningSettings
+from pipeline_lib.config import Device, TuningSettings
 from pipeline_lib.errors import FaultError, SettingsError
 from pipeline_lib.resources import Allotment, Node, allot, gpus_per_model_actor, nodes_in_words
 from pipeline_lib.words import amount, count
@@ -157,6 +157,27 @@ class _Wish:
         if self._group:
             remove_placement_group(self._group)
             self._group = None
+
+
+def device_kind(tuning: TuningSettings, *, joined: bool) -> Device:
+    """Return the kind of device that model actors will have: of the cluster that is joined, else of this machine.
+
+    Args:
+        tuning: what the settings ask for.
+        joined: whether a running cluster was joined; else Ray will be started on this machine.
+    """
+    import torch
+
+    if tuning.gpus_per_model_actor is not None:
+        return "cuda" if tuning.gpus_per_model_actor > 0 else "cpu"
+    has_gpus = sum(node.gpus for node in nodes()) > 0 if joined else torch.cuda.is_available()
+    return "cuda" if has_gpus else "cpu"
+
+
+def settled(tuning: TuningSettings, device: Device) -> TuningSettings:
+    """Return the settings with the GPUs of a model actor stated, for the device that was planned with."""
+    gpus = 0.0 if device == "cpu" else tuning.gpus_per_model_actor or 1.0
+    return tuning.model_copy(update={"gpus_per_model_actor": gpus})
 
 
 def nodes() -> list[Node]:

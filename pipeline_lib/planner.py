@@ -1,20 +1,21 @@
 """Plan: look at every shard, the checkpoint and what already stands, and decide what is to be done."""
 
 import dataclasses
+import datetime as dt
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 import pyarrow as pa
 
 from pipeline_lib import earlier, formats, heads, numbering, partitions, storage
-from pipeline_lib.checkpoint import local_folder
-from pipeline_lib.computation import computation_of
+from pipeline_lib.checkpoint import Checkpoint, local_folder
+from pipeline_lib.computation import Computation, computation_of
 from pipeline_lib.config import Device, InputSettings, Settings
 from pipeline_lib.earlier import Output
-from pipeline_lib.errors import SettingsError
+from pipeline_lib.errors import InputNotReadyError, SettingsError
 from pipeline_lib.examiner import examine
 from pipeline_lib.layout import Layout, lay_out
 from pipeline_lib.listing import find_shards, refuse_output_in_input
@@ -48,12 +49,12 @@ class Look:
         return self.output.success is not None
 
 
-def look(settings: Settings, *, dated: bool = False, replace: bool = False) -> Look:
+def look(settings: Settings, *, date: dt.date | None = None, replace: bool = False) -> Look:
     """List the shards and compare their columns; nothing is written.
 
     Args:
         settings: with dates filled in.
-        dated: whether a date was filled in, so that missing input may yet come.
+        date: the day that was filled in, if any; its missing input may yet come.
         replace: whether what is published may be replaced by another version or without shards that are gone.
 
     Raises:
@@ -64,7 +65,10 @@ def look(settings: Settings, *, dated: bool = False, replace: bool = False) -> L
     local_folder(settings.model)  # a wrong name is told at once
     settings = _for_every_worker(settings)
     refuse_output_in_input(settings.input.paths, settings.output.path)
-    listed = find_shards(settings.input.paths, dated=dated)
+    try:
+        listed = find_shards(settings.input.paths, dated=date is not None)
+    except InputNotReadyError as error:
+        raise InputNotReadyError(f"the input of {date} is not there yet: {error}") from None
     stamps = listed.stamps
     output = earlier.look_at(settings.output.path)
     known = heads.known(output.manifest, stamps, settings.input) if output.manifest and output.whole else {}
@@ -76,23 +80,30 @@ def look(settings: Settings, *, dated: bool = False, replace: bool = False) -> L
     return Look(settings, stamps, found, layout, notices, replace, output)
 
 
-def make_plan(seen: Look, device: Device = "cpu") -> Plan:
+def _never(*_: object) -> bool:
+    return False
+
+
+def make_plan(
+    seen: Look, device: Device = "cpu", packs_on_gpus: Callable[[Settings, Checkpoint], bool] = _never
+) -> Plan:
     """Return the plan of a run, from a close look at the checkpoint, the output and every shard.
 
     Args:
         seen: the first look.
         device: the kind of device that the model actors will have.
+        packs_on_gpus: tells whether the GPUs get packed rows of a checkpoint right.
 
     Raises:
         NightscoreError: as above.
     """
     settings = seen.settings
     checkpoint = examine(settings)
-    computation = computation_of(settings, checkpoint, device)
+    computation = _computation(seen, checkpoint, device, packs_on_gpus)
     fingerprint = fingerprint_of(settings, checkpoint, seen.layout, computation)
     version = version_of(fingerprint)
     # Refuses an output before every shard is read.
-    earlier.find(seen.output, version, fingerprint, replace=seen.replace)
+    earlier.find(seen.output, version, fingerprint, settings, replace=seen.replace)
     plan = Plan(
         settings,
         checkpoint,
@@ -107,6 +118,21 @@ def make_plan(seen: Look, device: Device = "cpu") -> Plan:
     return _on_top_of(plan, seen.output)
 
 
+def _computation(
+    seen: Look, checkpoint: Checkpoint, device: Device, packs_on_gpus: Callable[[Settings, Checkpoint], bool]
+) -> Computation:
+    """Return how the checkpoint is computed; what was begun goes on as it was begun, and no GPU is asked."""
+    plain = computation_of(seen.settings, checkpoint, device)
+    if device == "cpu" or not checkpoint.packs_safely:
+        return plain
+    packed = computation_of(seen.settings, checkpoint, device, packed=True)
+    begun = earlier.versions_in(seen.output)
+    for each in (packed, plain):
+        if version_of(fingerprint_of(seen.settings, checkpoint, seen.layout, each)) in begun:
+            return each
+    return packed if packs_on_gpus(seen.settings, checkpoint) else plain
+
+
 def refreshed(plan: Plan, seen: Look) -> Plan:
     """Return the plan on top of what stands in the output by now; what did not change is not read again.
 
@@ -117,7 +143,7 @@ def refreshed(plan: Plan, seen: Look) -> Plan:
 
 
 def _on_top_of(plan: Plan, output: Output) -> Plan:
-    found = earlier.find(output, plan.version, plan.fingerprint, replace=plan.replace)
+    found = earlier.find(output, plan.version, plan.fingerprint, plan.settings, replace=plan.replace)
     kept = numbering.read(plan.settings.output.path, plan.version) if found.numbers_kept else {}
     shards = numbering.numbered(plan.shards, found.numbers, kept)
     if not plan.replace:

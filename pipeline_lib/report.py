@@ -2,18 +2,18 @@
 
 import contextlib
 import datetime as dt
-import time
 import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from pipeline_lib import storage
-from pipeline_lib.errors import NightscoreError
+from pipeline_lib import earlier, storage
+from pipeline_lib.attempt import Attempt, added
+from pipeline_lib.errors import BusyError, NightscoreError
 from pipeline_lib.libraries import library_versions
 from pipeline_lib.manifest import METRICS, RUNS, Receipt
 from pipeline_lib.plan import Plan
-from pipeline_lib.words import duration, size
+from pipeline_lib.words import count, duration, size
 
 
 @dataclass(frozen=True)
@@ -33,11 +33,12 @@ class Outcome:
     """How an attempt ended."""
 
     status: str
-    """PUBLISHED, COMPLETE (it was already) or FAILED."""
+    """PUBLISHED, COMPLETE (it was already), FAILED, or STOPPED (it was asked to end)."""
     version: str
     date: str | None
     rows: int
     scored: int
+    """Rows with a score, of the slices that are published or staged; likewise the next."""
     rejected: int
     rows_this_run: int
     """Rows that this attempt scored or rejected; the others stood already."""
@@ -46,6 +47,13 @@ class Outcome:
     """As in `Work`, as are the next two."""
     scoring_seconds: float = 0.0
     busy: dict[str, float] = field(default_factory=dict)
+    slices: int = 0
+    staged_slices: int = 0
+    """Slices whose files stand, whichever attempt scored them."""
+    labels: dict[str, int] | None = None
+    """Scored rows by label; None where an earlier release scored some."""
+    reject_codes: dict[str, int] | None = None
+    """Rejected rows by reason; likewise."""
     error: str | None = None
     exit_code: int = 0
 
@@ -58,9 +66,16 @@ class Outcome:
         """Return the closing line of a run."""
         day = f"ds={self.date} " if self.date else ""
         counts = f"in={self.rows:,} scored={self.scored:,} rejected={self.rejected:,}"
-        share = f"({self.rejected / max(self.rows, 1):.3%})"
-        speed = f"{self.rows_per_second:,.0f} rows/s" if self.rows_this_run else "nothing to score"
-        return f"{self.status} {day}{counts} {share} {duration(self.seconds)} {speed}"
+        took = duration(self.seconds)
+        if self.status in {"PUBLISHED", "COMPLETE"}:
+            share = f"({self.rejected / max(self.rows, 1):.3%})"
+            speed = (
+                f"{self.rows_per_second:,.0f} rows/s with start-up" if self.rows_this_run else "nothing to score"
+            )
+            return f"{self.status} {day}{counts} {share} {took} {speed}"
+        if not self.version:
+            return f"{self.status} {day}before anything was scored {took}"
+        return f"{self.status} {day}{counts} staged={self.staged_slices:,} of {count(self.slices, 'slice')} {took}"
 
     def memory(self) -> str:
         """Return the peak memory of the attempt's processes in words, or nothing where none was measured."""
@@ -77,35 +92,25 @@ class Outcome:
         if not self.scoring_seconds:
             return ""
         shares = ", ".join(f"{role} {share:.0%}" for role, share in self.busy.items())
-        return f"{self.rows_this_run / self.scoring_seconds:,.0f} rows/s while scoring (busy: {shares})"
+        rate = self.rows_this_run / self.scoring_seconds
+        return f"{rate:,.0f} rows/s while scoring, without start-up (busy: {shares})"
 
 
-def report(
-    plan: Plan,
-    date: dt.date | None,
-    started: float,
-    fresh: Sequence[Receipt] = (),
-    work: Work | None = None,
-) -> Outcome:
+def report(attempt: Attempt, plan: Plan, work: Work | None = None) -> Outcome:
     """Record a run that ended well and return how.
 
     Args:
+        attempt: the run, with the receipts of the slices that it scored.
         plan: the run's plan.
-        date: the day that was scored, if the job has days.
-        started: `time.monotonic()` at its start.
-        fresh: receipts of the slices that this run scored.
         work: memory and time by role, from the tally.
     """
-    receipts = plan.published.slices if plan.complete and plan.published else [*plan.standing, *fresh]
+    receipts = plan.published.slices if plan.complete and plan.published else attempt.staged
     outcome = Outcome(
+        **_counted(attempt, receipts),
         status="COMPLETE" if plan.complete else "PUBLISHED",
         version=plan.version,
-        date=date.isoformat() if date else None,
         rows=plan.rows,
-        scored=sum(receipt.scored for receipt in receipts),
-        rejected=sum(receipt.rejected for receipt in receipts),
-        rows_this_run=sum(receipt.rows for receipt in fresh),
-        seconds=round(time.monotonic() - started, 3),
+        slices=plan.slices,
         peak_bytes=work.peak_bytes if work else {},
         scoring_seconds=round(work.seconds, 3) if work else 0.0,
         busy={role: round(share, 4) for role, share in work.busy.items()} if work else {},
@@ -114,28 +119,56 @@ def report(
     return outcome
 
 
+def failure(attempt: Attempt, error: BaseException) -> Outcome:
+    """Return how an attempt ended that an error or a wish to stop ended, with what of it stays staged."""
+    plan = attempt.plan
+    return Outcome(
+        **_counted(attempt, attempt.staged),
+        status="STOPPED" if isinstance(error, KeyboardInterrupt) else "FAILED",
+        version=plan.version if plan else "",
+        rows=plan.rows if plan else 0,
+        slices=plan.slices if plan else 0,
+        error=str(error) or "interrupted",
+        exit_code=error.exit_code if isinstance(error, NightscoreError) else 1,
+    )
+
+
+def _counted(attempt: Attempt, receipts: Sequence[Receipt]) -> dict[str, Any]:
+    return {
+        "date": attempt.date.isoformat() if attempt.date else None,
+        "scored": sum(receipt.scored for receipt in receipts),
+        "rejected": sum(receipt.rejected for receipt in receipts),
+        "rows_this_run": sum(receipt.rows for receipt in attempt.receipts),
+        "staged_slices": len(receipts),
+        "seconds": attempt.seconds,
+        "labels": added(receipt.labels for receipt in receipts),
+        "reject_codes": added(receipt.reject_codes for receipt in receipts),
+    }
+
+
 @contextlib.contextmanager
-def failures_reported(plan: Plan, date: dt.date | None, started: float) -> Iterator[None]:
+def failures_reported(attempt: Attempt) -> Iterator[None]:
     """Record a failure of ours, or an interruption, that ends the block, then let it go on."""
     try:
         yield
     except (NightscoreError, KeyboardInterrupt) as error:
-        outcome = Outcome(
-            status="FAILED",
-            version=plan.version,
-            date=date.isoformat() if date else None,
-            rows=plan.rows,
-            scored=0,
-            rejected=0,
-            rows_this_run=0,
-            seconds=round(time.monotonic() - started, 3),
-            error=str(error) or "interrupted",
-            exit_code=error.exit_code if isinstance(error, NightscoreError) else 1,
-        )
         # The failure itself is what the user must hear of, also when the storage refuses the record.
         with contextlib.suppress(NightscoreError):
-            _record(plan, outcome, metrics=False)
+            if attempt.plan:
+                if not isinstance(error, BusyError):  # then another run's work would be told as ours
+                    attempt.receipts += _not_yet_told(attempt, attempt.plan)
+                _record(attempt.plan, failure(attempt, error), metrics=False)
         raise
+
+
+def _not_yet_told(attempt: Attempt, plan: Plan) -> list[Receipt]:
+    """Return receipts of slices that workers finished and of which Ray had not told the driver yet."""
+    known = {(receipt.shard, receipt.first_row) for receipt in attempt.staged}
+    output = earlier.look_at(plan.settings.output.path)
+    staged = earlier.staged_receipts(output, plan.version)
+    fresh = tuple(receipt for receipt in staged if (receipt.shard, receipt.first_row) not in known)
+    whole, _ = earlier.standing(output, plan.shards, fresh)
+    return list(whole)
 
 
 def _record(plan: Plan, outcome: Outcome, *, metrics: bool) -> None:

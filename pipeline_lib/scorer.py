@@ -4,6 +4,7 @@ scorer = Scorer({"model": {"name": "distilbert/distilbert-base-uncased-finetuned
 scorer(pd.DataFrame({"text": ["I hate this so much!"]}))
 """
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -14,11 +15,14 @@ import pyarrow as pa
 from pipeline_lib import columns
 from pipeline_lib.classifier import Classifier
 from pipeline_lib.config import Device, Settings
+from pipeline_lib.errors import InputError, SettingsError
 from pipeline_lib.examiner import examine
 from pipeline_lib.layout import lay_out
 from pipeline_lib.reader import shaped
 from pipeline_lib.settings_file import load_settings, parse_settings
 from pipeline_lib.tokenizer import Tokenizer
+
+_EXAMPLE = "{'model': {'name': '...'}}"
 
 _T = TypeVar("_T", pa.Table, pd.DataFrame)
 
@@ -35,12 +39,13 @@ class Scorer:
         device: `cpu` or `cuda`.
 
     Raises:
-        SettingsError: a setting is wrong.
+        SettingsError: a setting or the device is wrong, or what is given are no settings.
         CheckpointError: the checkpoint can't be found or trusted.
     """
 
     def __init__(self, settings: Settings | Path | str | Mapping[str, Any], device: str = "cpu") -> None:
         self._settings = _settings(settings)
+        _check_device(device)
         checkpoint = examine(self._settings)
         self._tokenizer = Tokenizer(self._settings, checkpoint)
         self._classifier = Classifier(self._settings, checkpoint, cast("Device", device))
@@ -54,9 +59,10 @@ class Scorer:
             rows: a table or frame with the text column of the settings.
 
         Raises:
-            InputError: the text column is missing or holds no text.
+            InputError: the text column is missing or holds no text, or a column has no one type.
+            TypeError: the rows are neither a table nor a frame.
         """
-        table = rows if isinstance(rows, pa.Table) else pa.Table.from_pandas(rows, preserve_index=False)
+        table = rows if isinstance(rows, pa.Table) else _table(rows, self._settings.input.text_column)
         result = self.classified(self.tokenized(table))
         if isinstance(rows, pa.Table):
             return cast("_T", result)
@@ -89,10 +95,47 @@ def _settings(given: Settings | Path | str | Mapping[str, Any]) -> Settings:
     if isinstance(given, Settings):
         return given
     if isinstance(given, Mapping):
-        unused = {"input": {"path": "-"}, "output": {"path": "-"}}
-        values = {**unused, **{name: {**unused.get(name, {}), **section} for name, section in given.items()}}
-        return parse_settings(values)
-    return load_settings(Path(given))
+        values: dict[str, Any] = {"input": {"path": "-"}, "output": {"path": "-"}}
+        for name, section in given.items():
+            # What is no section is left to be found wrong with all the rest.
+            known = values.get(name)
+            values[name] = {**known, **section} if known and isinstance(section, Mapping) else section
+        return parse_settings({str(name): section for name, section in values.items()})
+    if not isinstance(given, str | os.PathLike):
+        raise SettingsError(
+            f"expected a settings file, Settings, or sections such as {_EXAMPLE}, found {type(given).__name__}"
+        )
+    return _from_file(Path(given))
+
+
+def _from_file(path: Path) -> Settings:
+    """Read a settings file; who names a checkpoint in its place is told how to."""
+    if path.is_dir() or not (path.exists() or path.suffix in {".yaml", ".yml"}):
+        what = "is a folder" if path.is_dir() else "is no file"
+        example = _EXAMPLE.replace("...", str(path))
+        raise SettingsError(f"{str(path)!r} {what}; expected a settings file; for a checkpoint, give {example}")
+    return load_settings(path)
+
+
+def _check_device(device: str) -> None:
+    import torch
+
+    if device not in {"cpu", "cuda"}:
+        raise SettingsError(f"device: {device!r} is neither 'cpu' nor 'cuda'")
+    if device == "cuda" and not torch.cuda.is_available():
+        raise SettingsError("device: PyTorch sees no GPU here")
+
+
+def _table(rows: Any, text_column: str) -> pa.Table:
+    if not isinstance(rows, pd.DataFrame):
+        raise TypeError(
+            f"expected a pandas DataFrame or a pyarrow Table, found {type(rows).__name__}; "
+            f"for texts alone give pd.DataFrame({{{text_column!r}: texts}})"
+        )
+    try:
+        return pa.Table.from_pandas(rows, preserve_index=False)
+    except (pa.ArrowException, ValueError, TypeError) as error:
+        raise InputError("the frame can't be a table: " + " ".join(str(error).split())) from None
 
 
 def _numbered(table: pa.Table) -> pa.Table:

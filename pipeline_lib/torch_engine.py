@@ -80,6 +80,13 @@ def keep_float32_whole() -> None:
         part.fp32_precision = "ieee"
 
 
+def device_name(device: str) -> str:
+    """Return the name of a card, or the kind of device where it has none."""
+    import torch
+
+    return str(torch.cuda.get_device_name()) if device == "cuda" else device
+
+
 def to_device(array: NDArray[Any], device: str) -> Any:
     """Return an array as a tensor on a device; a GPU gets it while it computes something else."""
     import torch

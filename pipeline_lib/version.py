@@ -30,6 +30,7 @@ def fingerprint_of(
         "activation": checkpoint.activation,
         "max_tokens": checkpoint.max_tokens,
         "first_token_alone": checkpoint.first_token_alone,
+        "keeps_state": checkpoint.keeps_state,
         "precision": settings.model.precision,
         "computation": computation.as_json(),
         "input": settings.input.model_dump(mode="json", exclude={"path"}),

@@ -44,3 +44,12 @@ def size(number: float) -> str:
             return f"{number:.0f} {unit}" if unit == "B" else f"{number:.1f} {unit}"
         number /= 1024
     return f"{number:.1f} GiB"
+
+
+def shortened(text: str, most: int) -> str:
+    """Return text, cut to a number of characters.
+
+    >>> shortened("a label of many words", 8), shortened("short", 8)
+    ('a label…', 'short')
+    """
+    return text if len(text) <= most else text[: most - 1] + "…"

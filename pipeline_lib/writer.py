@@ -69,6 +69,8 @@ class Writer:
                 rejects=rejects,
                 drift=drift_of(table),
                 computed_by=computed_by_of(table),
+                labels=_counts(scored.column(columns.LABEL)),
+                reject_codes=_counts(rejected.column(columns.CODE)),
             )
             storage.write_atomically(fs, f"{folder}/{part.name}.json", receipt.to_bytes())
             reached("writer.after_receipt")
@@ -80,6 +82,11 @@ def _where(mask: pa.ChunkedArray, table: pa.Table) -> pa.Table:
     plain = {pa.string_view(): pa.large_string(), pa.binary_view(): pa.large_binary()}
     schema = pa.schema([field.with_type(plain.get(field.type, field.type)) for field in table.schema])
     return table.cast(schema).filter(mask).cast(table.schema)
+
+
+def _counts(values: pa.ChunkedArray) -> dict[str, int]:
+    """Return how often each value is there, in the order of the values."""
+    return dict(sorted((found["values"], found["counts"]) for found in pc.value_counts(values).to_pylist()))
 
 
 def _reject_rows(table: pa.Table, shard: str, schema: pa.Schema) -> pa.Table:

@@ -56,7 +56,41 @@ SETTINGS = (
     Kind(
         "a thing that holds itself",
         _file(_SECTIONS + "limits: &a {min_rows: *a}\n"),
-        r"job\.yaml: limits\.min_rows: Input should be a valid integer",
+        r"job\.yaml: not valid YAML: an alias holds itself",
+    ),
+    Kind(
+        "aliases of aliases, a billion",
+        _file("".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}' if n else 'x'] * 10)}]\n" for n in range(9))),
+        r"job\.yaml: not valid YAML: more than 10,000 values",
+    ),
+    Kind(
+        "--set of aliases of aliases",
+        setting(
+            "input.path=[&a [x,x,x,x,x,x,x,x,x,x], &b [*a,*a,*a,*a,*a,*a,*a,*a,*a,*a], "
+            "&c [*b,*b,*b,*b,*b,*b,*b,*b,*b,*b], &d [*c,*c,*c,*c,*c,*c,*c,*c,*c,*c]]"
+        ),
+        r"--set '.*': not a YAML value: more than 10,000 values",
+    ),
+    Kind(
+        "a word for a list",
+        setting("input.keep_columns=id"),
+        r"input\.keep_columns: Input should be a valid list, such as \[id\] \(found 'id'\)",
+    ),
+    Kind(
+        "a key of another program",
+        setting("tuning.device=cuda"),
+        r"unknown setting 'tuning\.device'; did you mean 'tuning\.gpus_per_model_actor'\?",
+    ),
+    Kind(
+        "a key like no other",
+        setting("tuning.colour=red"),
+        r"unknown setting 'tuning\.colour' \(known: 'tuning\.rows_per_slice'",
+    ),
+    Kind(
+        "another day's input",
+        arguments("--date", "2026-11-22", "--set", "input.path=HOME/{date}"),
+        r"the input of 2026-11-22 is not there yet: input\.path: no such file or folder: '.*/2026-11-22'",
+        exit_code=5,
     ),
     Kind("a number for a key", _file(_SECTIONS + "1: 2\n"), r"job\.yaml: .*1"),
     Kind("nothing in a section", _file(_SECTIONS + "limits:\n"), r"job\.yaml: limits: Input should be"),

@@ -181,7 +181,7 @@ SHARDS = (
     Kind(
         "another delimiter",
         shard("bad.csv", b"id;text\n1;a\n"),
-        r"input\.text_column: .*bad\.csv' has no column 'text'.*it has 1 column\)$",
+        r"input\.text_column: .*bad\.csv' has no column 'text'.*it has 1 column\); is input\.csv\.delimiter right",
     ),
     Kind(
         "bare carriage returns",

@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 import tiny_checkpoints
 import torch
+from conftest import write_parquet
 from tiny_checkpoints import ARCHITECTURES, Recipe
 from transformers import AutoModelForSequenceClassification
 from transformers.pytorch_utils import Conv1D
 
+from jobs.bench_inputs import texts_of
 from jobs.bench_limits import peak_flops, useful_flops
 
 ROOT = Path(__file__).parent.parent
@@ -58,11 +60,54 @@ def test_all_there_is_to_time_on_a_gpu_runs_without_one(tmp_path: Path) -> None:
     assert "## minilm" in said.stdout
 
 
-def test_an_unknown_contender_is_told() -> None:
-    command = [sys.executable, "-m", "jobs.bench", "--only", "nobody"]
+def test_texts_come_from_folders_globs_and_csv_as_in_the_job(tmp_path: Path) -> None:
+    write_parquet(tmp_path / "in" / "a.parquet", {"words": ["one", None, "two"]})
+    (tmp_path / "in" / "more").mkdir()
+    (tmp_path / "in" / "more" / "b.csv").write_text('id,words\n1,"three, or\nfour"\n2,five\nragged\n')
+    (tmp_path / "in" / "notes.txt").write_text("passed over")
+    (tmp_path / "in" / "_hidden.parquet").write_text("passed over")
+    everything = ["one", "two", "three, or\nfour", "five"]
+    assert sorted(texts_of(4, [f"{tmp_path}/in/"], "words")) == sorted(everything)
+    assert sorted(texts_of(2, [f"{tmp_path}/in/*.parquet"], "words")) == ["one", "two"]
+    drawn = texts_of(3, [f"{tmp_path}/in/*.parquet", f"{tmp_path}/in/more/b.csv"], "words")
+    assert len(set(drawn) & set(everything)) == 3
+
+
+@pytest.mark.parametrize(
+    ("program", "options", "message"),
+    [
+        ("bench", "--only nobody", "'nobody' is none of 'pipeline, batch 1'"),
+        ("bench", "--input /nowhere", "input.path: no such file or folder: '/nowhere'"),
+        ("bench", "--input configs/sample/reviews --text-column txt", "has no column 'txt'; did you mean 'text'?"),
+        (
+            "bench",
+            "--input configs/sample/reviews --rows 9999",
+            "--rows: the input has 1,967 texts, 9,999 are asked",
+        ),
+        ("bench", "--input README.md", "input.path: 'README.md' is not one of"),
+        ("bench", "--model /nowhere", "model.name: no folder '/nowhere'"),
+        ("bench", "--precision float8", "model.precision: Input should be 'float32'"),
+        ("bench", "--engine fast", "model.engine: Input should be 'auto'"),
+        ("bench", "--device tpu", "--device: 'tpu' is none of 'auto', 'cpu', 'cuda'"),
+        ("bench", "--rows 0", "'--rows'"),
+        ("bench", "--rounds many", "'--rounds'"),
+        ("bench", "--out /proc/nothing", "--out: can't make the folder '/proc/nothing'"),
+        ("bench", "--bogus", "No such option: --bogus"),
+        ("bench_gpu", "--model /nowhere", "model.name: no folder '/nowhere'"),
+        ("bench_gpu", "--input /nowhere", "input.path: no such file or folder: '/nowhere'"),
+        ("bench_scale", "--model /nowhere", "model.name: no folder '/nowhere'"),
+        ("bench_scale", "--shards 0", "'--shards'"),
+        ("bench_scale", "--what else", "'--what'"),
+    ],
+)
+def test_a_mistake_is_one_line_and_exit_2(program: str, options: str, message: str, tmp_path: Path) -> None:
+    out = [] if "--out" in options else ["--out", str(tmp_path)]
+    command = [sys.executable, "-m", f"jobs.{program}", *options.split(), *out]
     said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert said.returncode == 2
-    assert "'nobody' is none of 'pipeline, batch 1'" in " ".join(said.stderr.replace("│", "").split())
+    assert said.returncode == 2, said.stderr
+    (line,) = said.stderr.splitlines()
+    assert line.startswith("error: ")
+    assert message in line
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)

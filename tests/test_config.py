@@ -1,6 +1,7 @@
 """Settings: what is allowed, what is said when it is not, and dates and overrides."""
 
 import datetime as dt
+import time
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,11 @@ def test_a_missing_section_is_named(section: str) -> None:
         ("tuning.rows_per_slices", "tuning.rows_per_slice"),
         ("limit.max_reject_rate", "limits.max_reject_rate"),
         ("input.csv.encodin", "input.csv.encoding"),
+        ("tuning.device", "tuning.gpus_per_model_actor"),
+        ("model.device", "tuning.gpus_per_model_actor"),
+        ("tuning.batch_size", "tuning.tokens_per_batch"),
+        ("model.torch_dtype", "model.precision"),
+        ("text_column", "input.text_column"),
     ],
 )
 def test_an_unknown_key_names_the_nearest_known_one(key: str, nearest: str, tmp_path: Path) -> None:
@@ -50,6 +56,41 @@ def test_an_unknown_key_names_the_nearest_known_one(key: str, nearest: str, tmp_
         SettingsError, match=f"did you mean '{nearest}'|did you mean '{nearest.split('.', maxsplit=1)[0]}'"
     ):
         load_settings(path, [f"{key}=1"])
+
+
+@pytest.mark.parametrize("key", ["tuning.colour", "model.zzz", "limits.path_of_nothing"])
+def test_where_no_key_is_near_the_known_ones_are_listed(key: str, tmp_path: Path) -> None:
+    path = write(tmp_path, "model: {name: m}\ninput: {path: in}\noutput: {path: out}\n")
+    section = key.partition(".")[0]
+    with pytest.raises(SettingsError, match=rf"unknown setting '{key}' \(known: '{section}\."):
+        load_settings(path, [f"{key}=1"])
+
+
+def laughs(levels: int) -> str:
+    """Return YAML whose aliases stand for ten to the power of so many values."""
+    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
+    lines += [f"a{level}: &a{level} [{', '.join([f'*a{level - 1}'] * 10)}]" for level in range(1, levels)]
+    return "\n".join(lines) + "\n"
+
+
+@pytest.mark.parametrize("levels", [5, 9, 40])
+def test_aliases_without_bound_are_refused_at_once(levels: int, tmp_path: Path) -> None:
+    began = time.monotonic()
+    with pytest.raises(SettingsError, match="not valid YAML: more than 10,000 values"):
+        load_settings(write(tmp_path, laughs(levels)))
+    one_line = (
+        "["
+        + ", ".join([f"&b{level} [{', '.join([f'*b{level - 1}' if level else 'x'] * 10)}]" for level in range(9)])
+        + "]"
+    )
+    with pytest.raises(SettingsError, match="not a YAML value: more than 10,000 values"):
+        load_settings(write(tmp_path, "model: {name: m}\n"), [f"input.path={one_line}"])
+    assert time.monotonic() - began < 5
+
+
+def test_a_few_aliases_are_no_error(tmp_path: Path) -> None:
+    text = "model: {name: &here m}\ninput: {path: *here}\noutput: {path: out}\n"
+    assert load_settings(write(tmp_path, text)).input.path == "m"
 
 
 def test_every_wrong_setting_is_told_at_once() -> None:

@@ -1,7 +1,9 @@
 """Faults of the world: a full disk, a read-only one, a scheduler that stops the run, shards that change."""
 
 import ctypes
+import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -69,7 +71,9 @@ def test_sigterm_while_ray_starts_is_told_in_one_line(seconds: int, tmp_path: Pa
     run.send_signal(signal.SIGTERM)
     said, _ = run.communicate(timeout=30)
     assert run.returncode == 1, said
-    assert said.splitlines()[-1].startswith("error: stopped by SIGTERM; run the same command again")
+    error, closing = said.splitlines()[-2:]
+    assert error.startswith("error: stopped by SIGTERM; run the same command again")
+    assert closing.startswith("STOPPED ")
     assert "Traceback" not in said
     assert not list(gone_within(everyone, 10))
 
@@ -85,12 +89,21 @@ def test_sigterm_ends_a_run_within_seconds_a_kill_leaves_nothing_behind_and_the_
     run.send_signal(signal.SIGTERM)
     said, _ = run.communicate(timeout=30)
     assert run.returncode == 1, said
-    assert said.splitlines()[-1] == (
-        "error: stopped by SIGTERM; run the same command again to go on where it stopped"
-    )
+    error, closing = said.splitlines()[-2:]
+    assert error == "error: stopped by SIGTERM; run the same command again to go on where it stopped"
     assert "Traceback" not in said
     assert not list(gone_within(everyone, 10))
     staged = len(list(tmp_path.glob("out/_staging/*/part-*.json")))
+    told = re.fullmatch(
+        r"STOPPED in=20,000 scored=([\d,]+) rejected=0 staged=(\d+) of 200 slices [\d.ms]+", closing
+    )
+    assert told, closing
+    rows, slices = (int(number.replace(",", "")) for number in told.groups())
+    assert rows == 100 * slices
+    assert 1 <= slices <= staged
+    (record,) = (json.loads(path.read_text()) for path in tmp_path.glob("out/_runs/*.json"))
+    assert (record["status"], record["error"]) == ("STOPPED", "stopped by SIGTERM")
+    assert (record["scored"], record["staged_slices"], record["rows_this_run"]) == (rows, slices, rows)
 
     run = start(config)
     wait_for(tmp_path, f"out/_staging/*/part-00000-{100 * (staged + 20):09}.json")

@@ -1,5 +1,6 @@
 """Input, output and checkpoint on a real S3 server on loopback."""
 
+import datetime as dt
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -80,7 +81,9 @@ def test_a_missing_bucket_is_a_clear_error(s3: s3fs.S3FileSystem, settings_for: 
 def test_a_day_that_is_not_there_yet_can_be_waited_for(s3: s3fs.S3FileSystem, settings_for: SettingsMaker) -> None:
     del s3
     with pytest.raises(InputNotReadyError, match="ds=2026-11-22"):
-        make_plan(look(settings_for(input={"path": "s3://reviews/ds=2026-11-22/*.parquet"}), dated=True))
+        make_plan(
+            look(settings_for(input={"path": "s3://reviews/ds=2026-11-22/*.parquet"}), date=dt.date(2026, 11, 22))
+        )
 
 
 def test_a_truncated_shard_on_s3_is_named(s3: s3fs.S3FileSystem, settings_for: SettingsMaker) -> None:

@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import tiny_checkpoints
 import yaml
-from conftest import ROOT, write_parquet
+from conftest import ROOT, Runner, read_output, write_parquet
 from typer.testing import CliRunner
 
 from jobs.score import app
 from pipeline_lib.config import Settings
+from pipeline_lib.settings_file import load_settings
 
 
 def score(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
@@ -44,11 +46,11 @@ def config(tmp_path: Path, checkpoint: Path) -> Path:
 
 
 def refused(result: subprocess.CompletedProcess[str], code: int = 2) -> str:
-    """Check that a command ended with one clear message, before Ray started, and return the message."""
+    """Check that a command ended with one clear message, before anything was scored, and return the message."""
     assert result.returncode == code, result.stderr
     assert "Traceback" not in result.stderr
     assert "workers" not in result.stderr
-    lines = [line for line in result.stderr.splitlines() if line]
+    lines = [line for line in result.stderr.splitlines() if line and not line.startswith("start    ")]
     assert len(lines) == 1, result.stderr
     assert lines[0].startswith("error: ")
     return lines[0]
@@ -58,17 +60,25 @@ def test_run_publishes_says_so_in_its_last_line_and_is_quiet_otherwise(config: P
     result = score("run", str(config), "--set", "output.scores=all")
     assert result.returncode == 0, result.stderr
     assert re.fullmatch(
-        r"PUBLISHED in=10 scored=10 rejected=0 \(0\.000%\) [\d.ms]+ [\d,]+ rows/s", result.stdout.strip()
+        r"PUBLISHED in=10 scored=10 rejected=0 \(0\.000%\) [\d.ms]+ [\d,]+ rows/s with start-up",
+        result.stdout.strip(),
     )
-    topics = {line.split()[0] for line in result.stderr.splitlines()}
-    assert topics <= {"input", "model", "labels", "output", "workers", "scoring", "publish", "speed", "memory"}, (
-        result.stderr
-    )
+    topics = {line[:8].strip() for line in result.stderr.splitlines()} - {""}
+    plan, work = {"input", "model", "labels", "columns", "output"}, {"start", "workers", "scoring", "publish"}
+    assert topics <= plan | work | {"speed", "memory", "result", "open"}, result.stderr
     (record,) = (tmp_path / "out" / "_runs").iterdir()
     assert json.loads(record.read_text())["line"] == result.stdout.strip()
     again = score("run", str(config), "--set", "output.scores=all")
     assert again.returncode == 0
     assert again.stdout.startswith("COMPLETE in=10 scored=10 rejected=0")
+    for said in (result.stderr, again.stderr):
+        assert told_of(said, "result") == [
+            f"{tmp_path}/out: 10 rows in 2 files, with id, label, score, scores, n_tokens, truncated"
+        ]
+        assert sum(int(rows) for rows in re.findall(r"^ {9}\w+ +█* +(\d+) +[\d.]+%$", said, re.MULTILINE)) == 10
+        (opening,) = told_of(said, "open")
+        shown = subprocess.run(opening, shell=True, capture_output=True, text=True, check=True)  # noqa: S602 - as told
+        assert len(shown.stdout.splitlines()) == 11
     verified = score("verify", str(config))
     assert verified.returncode == 0
     assert verified.stdout.startswith("VERIFIED in=10 scored=10 rejected=0 files=2")
@@ -86,6 +96,63 @@ def test_plan_shows_what_would_be_done_and_touches_nothing(config: Path, tmp_pat
     ):
         assert said in result.stdout
     assert not (tmp_path / "out").exists()
+
+
+def told_of(said: str, topic: str) -> list[str]:
+    """Return what a run told of a topic."""
+    return [line[9:] for line in said.splitlines() if line[:8].strip() == topic]
+
+
+def test_rejects_are_told_by_reason_and_place(config: Path, tmp_path: Path, one_ray: None) -> None:
+    del one_ray
+    write_parquet(tmp_path / "in" / "c.parquet", {"id": [1, 2], "text": [None, " "]})
+    options = ["--set", "input.blank_texts=reject", "--set", "limits.max_reject_rate=1.0"]
+    result = CliRunner().invoke(app, ["run", str(config), *options])
+    assert result.exit_code == 0, result.output
+    assert told_of(result.stderr, "rejects") == [
+        f"4 rows, by reason: 3 blank_text, 1 null_text; each is in {tmp_path}/out/_rejects"
+    ]
+
+
+def test_plan_and_run_say_which_columns_are_scored_and_kept_and_how_to_keep_the_text(
+    config: Path, tmp_path: Path, run_here: Runner
+) -> None:
+    said = score("plan", str(config)).stdout
+    assert told_of(said, "columns") == ["text is scored, id kept"]
+    (hint,) = told_of(said, "")
+    assert hint == "text will not be in the output; keep it with --set 'input.keep_columns=[id, text]'"
+    override = hint.rpartition("--set ")[2].strip("'")
+    kept = score("plan", str(config), "--set", override).stdout
+    assert told_of(kept, "columns") == ["text is scored, id, text kept"]
+    assert told_of(kept, "") == []
+    run_here(load_settings(config, [override]))
+    assert read_output(tmp_path / "out").column("text").to_pylist()[:3] == ["one", "two", ""]
+
+
+def test_a_plan_counts_in_singular_too(config: Path, tmp_path: Path) -> None:
+    (tmp_path / "in" / "b.parquet").unlink()
+    said = score("plan", str(config)).stdout
+    assert told_of(said, "to do") == ["1 slice"]
+    assert "1 shard, 5 rows, 1 slice" in said
+
+
+def test_another_version_is_refused_with_what_differs_old_and_new(
+    config: Path, tmp_path: Path, checkpoint: Path, run_here: Runner
+) -> None:
+    run_here(load_settings(config))
+    more = ("--set", "output.logits=true", "--set", "model.max_tokens=9", "--set", "tuning.rows_per_slice=3")
+    message = refused(score("plan", str(config), *more))
+    assert "output.logits was False, is now True" in message
+    assert "the limit in tokens was 64, is now 9" in message
+    assert "tuning.rows_per_slice was 1024, is now 3" in message
+    assert "--replace" in message
+    message = refused(score("plan", str(config), "--set", "input.blank_texts=reject"))
+    assert "input.blank_texts was 'score', is now 'reject'; publish" in message
+    other = tiny_checkpoints.build(tiny_checkpoints.Recipe("distilbert"), tmp_path / "other")
+    message = refused(score("plan", str(config), "--set", f"model.name={other}"))
+    assert (
+        f"the checkpoint's content differs (model.name was {str(checkpoint)!r}, is now {str(other)!r})" in message
+    )
 
 
 @pytest.mark.parametrize(
@@ -106,6 +173,9 @@ def test_plan_shows_what_would_be_done_and_touches_nothing(config: Path, tmp_pat
         ("model.max_tokens=2", "model.max_tokens: 2 leaves no room for text"),
         ("input.csv.encoding=utf-99", "no such encoding"),
         ("output.path=gopher://x", "can't open this kind of URL"),
+        ("input.keep_columns=id", "input.keep_columns: Input should be a valid list, such as [id] (found 'id')"),
+        ("tuning.device=cpu", "unknown setting 'tuning.device'; did you mean 'tuning.gpus_per_model_actor'?"),
+        ("tuning.zzzz=1", "unknown setting 'tuning.zzzz' (known: 'tuning.rows_per_slice', "),
     ],
 )
 def test_a_wrong_setting_is_refused_in_one_line(override: str, message: str, config: Path) -> None:
@@ -183,7 +253,12 @@ def test_a_date_must_be_a_date_and_have_a_place(config: Path) -> None:
 def test_a_day_without_input_exits_5_so_that_a_scheduler_can_wait(config: Path, tmp_path: Path) -> None:
     path = ("--set", f"input.path={tmp_path}/in/ds={{date}}/*.parquet")
     message = refused(score("run", str(config), "--date", "2026-11-22", *path), code=5)
+    assert message.startswith("error: the input of 2026-11-22 is not there yet: ")
     assert "ds=2026-11-22" in message
+    out = ("--set", f"output.path={tmp_path}/{{date}}", "--set", "input.path=nowhere")
+    assert "the input of 2026-11-23 is not there" in refused(
+        score("plan", str(config), "--date", "2026-11-23", *out), code=5
+    )
 
 
 def test_a_failed_gate_exits_3(config: Path, tmp_path: Path, one_ray: None) -> None:

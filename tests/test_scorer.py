@@ -1,6 +1,7 @@
 """Library use: a table or frame in, the same rows out, scored."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,7 +14,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from pipeline_lib import Scorer
-from pipeline_lib.errors import InputError
+from pipeline_lib.errors import InputError, SettingsError
 
 TEXTS = ["good", None, "bad", "", "long " * 200, "🙂"]
 
@@ -86,3 +87,52 @@ def test_the_job_and_the_library_give_the_same_rows(
     alone = Scorer(settings)(table)
     scored = alone.filter(pc.is_null(alone.column("reject"))).drop_columns(["reject"])
     assert read_output(tmp_path / "out").equals(scored)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (["m"], r"expected a settings file, Settings, or sections such as .*, found list"),
+        (None, r"expected a settings file, .*, found NoneType"),
+        ("FOLDER", r"is a folder; expected a settings file; for a checkpoint, give \{'model': \{'name': '.*'\}\}"),
+        ("org/model", r"'org/model' is no file; expected a settings file; for a checkpoint, give"),
+        ("nowhere.yaml", r"no settings file 'nowhere\.yaml'"),
+        ({"name": "m"}, r"'model' is required; unknown setting 'name'; did you mean 'model\.name'\?"),
+        ({"model": "m"}, r"model: Input should be a valid dictionary \(found 'm'\)"),
+        (
+            {"model": {"name": "m"}, "text_column": "x"},
+            r"unknown setting 'text_column'; did you mean 'input\.text_column'",
+        ),
+        ({"model": {"name": "m"}, "input": "x"}, r"input: Input should be a valid dictionary \(found 'x'\)"),
+        (
+            {"model": {"name": "m", "scores": "all"}},
+            r"unknown setting 'model\.scores'; did you mean 'output\.scores'",
+        ),
+        ({1: 2}, r"unknown setting '1'"),
+    ],
+)
+def test_settings_that_are_none_are_told(given: Any, message: str, checkpoint: Path) -> None:
+    with pytest.raises(SettingsError, match=message):
+        Scorer(str(checkpoint) if given == "FOLDER" else given)
+
+
+@pytest.mark.parametrize("device", ["gpu", "tpu", 0, None])
+def test_a_device_that_is_none_is_told(device: Any, checkpoint: Path) -> None:
+    with pytest.raises(SettingsError, match="is neither 'cpu' nor 'cuda'"):
+        Scorer({"model": {"name": str(checkpoint)}}, device)
+
+
+@pytest.mark.parametrize("rows", [["a"], "a", {"text": ["a"]}, pd.Series(["a"]), pa.array(["a"]), None])
+def test_rows_that_are_no_table_are_told(rows: Any, scorer: Scorer) -> None:
+    with pytest.raises(
+        TypeError, match=r"expected a pandas DataFrame or a pyarrow Table, found \w+; for texts alone"
+    ):
+        scorer(rows)
+
+
+@pytest.mark.parametrize(
+    "frame", [pd.DataFrame([["a", "b"]], columns=["text", "text"]), pd.DataFrame({"text": ["a", 1]})]
+)
+def test_a_frame_that_can_be_no_table_is_told(frame: pd.DataFrame, scorer: Scorer) -> None:
+    with pytest.raises(InputError, match="the frame can't be a table: "):
+        scorer(frame)
