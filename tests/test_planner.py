@@ -272,7 +272,7 @@ def test_kept_columns_that_differ_by_case_alone_are_named() -> None:
     shards = {"a": schema(text=pa.string(), id=pa.int8()), "b": schema(text=pa.string(), ID=pa.int8())}
     _, notices = lay_out(shards, TEXT)
     assert notices[0].startswith(
-        "the columns 'id', 'ID' differ by case alone, which DuckDB, Spark and Athena do not"
+        "the columns 'id', 'ID' differ by case alone, which DuckDB, Spark and Athena don't"
     )
     renamed = {"a": schema(text=pa.string(), label=pa.int8(), Input_Label=pa.int8())}
     assert "the columns 'input_label', 'Input_Label' differ by case alone" in " ".join(lay_out(renamed, TEXT)[1])
