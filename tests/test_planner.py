@@ -2,6 +2,7 @@
 
 import dataclasses
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
@@ -9,9 +10,10 @@ import pytest
 from conftest import Runner, SettingsMaker, write_parquet
 from faults import tree
 
+from pipeline_lib.checkpoint import Checkpoint
 from pipeline_lib.classifier import Classifier
 from pipeline_lib.computation import TOKENS_PER_BATCH, computation_of
-from pipeline_lib.config import Device, InputSettings
+from pipeline_lib.config import Device, InputSettings, Settings
 from pipeline_lib.errors import InputError, InputNotReadyError, NightscoreError, OutputError
 from pipeline_lib.examiner import examine
 from pipeline_lib.layout import lay_out
@@ -222,6 +224,36 @@ def test_the_version_follows_the_kind_of_device_and_not_the_engine_that_this_mac
         for device in DEVICES
     )
     assert (len(cpu), len(gpu)) == (2, 1)
+
+
+def test_packed_rows_are_planned_where_the_gpus_get_them_right_and_what_was_begun_goes_on_as_it_was(
+    tmp_path: Path, settings_for: SettingsMaker
+) -> None:
+    """Another layout moves scores in half precision: so it is in the version, and known before work starts."""
+    write_parquet(tmp_path / "in" / "a.parquet", {"text": ["x"]})
+    settings = settings_for(model={"precision": "bfloat16"})
+    asked: list[str] = []
+
+    def gpus_answer(right: bool) -> Callable[[Settings, Checkpoint], bool]:
+        def answer(_: Settings, checkpoint: Checkpoint) -> bool:
+            asked.append(checkpoint.architecture)
+            return right
+
+        return answer
+
+    packed = make_plan(look(settings), "cuda", gpus_answer(True))
+    padded = make_plan(look(settings), "cuda", gpus_answer(False))
+    assert (packed.computation.layout, padded.computation.layout) == ("packed", "padded")
+    assert packed.version != padded.version
+    assert len(asked) == 2
+    make_plan(look(settings), "cpu", gpus_answer(True))
+    make_plan(look(settings_for(model={"precision": "float32"})), "cuda", gpus_answer(True))
+    assert len(asked) == 2  # nothing to ask
+    staged = tmp_path / "out" / "_staging" / padded.version
+    staged.mkdir(parents=True)
+    (staged / "_shards.json").write_text("{}")
+    assert make_plan(look(settings), "cuda", gpus_answer(True)).version == padded.version
+    assert len(asked) == 2
 
 
 def test_below_float32_the_version_follows_the_libraries_that_compute(settings_for: SettingsMaker) -> None:
