@@ -60,15 +60,15 @@ class Texts:
         self._tokenizer = tokenizer
         self.short = self._encoded(PROBE, limit)
 
-    def of_length(self, tokens: int, seed: int = 0) -> tuple[Ids, Ids]:
+    def of_length(self, tokens: int, seed: int = 0, *, plain: bool = False) -> tuple[Ids, Ids]:
         """Return token ids and token type ids of a text of varied words, cut to a length.
 
         Args:
             tokens: special tokens included.
             seed: another one gives another text.
+            plain: whether the short text is repeated instead, which has no word that the model was not asked.
         """
-        words = random.Random(seed).choices(_WORDS, k=tokens)  # noqa: S311 - any words do, the same each time
-        ids, types = self._encoded(" ".join(words), tokens)
+        ids, types = self.short if plain else self._varied(tokens, seed)
         if len(ids) == tokens:
             return ids, types
         # From the middle on, so that special tokens stay at the ends.
@@ -78,6 +78,13 @@ class Texts:
         ]
         cut = [np.concatenate([row[: tokens - len(ids) + at], row[len(row) - (len(ids) - at) :]]) for row in kept]
         return cut[0][:tokens], cut[1][:tokens] if len(cut) > 1 else types
+
+    def _varied(self, tokens: int, seed: int) -> tuple[Ids, Ids]:
+        words = random.Random(seed).choices(_WORDS, k=tokens)  # noqa: S311 - any words do, the same each time
+        try:
+            return self._encoded(" ".join(words), tokens)
+        except Exception:  # noqa: BLE001 - a vocabulary may lack these words and a token for unknown ones
+            return self.short
 
     def _encoded(self, text: str, most: int | None) -> tuple[Ids, Ids]:
         entry = self._tokenizer(text, truncation=most is not None, max_length=most)
@@ -133,13 +140,24 @@ class _Trial:
         self._texts = texts
         short = len(texts.short[0])
         every = [length for length in (lengths.long, *lengths.between) if length > short]
-        self._rows = [texts.short, *(texts.of_length(length) for length in every)]
         self._changes = False
-        self._alone = [self._answer(row) for row in self._rows]
+        answered = [(texts.short, self._answer(texts.short)), *map(self._answered, every)]
+        self._rows = [row for row, _ in answered]
+        self._alone = [answer for _, answer in answered]
         if not np.isfinite(self._alone[0]).all():
             raise CheckpointError(
                 f"model.name: the model's answer to {PROBE!r} is not finite: {self._alone[0].tolist()}"
             )
+
+    def _answered(self, length: int) -> tuple[tuple[Ids, Ids], Floats]:
+        """Return a text of a length that the model answers, and its answer; single words may be what it refuses."""
+        row = self._texts.of_length(length)
+        try:
+            return row, self._answer(row)
+        except CheckpointError:
+            self._loaded.restore()
+            plain = self._texts.of_length(length, plain=True)
+            return plain, self._answer(plain)
 
     def _answer(self, row: tuple[Ids, Ids]) -> Floats:
         """Return what the model answers a text alone, as it was loaded."""
@@ -164,7 +182,7 @@ class _Trial:
         while too_many - most > 1:
             middle = (most + too_many) // 2
             try:
-                self._plain.logits(*_single(self._texts.of_length(middle)))
+                self._plain.logits(*_single(self._texts.of_length(middle, plain=True)))
             except Exception:  # noqa: BLE001 - a model's own code may raise anything
                 too_many = middle
             else:

@@ -1,6 +1,7 @@
 """Files anywhere fsspec reaches: local paths, s3:// and other URLs, through one small set of functions."""
 
 import contextlib
+import glob
 import hashlib
 import json
 import os
@@ -96,7 +97,7 @@ def refuse_silence(url: str) -> None:
         InputError: the store says that the bucket is elsewhere.
     """
     fs, path = filesystem(url)
-    if s3.is_s3(fs):
+    if s3.is_s3(fs) and not glob.has_magic(path.partition("/")[0]):  # whoever lists it refuses such a bucket
         with faults_named(url, "asking the store"):
             s3.ask(fs, path)
 

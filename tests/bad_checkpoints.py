@@ -540,7 +540,7 @@ CHECKPOINTS = (
     Kind(
         "a model that takes other inputs than token ids",
         _of_other_inputs,
-        r"model\.name: '.*perceiver' can't answer 'fine': \w+Error: ",
+        r"model\.name: the model fails on a text of \d+ tokens \(\w+Error: ",
     ),
     Kind(
         "a model that ends the process that converts it",

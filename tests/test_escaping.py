@@ -82,12 +82,14 @@ def test_file_names_are_escaped_in_an_error(config: Path, tmp_path: Path) -> Non
 
 
 def test_the_host_of_a_lease_is_escaped(config: Path, tmp_path: Path) -> None:
-    record = LeaseRecord(run=EVIL, host=EVIL, pid=os.getpid(), process=identity(os.getpid()))
-    (folder := tmp_path / f"out{EVIL}").mkdir()
-    (folder / LEASE).write_bytes(record.to_bytes())
-    code, _, err = score("run", str(config), "--set", "tuning.model_actors=1")
+    with subprocess.Popen(["sleep", "300"]) as owner:
+        record = LeaseRecord(run=EVIL, host=EVIL, pid=owner.pid, process=identity(owner.pid))
+        (folder := tmp_path / f"out{EVIL}").mkdir()
+        (folder / LEASE).write_bytes(record.to_bytes())
+        code, _, err = score("run", str(config), "--set", "tuning.model_actors=1")
+        owner.kill()
     assert code == 4
-    assert rf"process {os.getpid()} on \x1b[2J" in err
+    assert rf"process {owner.pid} on \x1b[2J" in err
 
 
 def test_files_that_verify_names_are_escaped(
