@@ -68,9 +68,9 @@ def run(settings: Settings, date: dt.date | None, progress: Progress, *, replace
         with joined_if_running(progress.note), engine_agreed(first_look) as (seen, notes):
             for text in notes:
                 progress.note(text)
-            joined = ray.is_initialized()
+            has_ray = ray.is_initialized()
             progress.phase("looking at the checkpoint, the output and every shard" + _ray_meanwhile(seen))
-            planned = partial(_planned, seen, joined=joined)
+            planned = partial(_planned, seen, has_ray=has_ray)
             # Ray starts meanwhile, unless something is published: then there may be nothing to score.
             with nullcontext(planned()) if seen.published else connected(planned, progress.note) as first:
                 return _run(first, seen, progress)
@@ -84,11 +84,11 @@ def plan_only(settings: Settings, date: dt.date | None, *, replace: bool = False
     """
     first_look = look(settings.on_date(date), date=date, replace=replace)
     with joined_if_running(), engine_agreed(first_look) as (seen, _):
-        return _planned(seen, joined=ray.is_initialized())
+        return _planned(seen, has_ray=ray.is_initialized())
 
 
-def _planned(seen: Look, *, joined: bool) -> Plan:
-    return make_plan(seen, device_kind(seen.settings.tuning, joined=joined), packs_on_gpus)
+def _planned(seen: Look, *, has_ray: bool) -> Plan:
+    return make_plan(seen, device_kind(seen.settings.tuning, has_ray=has_ray), packs_on_gpus)
 
 
 def _run(first: Plan, seen: Look, progress: Progress) -> Outcome:

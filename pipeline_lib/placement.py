@@ -10,6 +10,7 @@ import ray
 from ray.util.placement_group import placement_group, remove_placement_group
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
+from pipeline_lib.cluster import running_cluster
 from pipeline_lib.config import Device, TuningSettings
 from pipeline_lib.errors import FaultError, SettingsError
 from pipeline_lib.resources import Allotment, Node, allot, gpus_per_model_actor, nodes_in_words
@@ -159,19 +160,22 @@ class _Wish:
             self._group = None
 
 
-def device_kind(tuning: TuningSettings, *, joined: bool) -> Device:
+def device_kind(tuning: TuningSettings, *, has_ray: bool) -> Device:
     """Return the kind of device that model actors will have: of the cluster that is joined, else of this machine.
 
     Args:
         tuning: what the settings ask for.
-        joined: whether a running cluster was joined; else Ray will be started on this machine.
+        has_ray: whether this process is connected to a Ray; else one will be started on this machine.
     """
     import torch
 
     if tuning.gpus_per_model_actor is not None:
         return "cuda" if tuning.gpus_per_model_actor > 0 else "cpu"
-    has_gpus = sum(node.gpus for node in nodes()) > 0 if joined else torch.cuda.is_available()
-    return "cuda" if has_gpus else "cpu"
+    if has_ray and not any(node.gpus for node in nodes()):
+        return "cpu"
+    # On this machine alone, what PyTorch can't use is left alone; on a cluster it is for its machines to say.
+    is_cluster = has_ray and running_cluster() is not None
+    return "cuda" if is_cluster or torch.cuda.is_available() else "cpu"
 
 
 def settled(tuning: TuningSettings, device: Device) -> TuningSettings:

@@ -151,7 +151,7 @@ def test_another_version_is_never_mixed_in(tmp_path: Path, settings_for: Setting
     write_parquet(tmp_path / "in" / "a.parquet", {"text": ["a", "b"]})
     run_here(settings_for())
     before = tree(tmp_path / "out")
-    with pytest.raises(OutputError, match="the checkpoint or a setting differs"):
+    with pytest.raises(OutputError, match=r"output\.logits was False, is now True"):
         run_here(settings_for(output={"logits": True}))
     assert tree(tmp_path / "out") == before
 
