@@ -2,10 +2,11 @@
 
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import parse_qs, urlsplit
 
 LISTING = """<?xml version="1.0" encoding="UTF-8"?>
 <ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><Name>b</Name><Prefix>x/</Prefix>
-<KeyCount>3</KeyCount><MaxKeys>1000</MaxKeys><IsTruncated>false</IsTruncated>{}</ListBucketResult>"""
+<KeyCount>{}</KeyCount><MaxKeys>1000</MaxKeys><IsTruncated>false</IsTruncated>{}</ListBucketResult>"""
 OBJECT = """<Contents><Key>x/{}.parquet</Key><LastModified>2026-11-22T00:00:00.000Z</LastModified>
 <ETag>"{}"</ETag><Size>5000</Size><StorageClass>STANDARD</StorageClass></Contents>"""
 
@@ -18,7 +19,9 @@ class Handler(BaseHTTPRequestHandler):
         if "list-type" not in self.path:
             self.server.asked.set()  # type: ignore[attr-defined]
             threading.Event().wait()
-        body = LISTING.format("".join(OBJECT.format(number, number) for number in range(3))).encode()
+        (prefix,) = parse_qs(urlsplit(self.path).query).get("prefix", [""])
+        found = range(3 if "x/".startswith(prefix) else 0)
+        body = LISTING.format(len(found), "".join(OBJECT.format(number, number) for number in found)).encode()
         self.send_response(200)
         self.send_header("Content-Type", "application/xml")
         self.send_header("Content-Length", str(len(body)))

@@ -190,7 +190,8 @@ def test_a_run_with_nothing_to_do_asks_as_little_of_many_shards_and_parts_as_of_
         asked.append(len(proxy.seen))
         assert proxy.count("part-") == 0
         assert proxy.count(f".{kind}") == 0
-    assert asked[0] == asked[1] <= 8
+    # One listing and two records of the output; the rest looks at the input's folder, whatever it holds.
+    assert asked[0] == asked[1] <= 16
 
 
 def test_a_resume_reads_each_receipt_once_and_no_part(
