@@ -37,6 +37,9 @@ class Source:
     """Token ids."""
     types: tuple[tuple[int, ...], ...]
     """Token type ids."""
+    beside: tuple[tuple[int, ...], ...] = ()
+    """Token ids of more rows, which the model is not traced with: what was converted must answer these, too."""
+    beside_types: tuple[tuple[int, ...], ...] = ()
 
     @property
     def traits(self) -> tuple[Any, ...]:
@@ -45,9 +48,32 @@ class Source:
 
     def batches(self) -> list[tuple[list[Ids], list[Ids]]]:
         """Return the rows as batches that the model answers: one padded one if it may be, and each row alone."""
-        rows, types = ([np.array(row, np.int32) for row in given] for given in (self.rows, self.types))
+        rows, types = _arrays(self.rows), _arrays(self.types)
         alone = [([row], [kind]) for row, kind in zip(rows, types, strict=True)]
         return [(rows, types), *alone] if self.pads_safely and len(rows) > 1 else alone
+
+    def trials(self) -> list[tuple[list[Ids], list[Ids]]]:
+        """Return batches of many kinds that what was converted must answer as each row is answered alone.
+
+        A trace keeps no choice that a model's code makes by its data: models that look for a row's end token refuse
+        rows that have several, while a trace of them gives such rows each other's answers.
+        """
+        rows, types = _arrays(self.beside), _arrays(self.beside_types)
+        alone = [([row], [kind]) for row, kind in zip(rows, types, strict=True)]
+        if not self.pads_safely:
+            return [*self.batches(), *alone]
+        pairs = [[0, at] for at in range(1, len(rows))] + [[at, 0] for at in range(1, len(rows))]
+        fours = [[*range(at, min(at + 4, len(rows)))] for at in range(len(rows))]
+        chosen = [*pairs, *fours, [*range(len(rows))]]
+        return [
+            *self.batches(),
+            *alone[:3],
+            *(([rows[at] for at in few], [types[at] for at in few]) for few in chosen),
+        ]
+
+
+def _arrays(rows: tuple[tuple[int, ...], ...]) -> list[Ids]:
+    return [np.array(row, np.int32) for row in rows]
 
 
 def convert_in_child(source: Source, folder: Path) -> None:

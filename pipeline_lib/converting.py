@@ -14,7 +14,7 @@ import numpy as np
 
 from pipeline_lib.config import ModelSettings
 from pipeline_lib.conversion import Source
-from pipeline_lib.engine import Ids, no_cache
+from pipeline_lib.engine import Floats, Ids, no_cache
 from pipeline_lib.openvino_engine import OpenVinoEngine, library
 
 
@@ -37,10 +37,13 @@ def _end_with_parent() -> None:
 
 
 def _source(given: dict[str, Any]) -> Source:
-    rows, types = (tuple(map(tuple, given[name])) for name in ("rows", "types"))
+    rows, types, beside, beside_types = (
+        tuple(map(tuple, given[name])) for name in ("rows", "types", "beside", "beside_types")
+    )
     settings = ModelSettings(**given["settings"])
     own = {"folder": Path(given["folder"]), "settings": settings, "inputs": tuple(given["inputs"])}
-    return Source(**{**given, **own, "rows": rows, "types": types})
+    texts = {"rows": rows, "types": types, "beside": beside, "beside_types": beside_types}
+    return Source(**{**given, **own, **texts})
 
 
 def _convert(source: Source, folder: str) -> None:
@@ -92,7 +95,17 @@ def _traced(model: Any, source: Source, batch: tuple[list[Ids], list[Ids]], pad:
 
 def _answer(source: Source, path: str, answers: str, threads: int) -> None:
     engine = OpenVinoEngine(Path(path), source.inputs, "float32", threads)
-    np.savez(answers, *(engine.logits(*batch) for batch in source.batches()))
+    np.savez(answers, *(_logits_or_none(engine, batch) for batch in source.trials()))
+
+
+def _logits_or_none(engine: OpenVinoEngine, batch: tuple[list[Ids], list[Ids]]) -> Floats:
+    """Return a batch's logits, or no row where the engine refuses it: it would then come in halves."""
+    try:
+        return engine.logits(*batch)
+    except Exception:
+        if len(batch[0]) == 1:
+            raise
+        return np.empty((0, 0), np.float32)
 
 
 _TASKS: dict[str, Callable[..., None]] = {"convert": _convert, "answer": _answer}

@@ -57,6 +57,8 @@ def _tried(settings: Settings, folder: Path, content: str, commit: str | None) -
         first_token_alone=not verdict.keeps_state and narrow(model, inputs, verdict.batches[:1]),
         rows=tuple(tuple(row.tolist()) for row in verdict.to_convert.rows),
         types=tuple(tuple(row.tolist()) for row in verdict.to_convert.types),
+        beside=tuple(tuple(row.tolist()) for row in verdict.beside.rows),
+        beside_types=tuple(tuple(row.tolist()) for row in verdict.beside.types),
     )
     return Checkpoint(
         name=settings.model.name,

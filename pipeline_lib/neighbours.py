@@ -1,5 +1,6 @@
 """Whether a row's answer depends on the rows beside it, or on those before it: tried on texts of many lengths."""
 
+import contextlib
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from pipeline_lib.torch_engine import TorchEngine
 _PADDING_TOLERANCE = 1e-4
 # Models of billions of weights round more; what is further off than this is another answer.
 _REFUSED_TOLERANCE = 1e-3
+_MANY_LENGTHS = (6, 7, 7, 8, 9, 9, 9, 11, 11, 13, 17, 17, 23, 31)
 _WORDS = (
     *("a", "the", "this", "that", "it", "and", "but", "so", "not", "very", "never", "always", "again", "too"),
     *("good", "bad", "great", "poor", "love", "hate", "like", "happy", "sad", "angry", "fine", "wrong", "right"),
@@ -49,6 +51,8 @@ class Verdict:
     """Some of what was tried, short texts first: what any other way to compute must answer too."""
     to_convert: Batch
     """The rows that an engine is converted with: texts of several lengths, each of which the model answers."""
+    beside: Batch
+    """Many short rows of like and unlike lengths, as a run's batches have: another engine must answer these too."""
     alone: Batch
     """All that was tried, with the answers that each row gets alone; the short one first, the longest next."""
 
@@ -78,6 +82,17 @@ class Texts:
         ]
         cut = [np.concatenate([row[: tokens - len(ids) + at], row[len(row) - (len(ids) - at) :]]) for row in kept]
         return cut[0][:tokens], cut[1][:tokens] if len(cut) > 1 else types
+
+    def with_ends_inside(self) -> list[tuple[Ids, Ids]]:
+        """Return the short text with its ends in its middle too, since a text may spell special tokens."""
+        ids, types = self.short
+        middle = len(ids) // 2
+        kinds = [0] if len(types) else []
+        return [
+            (np.insert(ids, middle, [end] * times), np.insert(types, [middle] * len(kinds) * times, kinds * times))
+            for end in sorted({int(ids[0]), int(ids[-1])})
+            for times in (1, 2)
+        ]
 
     def _varied(self, tokens: int, seed: int) -> tuple[Ids, Ids]:
         words = random.Random(seed).choices(_WORDS, k=tokens)  # noqa: S311 - any words do, the same each time
@@ -115,7 +130,7 @@ def judge(model: Any, inputs: Sequence[str], texts: Texts, limit: int | None) ->
         trial.check_equal_lengths(engine)
     trial.check_again(engine, most=1 if pads_safely else 2)
     batches = tuple(safe[:2]) if pads_safely else trial.singles()
-    return Verdict(pads_safely, keeps_state, batches, trial.few(), trial.alone())
+    return Verdict(pads_safely, keeps_state, batches, trial.few(), trial.many(), trial.alone())
 
 
 def _padded(engine: Engine, batch: Batch) -> Batch | None:
@@ -222,6 +237,24 @@ class _Trial:
     def few(self) -> Batch:
         """Return the short text and the long one."""
         return self._batch(range(min(len(self._rows), 2)))
+
+    def many(self) -> Batch:
+        """Return many short texts, of lengths that repeat and lengths that do not."""
+        longest = max(len(row[0]) for row in self._rows)
+        rows = [row for row in self._texts.with_ends_inside() if len(row[0]) <= longest]
+        rows += [
+            self._texts.of_length(length, seed)
+            for seed, length in enumerate(_MANY_LENGTHS, start=2)
+            if len(self._texts.short[0]) < length <= longest
+        ]
+        kept = []
+        for row in rows:
+            with contextlib.suppress(CheckpointError):  # a model may refuse single words
+                kept.append((row, self._answer(row)))
+        kept = kept or [(self._rows[0], self._alone[0])]
+        return Batch(
+            [ids for (ids, _), _ in kept], [types for (_, types), _ in kept], np.stack([found for _, found in kept])
+        )
 
     def singles(self) -> tuple[Batch, ...]:
         """Return the short text and the long one, each for itself."""
