@@ -4,7 +4,7 @@ import contextlib
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 
 import ray
 from ray.util.placement_group import placement_group, remove_placement_group
@@ -13,7 +13,8 @@ from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 from pipeline_lib.cluster import running_cluster
 from pipeline_lib.config import Device, TuningSettings
 from pipeline_lib.errors import FaultError, SettingsError
-from pipeline_lib.resources import Allotment, Node, allot, gpus_per_model_actor, nodes_in_words
+from pipeline_lib.growing import asked_for
+from pipeline_lib.resources import Allotment, Node, allot, fits, nodes_in_words, wanted
 from pipeline_lib.words import amount, count
 
 Note = Callable[[str], None]
@@ -24,6 +25,8 @@ _SECONDS_TO_BECOME_FREE = 3.0
 _SECONDS_UNTIL_TOLD = 5.0
 _SECONDS_BETWEEN_NOTES = 60.0
 _SECONDS_TO_PLACE = 60.0
+# Machines of a cloud come within minutes, or there are none to have.
+_SECONDS_TO_GROW = 1800.0
 
 
 @dataclass(frozen=True)
@@ -50,16 +53,18 @@ def reserved(slices: int, tuning: TuningSettings, note: Note) -> Iterator[Room]:
     """Keep room for the actors of all stages for as long as the block runs; wait for it where others use it.
 
     Room is kept stage by stage, so that no tokenizer takes what only a model can use. On a cluster that is busy the
-    defaults take what is free; what the settings ask for is waited for.
+    defaults take what is free; what the settings ask for is waited for, and where the cluster is too small,
+    its autoscaler is asked for it.
 
     Args:
         slices: that are to be scored.
-        tuning: what the settings ask for.
+        tuning: what the settings ask for, as `settled` returns it.
         note: told what is waited for, and where less than the whole cluster is taken.
 
     Raises:
-        FaultError: Ray does not place the actors within a minute, though there is room.
-        SettingsError: the cluster could not place them even if nobody else used it.
+        FaultError: Ray does not place the actors within a minute, though there is room, or an autoscaler that
+            has machines for them does not bring them within half an hour.
+        SettingsError: the cluster could not place them even if nobody else used it, and does not grow.
     """
     groups: list[Any] = []
     try:
@@ -76,36 +81,42 @@ def _waited_for(slices: int, tuning: TuningSettings, note: Note) -> Allotment:
     """Return what fits into what is free, once something does."""
     began = time.monotonic()
     next_note = began + _SECONDS_UNTIL_TOLD
-    with _Wish() as wish:
-        while True:
-            whole, free, now = nodes(), _free(), time.monotonic()
-            # Decided by all machines: that others use every GPU is no reason to take CPUs.
-            settled = tuning.model_copy(update={"gpus_per_model_actor": gpus_per_model_actor(whole, tuning)})
-            best = _fitting(whole, slices, settled, refuse=not _may_grow())
-            found = _fitting(free, slices, settled)
-            if found and (found == best or now - began >= _SECONDS_TO_BECOME_FREE):
-                _tell_of_less(found, best, note)
-                return found
-            if best is None:
-                wish.made(settled)
-            if now >= next_note:
-                next_note = now + _SECONDS_BETWEEN_NOTES
-                what = "the cluster to grow" if best is None else "others to end"
-                note(f"waiting for {what}: {_least(settled)}; free now: {nodes_in_words(free) or 'nothing'}")
+    while True:
+        best = _grown(slices, tuning, note)
+        free, now = _free(), time.monotonic()
+        found = wanted(free, slices, tuning)
+        if fits(free, found) and (found == best or now - began >= _SECONDS_TO_BECOME_FREE):
+            _tell_of_less(found, best, note)
+            return found
+        if now >= next_note:
+            next_note = now + _SECONDS_BETWEEN_NOTES
+            note(f"waiting for others to end: {_least(tuning)}; free now: {nodes_in_words(free) or 'nothing'}")
+        time.sleep(_SECONDS_BETWEEN_LOOKS)
+
+
+def _grown(slices: int, tuning: TuningSettings, note: Note) -> Allotment:
+    """Return what fits into the whole cluster, once it has grown where it must."""
+    whole = nodes()
+    least = wanted(whole, slices, tuning)
+    if fits(whole, least):
+        return least
+    began = next_note = time.monotonic()
+    with asked_for([_bundle(each) for actors, each in least.stages for _ in range(actors)]) as is_refused:
+        while not fits(whole, wanted(whole, slices, tuning)) and not is_refused():
+            waited = time.monotonic() - began
+            missing = f"{_least(tuning)}; there now: {nodes_in_words(whole) or 'nothing'}"
+            if waited > _SECONDS_TO_GROW:
+                raise FaultError(f"the cluster did not grow within {_SECONDS_TO_GROW / 60:.0f} minutes: {missing}")
+            if began + waited >= next_note:
+                next_note += _SECONDS_BETWEEN_NOTES
+                note(f"waiting for the cluster to grow: {missing}")
             time.sleep(_SECONDS_BETWEEN_LOOKS)
+            whole = nodes()
+    return allot(whole, slices, tuning)
 
 
-def _fitting(there: list[Node], slices: int, tuning: TuningSettings, *, refuse: bool = False) -> Allotment | None:
-    try:
-        return allot(there, slices, tuning)
-    except SettingsError:
-        if refuse:
-            raise
-        return None
-
-
-def _tell_of_less(found: Allotment, best: Allotment | None, note: Note) -> None:
-    if best and found.model_actors < best.model_actors:
+def _tell_of_less(found: Allotment, best: Allotment, note: Note) -> None:
+    if found.model_actors < best.model_actors:
         took = f"{found.model_actors} of {best.model_actors} model actors"
         note(f"others use a part of the cluster; going on with {took}")
 
@@ -120,8 +131,7 @@ def _place(allotment: Allotment, groups: list[Any]) -> None:
     """Have Ray keep the room of each stage in turn; what it keeps is added to the groups."""
     deadline = time.monotonic() + _SECONDS_TO_PLACE
     for actors, each in allotment.stages:
-        bundle = {name: number for name, number in (("CPU", each.cpus), ("GPU", each.gpus)) if number}
-        group = placement_group([bundle] * actors, strategy="SPREAD")
+        group = placement_group([_bundle(each)] * actors, strategy="SPREAD")
         groups.append(group)
         if not group.wait(max(deadline - time.monotonic(), 1)):
             raise FaultError(
@@ -130,34 +140,8 @@ def _place(allotment: Allotment, groups: list[Any]) -> None:
             )
 
 
-class _Wish:
-    """Room that is asked for and not used: what Ray can't place makes a cluster grow that can."""
-
-    def __init__(self) -> None:
-        self._group: Any = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._withdraw()
-
-    def made(self, tuning: TuningSettings) -> None:
-        """Ask for the least that a run needs, unless that is asked for already."""
-        if self._group:
-            if self._group.wait(0):
-                self._withdraw()  # a machine came: what it has is wanted for the actors
-            return
-        model = {"CPU": float(tuning.cpus_per_model_actor or 1), "GPU": float(tuning.gpus_per_model_actor or 0)}
-        model = {name: number for name, number in model.items() if number}
-        # A tokenizer has a CPU and a writer a part of one.
-        others = [{"CPU": 1.0}] * ((tuning.tokenizer_actors or 1) + 1) if "GPU" in model else []
-        self._group = placement_group([model] * (tuning.model_actors or 1) + others)
-
-    def _withdraw(self) -> None:
-        if self._group:
-            remove_placement_group(self._group)
-            self._group = None
+def _bundle(each: Node) -> dict[str, float]:
+    return {name: number for name, number in (("CPU", each.cpus), ("GPU", each.gpus)) if number}
 
 
 def device_kind(tuning: TuningSettings, *, has_ray: bool) -> Device:
@@ -195,12 +179,6 @@ def _free() -> list[Node]:
 
 def _node(resources: Mapping[str, float]) -> Node:
     return Node(resources.get("CPU", 0.0), resources.get("GPU", 0.0))
-
-
-def _may_grow() -> bool:
-    """Tell whether an autoscaler has machines of some kind to add."""
-    config = ray._private.state.state.get_cluster_config()  # noqa: SLF001
-    return bool(config and config.node_group_configs)
 
 
 def with_usable_gpus(tuning: TuningSettings, note: Note) -> TuningSettings:

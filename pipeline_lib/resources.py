@@ -67,14 +67,23 @@ def allot(nodes: Sequence[Node], slices: int, tuning: TuningSettings) -> Allotme
     Raises:
         SettingsError: it does not fit.
     """
+    shared = wanted(nodes, slices, tuning)
+    if not fits(nodes, shared):
+        raise SettingsError(f"tuning: {_needed(shared)}; {_there(nodes)}")
+    return shared
+
+
+def wanted(nodes: Sequence[Node], slices: int, tuning: TuningSettings) -> Allotment:
+    """Return what `allot` would, or the least that the settings allow where not even that fits.
+
+    Raises:
+        SettingsError: no machine could ever have it.
+    """
     per_actor = gpus_per_model_actor(nodes, tuning)
     if per_actor > 1 and per_actor != int(per_actor):
         raise SettingsError(f"tuning.gpus_per_model_actor: {per_actor:g}: above 1 it must be a whole number")
     shared = _on_gpus(nodes, per_actor, tuning) if per_actor > 0 else _on_cpus(nodes, tuning)
-    shared = _at_most(shared, slices, tuning)
-    if not fits(nodes, shared):
-        raise SettingsError(f"tuning: {_needed(shared)}; {_there(nodes)}")
-    return shared
+    return _at_most(shared, slices, tuning)
 
 
 def gpus_per_model_actor(nodes: Sequence[Node], tuning: TuningSettings) -> float:

@@ -50,45 +50,53 @@ def main(task: dict[str, Any]) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def _growing(resources: dict[str, float], home: Path) -> Iterator[None]:
-    """Start a head with one CPU and Ray's own autoscaler, which adds a machine of one kind when asked for it."""
+def _growing(resources: dict[str, float] | None, home: Path) -> Iterator[None]:
+    """Start a head with one CPU and Ray's own autoscaler, which adds a machine of one kind when asked for it.
+
+    Without resources the autoscaler is one that has died.
+    """
     from conftest import free_port
     from faults import end_ray
-    from ray.autoscaler._private.fake_multi_node.node_provider import FAKE_HEAD_NODE_ID
+    from ray._private.services import get_node_ip_address
+    from ray.autoscaler._private.fake_multi_node import node_provider
+    from ray.autoscaler._private.monitor import BASE_READONLY_CONFIG
 
+    ray, port = Path(sys.executable).parent / "ray", free_port()
+    head_id, head_type = node_provider.FAKE_HEAD_NODE_ID, node_provider.FAKE_HEAD_NODE_TYPE
+    provider = node_provider.FakeMultiNodeProvider
     kind = {"node_config": {}, "min_workers": 0}
     config = {
-        "cluster_name": "simulated",
+        **BASE_READONLY_CONFIG,  # with what has to be there, empty
         "max_workers": 1,
         "provider": {
-            "type": "fake_multinode",
+            # By its own name it would want a file that Ray's wheels lack.
+            "type": "external",
+            "module": f"{provider.__module__}.{provider.__name__}",
+            "gcs_address": f"{get_node_ip_address()}:{port}",
             "disable_node_updaters": True,
             "disable_launch_config_check": True,
             "launch_multiple": True,
-            "head_node_id": FAKE_HEAD_NODE_ID,
+            "head_node_id": head_id,
         },
         "available_node_types": {
-            "head": {**kind, "resources": {"CPU": 1}, "max_workers": 0},
-            "more": {**kind, "resources": resources, "max_workers": 1},
+            head_type: {**kind, "resources": {"CPU": 1}, "max_workers": 0},
+            "more": {**kind, "resources": resources or {}, "max_workers": 1},
         },
-        "head_node_type": "head",
-        "upscaling_speed": 1.0,
+        "head_node_type": head_type,
         "idle_timeout_minutes": 5,
-        **{key: {} for key in ("auth", "docker", "file_mounts")},
-        **{key: [] for key in ("setup_commands", "head_start_ray_commands", "worker_start_ray_commands")},
     }
     (home / "config.json").write_text(json.dumps(config))
-    ray, port = Path(sys.executable).parent / "ray", free_port()
     os.environ |= {
         "AUTOSCALER_UPDATE_INTERVAL_S": "1",
         "RAY_FAKE_CLUSTER": "1",
         "RAY_enable_autoscaler_v2": "1",
-        "RAY_CLOUD_INSTANCE_ID": FAKE_HEAD_NODE_ID,
-        "RAY_OVERRIDE_NODE_ID_FOR_TESTING": FAKE_HEAD_NODE_ID,
+        "RAY_CLOUD_INSTANCE_ID": head_id,
+        "RAY_OVERRIDE_NODE_ID_FOR_TESTING": head_id,
     }
     start = ["start", "--head", f"--port={port}", "--num-cpus=1", "--include-dashboard=false"]
+    autoscaler = f"--autoscaling-config={home}/config.json" if resources else "--no-monitor"
     try:
-        subprocess.run([ray, *start, f"--autoscaling-config={home}/config.json"], check=True, capture_output=True)
+        subprocess.run([ray, *start, autoscaler], check=True, capture_output=True)
         os.environ["RAY_ADDRESS"] = f"127.0.0.1:{port}"
         yield
     finally:
