@@ -18,7 +18,7 @@ from pipeline_lib.config import Settings
 from pipeline_lib.libraries import library_versions
 from pipeline_lib.openvino_engine import auto_engine
 
-_FORM = 2
+_FORM = 3
 """Of what is kept and of how it is found; raised when either changes, so that nothing older is believed."""
 
 
