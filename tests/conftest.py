@@ -62,6 +62,11 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ[AUTO_ENGINE] = config.getoption("--engine")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    # The shared Ray holds a port of Ray's for as long as the tests run; who needs the usual ones comes before it.
+    items.sort(key=lambda item: item.get_closest_marker("first") is None)
+
+
 def pytest_report_header(config: pytest.Config) -> str:
     return f"engine: {config.getoption('--engine')}"
 

@@ -154,6 +154,7 @@ def is_taken(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
+@pytest.mark.first
 @pytest.mark.timeout(600)
 def test_the_readmes_cluster_lines_work_in_an_empty_home_after_a_run_on_this_machine(tmp_path: Path) -> None:
     if is_taken(6379) or is_taken(8265):
