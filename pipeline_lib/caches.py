@@ -3,6 +3,7 @@
 import contextlib
 import os
 import stat
+import tempfile
 from pathlib import Path
 
 from pipeline_lib.errors import SettingsError
@@ -42,6 +43,18 @@ def read_own(path: Path) -> bytes:
         if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid():
             raise PermissionError(f"{path} is no file of this user")
         return file.read()
+
+
+def write_own(path: Path, content: bytes) -> None:
+    """Write a file of such a folder, so that whoever reads it meanwhile finds all of it or none.
+
+    Raises:
+        OSError: it can't be written.
+    """
+    handle, part = tempfile.mkstemp(dir=path.parent)
+    with os.fdopen(handle, "wb") as file:
+        file.write(content)
+    Path(part).replace(path)
 
 
 def _check(folder: Path) -> None:

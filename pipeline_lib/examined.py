@@ -2,16 +2,14 @@
 
 import contextlib
 import hashlib
-import os
 import platform
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
-from pipeline_lib.caches import cache_folder, read_own
+from pipeline_lib.caches import cache_folder, read_own, write_own
 from pipeline_lib.checkpoint import Checkpoint, resolve_activation
 from pipeline_lib.checkpoint_json import read_config
 from pipeline_lib.config import Settings
@@ -68,7 +66,7 @@ def remembered(
                 return found
     found = look()
     with contextlib.suppress(OSError):
-        _write(path, _RECORD.dump_json(_Record(_FORM, found)))
+        write_own(path, _RECORD.dump_json(_Record(_FORM, found)))
     return found
 
 
@@ -82,10 +80,3 @@ def _names_answers(kept: Checkpoint, settings: Settings, folder: Path) -> bool:
     except (KeyError, TypeError):
         return False
     return (labels, activation) == (kept.labels, kept.activation)
-
-
-def _write(path: Path, content: bytes) -> None:
-    handle, part = tempfile.mkstemp(dir=path.parent)
-    with os.fdopen(handle, "wb") as file:
-        file.write(content)
-    Path(part).replace(path)

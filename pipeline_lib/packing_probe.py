@@ -3,15 +3,13 @@
 import contextlib
 import hashlib
 import json
-import os
 import platform
-import tempfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from pipeline_lib.caches import cache_folder, read_own
+from pipeline_lib.caches import cache_folder, read_own, write_own
 from pipeline_lib.checkpoint import Checkpoint
 from pipeline_lib.libraries import library_versions
 from pipeline_lib.neighbours import logits_alone
@@ -41,7 +39,7 @@ def packs_here(model: Any, checkpoint: Checkpoint, device: str) -> bool:
     why_not = _try(model, checkpoint, device)
     if path:
         with contextlib.suppress(OSError):
-            _write(path, json.dumps({"packs": why_not is None, "why_not": why_not}).encode())
+            write_own(path, json.dumps({"packs": why_not is None, "why_not": why_not}).encode())
     return why_not is None
 
 
@@ -69,10 +67,3 @@ def _kind_of(device: str) -> str:
     if device == "cpu":
         return platform.machine()
     return f"{torch.cuda.get_device_name(device)} {torch.cuda.get_device_capability(device)}"
-
-
-def _write(path: Path, content: bytes) -> None:
-    handle, part = tempfile.mkstemp(dir=path.parent)
-    with os.fdopen(handle, "wb") as file:
-        file.write(content)
-    Path(part).replace(path)
