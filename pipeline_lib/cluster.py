@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import ray
+from ray._private.authentication.authentication_token_setup import maybe_enable_token_auth_if_token_available
+from ray._private.services import get_node_ip_address
 
 from pipeline_lib import errors
 from pipeline_lib.errors import FaultError, LostWorkerError, NightscoreError, SettingsError
@@ -62,7 +64,12 @@ def connected(meanwhile: Callable[[], _T], note: Callable[[str], None] = lambda 
         start = Start({"log_to_driver": False, "logging_level": logging.ERROR, **options}, over)
         try:
             found = meanwhile()
-            start.wait()
+            try:
+                start.wait()
+            except FaultError as error:
+                if address and "RAY_AUTH_MODE" not in os.environ:
+                    raise FaultError(f"{error}; if it demands a token, set RAY_AUTH_MODE=token") from error
+                raise
             _hush()
             yield found
         finally:
@@ -98,18 +105,16 @@ def _joining(address: str) -> Iterator[dict[str, Any]]:
     """Yield the options for a cluster that runs."""
     # Workers on other machines get this very package, whatever is installed there.
     options = {"runtime_env": {"py_modules": [str(Path(__file__).parent)]}}
-    if address.startswith("ray://"):
-        yield {"address": address, **options}
-        return
-    before = os.environ.get("RAY_ADDRESS")
-    os.environ["RAY_ADDRESS"] = address
-    try:
-        # Ray shows a cluster the token of this home only if it finds the address by itself.
-        yield {"address": "auto", **options}
-    finally:
-        os.environ.pop("RAY_ADDRESS")
-        if before is not None:
-            os.environ["RAY_ADDRESS"] = before
+    if _is_on_this_machine(address):
+        # `ray start` demands the token that an earlier Ray left in this home, which Ray shows only to a cluster it
+        # found by itself. Elsewhere the user says so with `RAY_AUTH_MODE=token`: a token is not for any host.
+        maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
+    yield {"address": address, **options}
+
+
+def _is_on_this_machine(address: str) -> bool:
+    host = address.rpartition(":")[0].strip("[]")
+    return "://" not in address and host in {"127.0.0.1", "localhost", "::1", get_node_ip_address()}
 
 
 def running_cluster(note: Callable[[str], None] = lambda _: None) -> str | None:

@@ -184,7 +184,12 @@ def end_ray(folder: Path) -> None:
     named = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
-            if any(str(folder) in word for word in process.cmdline()):
+            words = process.cmdline()
+            # Ray's client server names no folder; it has the environment that Ray was started with.
+            is_client_server = "ray.util.client.server" in words and str(folder).startswith(
+                process.environ().get("RAY_TMPDIR") or "none"
+            )
+            if is_client_server or any(str(folder) in word for word in words):
                 named += [process, *process.children(recursive=True)]
     kill(named)
     assert list(gone_within(named, 10)) == []

@@ -29,6 +29,10 @@ def main(task: dict[str, Any]) -> dict[str, Any]:
         cpus, gpus = task["own"]
         ray.init("local", num_cpus=cpus, num_gpus=gpus, include_dashboard=False, log_to_driver=False)
         return run(task, home)
+    if "token" in task:  # as an earlier Ray of this user left it
+        (home / ".ray").mkdir()
+        (home / ".ray" / "auth_token").write_text(task["token"])
+        os.environ["HOME"] = str(home)
     if "grows" in task:
         with _growing(task["grows"], home):
             return run(task, home)

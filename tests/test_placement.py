@@ -159,6 +159,13 @@ def test_a_cluster_that_can_grow_is_asked_for_the_gpu_that_the_settings_name(
     assert "1 model actor, 3 tokenizers, on CUDA" in found["said"]
 
 
+def test_a_cluster_of_this_machine_that_demands_the_token_of_the_home_is_shown_it(
+    short_home: Path, checkpoint: Path
+) -> None:
+    found = on_cluster(short_home, checkpoint, grows=None, token="0123456789abcdef" * 4)
+    assert found["status"] == "PUBLISHED", found
+
+
 @pytest.mark.parametrize(
     "grows", [{"CPU": 4, "object_store_memory": 128 << 20}, None], ids=["by CPUs alone", "but nothing makes it"]
 )
