@@ -60,8 +60,9 @@ def connected(meanwhile: Callable[[], _T], note: Callable[[str], None] = lambda 
         os.environ.setdefault(name, value)
     over = threading.Event()
     address = running_cluster(note)
-    with _joining(address) if address else _starting() as options:
-        start = Start({"log_to_driver": False, "logging_level": logging.ERROR, **options}, over)
+    with _joining(address) if address else _starting() as given:
+        options = {"log_to_driver": False, "logging_level": logging.ERROR, **given}
+        start = Start(options, over, lambda: address is not None and _shows_token(address, note))
         try:
             found = meanwhile()
             try:
@@ -105,16 +106,22 @@ def _joining(address: str) -> Iterator[dict[str, Any]]:
     """Yield the options for a cluster that runs."""
     # Workers on other machines get this very package, whatever is installed there.
     options = {"runtime_env": {"py_modules": [str(Path(__file__).parent)]}}
-    if _is_on_this_machine(address):
-        # `ray start` demands the token that an earlier Ray left in this home, which Ray shows only to a cluster it
-        # found by itself. Elsewhere the user says so with `RAY_AUTH_MODE=token`: a token is not for any host.
-        maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
     yield {"address": address, **options}
 
 
-def _is_on_this_machine(address: str) -> bool:
+def _shows_token(address: str, note: Callable[[str], None]) -> bool:
+    """Have this process show the token of the home to a cluster that refused it, and tell whether it will.
+
+    `ray start` demands the token that an earlier Ray left in this home. It is not shown beforehand, since a cluster
+    that knows none can't answer a process that has one; nor to another machine, unless the user says so.
+    """
     host = address.rpartition(":")[0].strip("[]")
-    return "://" not in address and host in {"127.0.0.1", "localhost", "::1", get_node_ip_address()}
+    if "://" in address or host not in {"127.0.0.1", "localhost", "::1", get_node_ip_address()}:
+        return False
+    if not maybe_enable_token_auth_if_token_available(warn_if_disabled=False):
+        return False
+    note("the cluster demands the token of this home; with RAY_AUTH_MODE=token it is shown at once")
+    return True
 
 
 def running_cluster(note: Callable[[str], None] = lambda _: None) -> str | None:

@@ -9,7 +9,7 @@ import signal
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -84,9 +84,11 @@ class Start:
     Args:
         options: of `ray.init`; a folder among them means a Ray of our own.
         over: set when Ray is no longer needed.
+        on_refusal: called when a cluster does not let this process in; tells whether to try once more.
     """
 
-    def __init__(self, options: dict[str, Any], over: threading.Event) -> None:
+    def __init__(self, options: dict[str, Any], over: threading.Event, on_refusal: Callable[[], bool]) -> None:
+        self._on_refusal = on_refusal
         self._ready = threading.Event()
         self._failure: BaseException | None = None
         self._chatter = _Chatter()
@@ -97,11 +99,19 @@ class Start:
     def _init(self, options: dict[str, Any], over: threading.Event) -> None:
         try:
             with _on_loopback() if "_temp_dir" in options else contextlib.nullcontext():
-                ray.init(**options)
+                self._connect(options)
         except BaseException as error:  # noqa: BLE001 - raised where it is waited for
             self._failure = error
         self._ready.set()
         over.wait()
+
+    def _connect(self, options: dict[str, Any]) -> None:
+        try:
+            ray.init(**options)
+        except ConnectionError:
+            if not self._on_refusal():
+                raise
+            ray.init(**options)
 
     def _keep_handler(self) -> None:
         python = ctypes.pythonapi  # `signal.signal` works in the main thread alone, which has other work

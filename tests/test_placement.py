@@ -26,6 +26,8 @@ def on_cluster(home: Path, checkpoint: Path, **task: Any) -> dict[str, Any]:
     """Run the job on a simulated cluster in a process of its own; return how it ended."""
     given = {"slices": 8, "tuning": {}, "home": str(home), "model": str(checkpoint), **task}
     environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+    # In a home of its own: whether a token of another Ray lies there would depend on the order of the tests.
+    environment["HOME"] = str(home)
     result = subprocess.run(
         [sys.executable, str(ROOT / "tests" / "simulated.py"), json.dumps(given)],
         cwd=ROOT,
@@ -159,10 +161,21 @@ def test_a_cluster_that_can_grow_is_asked_for_the_gpu_that_the_settings_name(
     assert "1 model actor, 3 tokenizers, on CUDA" in found["said"]
 
 
+TOKEN = "0123456789abcdef" * 4
+
+
 def test_a_cluster_of_this_machine_that_demands_the_token_of_the_home_is_shown_it(
     short_home: Path, checkpoint: Path
 ) -> None:
-    found = on_cluster(short_home, checkpoint, grows=None, token="0123456789abcdef" * 4)
+    found = on_cluster(short_home, checkpoint, grows=None, token=TOKEN)
+    assert found["status"] == "PUBLISHED", found
+    assert "the cluster demands the token of this home" in found["said"]
+
+
+def test_a_cluster_that_demands_no_token_is_joined_though_the_home_has_one(
+    short_home: Path, checkpoint: Path
+) -> None:
+    found = on_cluster(short_home, checkpoint, machines=[(8, 0), (4, 1)], token=TOKEN)
     assert found["status"] == "PUBLISHED", found
 
 
