@@ -184,12 +184,10 @@ def end_ray(folder: Path) -> None:
     named = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
-            words = process.cmdline()
-            # Ray's client server names no folder; it has the environment that Ray was started with.
-            is_client_server = "ray.util.client.server" in words and str(folder).startswith(
-                process.environ().get("RAY_TMPDIR") or "none"
-            )
-            if is_client_server or any(str(folder) in word for word in words):
+            names = process.cmdline()
+            if "ray.util.client.server" in names:  # it names no folder; its log lies there
+                names += [file.path for file in process.open_files()]
+            if any(str(folder) in name for name in names):
                 named += [process, *process.children(recursive=True)]
     kill(named)
     assert list(gone_within(named, 10)) == []
