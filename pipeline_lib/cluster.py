@@ -13,8 +13,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import ray
-from ray._private.authentication.authentication_token_setup import maybe_enable_token_auth_if_token_available
-from ray._private.services import get_node_ip_address
 
 from pipeline_lib import errors
 from pipeline_lib.errors import FaultError, LostWorkerError, NightscoreError, SettingsError
@@ -60,17 +58,13 @@ def connected(meanwhile: Callable[[], _T], note: Callable[[str], None] = lambda 
         os.environ.setdefault(name, value)
     over = threading.Event()
     address = running_cluster(note)
-    with _joining(address) if address else _starting() as given:
+    with contextlib.nullcontext(_joining(address)) if address else _starting() as given:
         options = {"log_to_driver": False, "logging_level": logging.ERROR, **given}
         start = Start(options, over, lambda: address is not None and _shows_token(address, note))
         try:
             found = meanwhile()
-            try:
+            with _token_hinted(address):
                 start.wait()
-            except FaultError as error:
-                if address and "RAY_AUTH_MODE" not in os.environ:
-                    raise FaultError(f"{error}; if it demands a token, set RAY_AUTH_MODE=token") from error
-                raise
             _hush()
             yield found
         finally:
@@ -101,12 +95,21 @@ def _starting() -> Iterator[dict[str, Any]]:
         yield {"address": "local", "include_dashboard": False, "_temp_dir": str(folder / "r")}
 
 
-@contextlib.contextmanager
-def _joining(address: str) -> Iterator[dict[str, Any]]:
-    """Yield the options for a cluster that runs."""
+def _joining(address: str) -> dict[str, Any]:
+    """Return the options for a cluster that runs."""
     # Workers on other machines get this very package, whatever is installed there.
-    options = {"runtime_env": {"py_modules": [str(Path(__file__).parent)]}}
-    yield {"address": address, **options}
+    return {"address": address, "runtime_env": {"py_modules": [str(Path(__file__).parent)]}}
+
+
+@contextlib.contextmanager
+def _token_hinted(address: str | None) -> Iterator[None]:
+    """Have an error of the block say what lets this process into a cluster that demands a token."""
+    try:
+        yield
+    except FaultError as error:
+        if address and "RAY_AUTH_MODE" not in os.environ:
+            raise FaultError(f"{error}; if it demands a token, set RAY_AUTH_MODE=token") from error
+        raise
 
 
 def _shows_token(address: str, note: Callable[[str], None]) -> bool:
@@ -115,10 +118,16 @@ def _shows_token(address: str, note: Callable[[str], None]) -> bool:
     `ray start` demands the token that an earlier Ray left in this home. It is not shown beforehand, since a cluster
     that knows none can't answer a process that has one; nor to another machine, unless the user says so.
     """
-    host = address.rpartition(":")[0].strip("[]")
-    if "://" in address or host not in {"127.0.0.1", "localhost", "::1", get_node_ip_address()}:
+    try:
+        from ray._private.authentication.authentication_token_setup import (
+            maybe_enable_token_auth_if_token_available as enable_token,
+        )
+    except ImportError:  # an older Ray, whose `ray start` demands a token only where the user said so
         return False
-    if not maybe_enable_token_auth_if_token_available(warn_if_disabled=False):
+    host = address.rpartition(":")[0].strip("[]")
+    if "://" in address or host not in {"127.0.0.1", "localhost", "::1", ray.util.get_node_ip_address()}:
+        return False
+    if not enable_token(warn_if_disabled=False):
         return False
     note("the cluster demands the token of this home; with RAY_AUTH_MODE=token it is shown at once")
     return True

@@ -32,7 +32,6 @@ def main(task: dict[str, Any]) -> dict[str, Any]:
     if "token" in task:  # as an earlier Ray of this user left it
         (home / ".ray").mkdir()
         (home / ".ray" / "auth_token").write_text(task["token"])
-        os.environ["HOME"] = str(home)
     if "grows" in task:
         with _growing(task["grows"], home):
             return run(task, home)
