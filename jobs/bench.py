@@ -28,7 +28,7 @@ from jobs.bench_report import Round, described, draw, summed_up
 from jobs.bench_shapes import SHAPES, build
 from jobs.bench_startup import startup
 from pipeline_lib.errors import FaultError
-from pipeline_lib.terminal import printable
+from pipeline_lib.machine.terminal import printable
 
 JOB = "our whole job"
 _SHARDS = 4

@@ -168,7 +168,7 @@ def _on_gpu(task: Task) -> Timed:
 
 
 def _on_cpus(task: Task) -> Timed:
-    from pipeline_lib.config import TuningSettings
+    from pipeline_lib.settings.settings import TuningSettings
 
     actors = task.cpus
     table = pq.read_table(task.texts)

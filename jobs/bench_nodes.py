@@ -62,8 +62,8 @@ def _run(task: Task, home: Path) -> dict[str, Any]:
     from rich.console import Console
 
     from pipeline_lib import pipeline
-    from pipeline_lib.progress import Progress
-    from pipeline_lib.settings_file import parse_settings
+    from pipeline_lib.reporting.progress import Progress
+    from pipeline_lib.settings.settings_file import parse_settings
 
     _write_input(task, home / "in")
     (home / "spans").mkdir()
@@ -103,8 +103,9 @@ def _write_input(task: Task, folder: Path) -> None:
 
 def _simulated(task: Task) -> Any:
     """Return the stage that sleeps; the models of all machines start together, as if all were loaded."""
-    from pipeline_lib import columns, pipeline
-    from pipeline_lib.packing import pack, unpack
+    from pipeline_lib import pipeline
+    from pipeline_lib.execution.transport import pack, unpack
+    from pipeline_lib.inputs import columns
 
     class Sleeper(pipeline._Classify):  # noqa: SLF001 - it stands in its place
         def __init__(self, plan_ref: Any, _: Any, counts: Any) -> None:

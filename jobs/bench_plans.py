@@ -16,9 +16,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline_lib.examiner import examine
-from pipeline_lib.planner import look, make_plan
-from pipeline_lib.settings_file import parse_settings
+from pipeline_lib.engines.inspection.inspector import examine
+from pipeline_lib.planning.planner import look, make_plan
+from pipeline_lib.settings.settings_file import parse_settings
 
 _DISTINCT = 8
 _ROWS_PER_SLICE = 4096

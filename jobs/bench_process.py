@@ -57,7 +57,7 @@ def machine() -> dict[str, Any]:
     import psutil
     import torch
 
-    from pipeline_lib.libraries import library_versions
+    from pipeline_lib.machine.library_versions import library_versions
 
     cpus = Path("/proc/cpuinfo")
     lines = cpus.read_text().splitlines() if cpus.is_file() else []

@@ -21,7 +21,7 @@ from jobs.bench_inputs import checked_model, command, made_folder
 from jobs.bench_nodes import Task
 from jobs.bench_plans import write_shards
 from jobs.bench_process import machine, timed
-from pipeline_lib.words import size
+from pipeline_lib.messages import size
 
 _ROWS = 10
 _MANY_ROWS = 10_000

@@ -12,13 +12,13 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from pipeline_lib.attempt import Attempt
-from pipeline_lib.config import Settings
 from pipeline_lib.errors import NightscoreError, SettingsError
-from pipeline_lib.settings_file import load_settings
-from pipeline_lib.stopping import stoppable
-from pipeline_lib.terminal import escaped_output, printable
-from pipeline_lib.words import count
+from pipeline_lib.machine.signals import stoppable
+from pipeline_lib.machine.terminal import escaped_output, printable
+from pipeline_lib.messages import count
+from pipeline_lib.reporting.attempt import Attempt
+from pipeline_lib.settings.settings import Settings
+from pipeline_lib.settings.settings_file import load_settings
 
 app = typer.Typer(
     help="Score the texts of Parquet or CSV shards with a Hugging Face classifier, and publish the result.",
@@ -63,8 +63,8 @@ def run(
     def job() -> None:
         settings, day = _settings(config, overrides), _day(date)
         from pipeline_lib import pipeline
-        from pipeline_lib.progress import Progress
-        from pipeline_lib.summary import summary
+        from pipeline_lib.reporting.progress import Progress
+        from pipeline_lib.reporting.summary import summary
 
         progress = Progress(Console(file=terminal))
         attempts.append(progress.attempt)
@@ -97,7 +97,7 @@ def plan(
     def job() -> None:
         settings, day = _settings(config, overrides), _day(date)
         from pipeline_lib.pipeline import plan_only
-        from pipeline_lib.progress import described, devices
+        from pipeline_lib.reporting.progress import described, devices
 
         found = plan_only(settings, day, replace=replace)
         for topic, text in [*described(found), ("devices", devices())]:
@@ -116,7 +116,7 @@ def verify(config: Config, date: Date = None, overrides: Overrides = None, *, de
 
     def job() -> None:
         settings = _settings(config, overrides).on_date(_day(date))
-        from pipeline_lib.verifier import verify as verify_output
+        from pipeline_lib.publishing.verifier import verify as verify_output
 
         manifest, problems = verify_output(settings.output.path)
         for problem in problems:
@@ -156,7 +156,7 @@ def _files(manifest: Any) -> int:
 
 def _closing(attempts: Sequence[Attempt], error: BaseException) -> str:
     """Return the closing line of a run that ended short of publishing; nothing where there is none to tell of."""
-    from pipeline_lib.report import failure
+    from pipeline_lib.reporting.run_record import failure
 
     stopped = isinstance(error, KeyboardInterrupt)
     told = stopped or (isinstance(error, NightscoreError) and error.exit_code in {1, 3})

@@ -15,31 +15,32 @@ import ray
 import ray.data
 from ray.data import ActorPoolStrategy
 
-from pipeline_lib import columns, tally
-from pipeline_lib.agreement import engine_agreed, packs_on_gpus
-from pipeline_lib.careful import carefully, reading, starting
-from pipeline_lib.classifier import Classifier
-from pipeline_lib.cluster import connected, failures_explained, joined_if_running, running_cluster
-from pipeline_lib.config import Settings
-from pipeline_lib.drift import sampled, with_drift
+from pipeline_lib.engines.precision import sampled, with_drift
 from pipeline_lib.errors import LostWorkerError, SettingsError
-from pipeline_lib.lease import leased
-from pipeline_lib.manifest import Receipt
-from pipeline_lib.node_check import refuse_unlike_nodes
-from pipeline_lib.packing import described, grouped, pack, slice_of, unpack
-from pipeline_lib.placement import Room, device_kind, reserved, settled, with_usable_gpus
-from pipeline_lib.plan import Plan
-from pipeline_lib.planner import Look, look, make_plan, refreshed
-from pipeline_lib.progress import Progress
-from pipeline_lib.publisher import check_rows, clear, publish, tidy
-from pipeline_lib.reader import Reader
-from pipeline_lib.report import Outcome, Work, failures_reported, report
-from pipeline_lib.resources import Allotment
-from pipeline_lib.reuse import with_earlier_scores
-from pipeline_lib.shards import Slice
-from pipeline_lib.tally import Tally
-from pipeline_lib.tokenizer import Tokenizer
-from pipeline_lib.writer import Writer
+from pipeline_lib.execution import worker_statistics
+from pipeline_lib.execution.cluster import connected, failures_explained, joined_if_running, running_cluster
+from pipeline_lib.execution.engine_agreement import engine_agreed, packs_on_gpus
+from pipeline_lib.execution.node_check import refuse_unlike_nodes
+from pipeline_lib.execution.placement import Room, device_kind, reserved, settled, with_usable_gpus
+from pipeline_lib.execution.transport import described, grouped, pack, slice_of, unpack
+from pipeline_lib.execution.worker_statistics import Tally
+from pipeline_lib.inputs import columns
+from pipeline_lib.inputs.reader import Reader
+from pipeline_lib.inputs.shards import Slice
+from pipeline_lib.planning.plan import Plan
+from pipeline_lib.planning.planner import Look, look, make_plan, refreshed
+from pipeline_lib.planning.resources import Allotment
+from pipeline_lib.planning.score_reuse import with_earlier_scores
+from pipeline_lib.publishing.publisher import check_rows, clear, publish, tidy
+from pipeline_lib.publishing.writer import Writer
+from pipeline_lib.reporting.progress import Progress
+from pipeline_lib.reporting.run_record import Outcome, Work, failures_reported, report
+from pipeline_lib.scoring.classifier import Classifier
+from pipeline_lib.scoring.quarantine import carefully, reading, starting
+from pipeline_lib.scoring.tokenizer import Tokenizer
+from pipeline_lib.settings.settings import Settings
+from pipeline_lib.storage.lease import leased
+from pipeline_lib.storage.records import Receipt
 
 # A machine may be lost now and then; one loss after another is a fault of the cluster.
 _LOSSES = 3
@@ -124,7 +125,11 @@ def _score_all(plan: Plan, progress: Progress) -> Work | None:
         return None
     if not ray.is_initialized():
         progress.phase("starting Ray, or connecting to one")
-    with failures_explained(), connected(lambda: None, progress.note), tally.watched(progress.scored) as counts:
+    with (
+        failures_explained(),
+        connected(lambda: None, progress.note),
+        worker_statistics.watched(progress.scored) as counts,
+    ):
         tuning = plan.settings.tuning
         if running_cluster() is None:
             tuning = with_usable_gpus(tuning, progress.note)

@@ -12,15 +12,15 @@ from typing import Any, TypeVar, cast
 import pandas as pd
 import pyarrow as pa
 
-from pipeline_lib import columns
-from pipeline_lib.classifier import Classifier
-from pipeline_lib.config import Device, Settings
+from pipeline_lib.engines.inspection.inspector import examine
 from pipeline_lib.errors import InputError, SettingsError
-from pipeline_lib.examiner import examine
-from pipeline_lib.layout import lay_out
-from pipeline_lib.reader import shaped
-from pipeline_lib.settings_file import load_settings, parse_settings
-from pipeline_lib.tokenizer import Tokenizer
+from pipeline_lib.inputs import columns
+from pipeline_lib.inputs.reader import shaped
+from pipeline_lib.inputs.schema import lay_out
+from pipeline_lib.scoring.classifier import Classifier
+from pipeline_lib.scoring.tokenizer import Tokenizer
+from pipeline_lib.settings.settings import Device, Settings
+from pipeline_lib.settings.settings_file import load_settings, parse_settings
 
 _EXAMPLE = "{'model': {'name': '...'}}"
 

@@ -5,8 +5,8 @@ import os
 from bad_home import GOOD, Home, Kind, Spoil, offline, setting
 from conftest import run_without_ray, write_parquet
 
-from pipeline_lib.lease import leased
-from pipeline_lib.settings_file import parse_settings
+from pipeline_lib.settings.settings_file import parse_settings
+from pipeline_lib.storage.lease import leased
 
 
 def _strangers(home: Home) -> list[str]:

@@ -21,21 +21,22 @@ import tiny_checkpoints
 import torch
 from rich.console import Console
 
-from pipeline_lib import crash_points, pipeline
-from pipeline_lib.classifier import Classifier
-from pipeline_lib.config import Settings
-from pipeline_lib.lease import leased
-from pipeline_lib.openvino_engine import AUTO_ENGINE
-from pipeline_lib.planner import look, make_plan
-from pipeline_lib.progress import Progress
-from pipeline_lib.publisher import clear, publish
-from pipeline_lib.reader import Reader
-from pipeline_lib.report import Outcome
-from pipeline_lib.reuse import with_earlier_scores
-from pipeline_lib.settings_file import parse_settings
-from pipeline_lib.shards import Slice
-from pipeline_lib.tokenizer import Tokenizer
-from pipeline_lib.writer import Writer
+from pipeline_lib import pipeline
+from pipeline_lib.engines.openvino.openvino_engine import AUTO_ENGINE
+from pipeline_lib.inputs.reader import Reader
+from pipeline_lib.inputs.shards import Slice
+from pipeline_lib.machine import failpoints
+from pipeline_lib.planning.planner import look, make_plan
+from pipeline_lib.planning.score_reuse import with_earlier_scores
+from pipeline_lib.publishing.publisher import clear, publish
+from pipeline_lib.publishing.writer import Writer
+from pipeline_lib.reporting.progress import Progress
+from pipeline_lib.reporting.run_record import Outcome
+from pipeline_lib.scoring.classifier import Classifier
+from pipeline_lib.scoring.tokenizer import Tokenizer
+from pipeline_lib.settings.settings import Settings
+from pipeline_lib.settings.settings_file import parse_settings
+from pipeline_lib.storage.lease import leased
 
 # A busy machine is no failure.
 hypothesis.settings.register_profile("tests", deadline=None)
@@ -153,7 +154,7 @@ def one_ray(s3_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
     del s3_server
     # Where tests arm crash points; workers must know the folder from their start.
-    os.environ[crash_points.FOLDER] = str(tmp_path_factory.mktemp("crash_points"))
+    os.environ[failpoints.FOLDER] = str(tmp_path_factory.mktemp("crash_points"))
 
     ray.init("local", num_cpus=6, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     yield

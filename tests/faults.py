@@ -20,11 +20,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from rich.console import Console
 
-from pipeline_lib import crash_points, pipeline
-from pipeline_lib.config import Settings
+from pipeline_lib import pipeline
 from pipeline_lib.errors import NightscoreError
-from pipeline_lib.lease import leased
-from pipeline_lib.progress import Progress
+from pipeline_lib.machine import failpoints
+from pipeline_lib.reporting.progress import Progress
+from pipeline_lib.settings.settings import Settings
+from pipeline_lib.storage.lease import leased
 
 _PROCESSES = multiprocessing.get_context("forkserver")
 _PROCESSES.set_forkserver_preload(["faults", "torch", "transformers.models.bert.modeling_bert"])
@@ -48,7 +49,7 @@ def run_apart(
 
 
 def _run(settings: Settings, replace: bool, crash_at: str | None, folder: Path) -> None:
-    os.environ[crash_points.FOLDER] = str(folder)
+    os.environ[failpoints.FOLDER] = str(folder)
     if crash_at:
         (folder / crash_at).touch()
     try:

@@ -130,8 +130,8 @@ def run(task: dict[str, Any], home: Path) -> dict[str, Any]:
 
     from pipeline_lib import pipeline
     from pipeline_lib.errors import NightscoreError
-    from pipeline_lib.progress import Progress
-    from pipeline_lib.settings_file import parse_settings
+    from pipeline_lib.reporting.progress import Progress
+    from pipeline_lib.settings.settings_file import parse_settings
 
     settings = {
         "model": {"name": task["model"]},

@@ -22,17 +22,17 @@ import numpy as np
 import torch
 from any_architecture import EVERY, CannotBeBuiltError, build
 
-from pipeline_lib import loading
-from pipeline_lib.checkpoint import Checkpoint
-from pipeline_lib.config import ModelSettings
-from pipeline_lib.engine import Engine, Floats, Ids, apart
-from pipeline_lib.engines import load_engine
+from pipeline_lib.checkpoints import loading
+from pipeline_lib.checkpoints.activation import Activation
+from pipeline_lib.checkpoints.checkpoint import Checkpoint
+from pipeline_lib.engines.engine import Engine, Floats, Ids, apart
+from pipeline_lib.engines.inspection.inspector import examine
+from pipeline_lib.engines.packed_engine import PackedEngine
+from pipeline_lib.engines.selection import load_engine
+from pipeline_lib.engines.torch_engine import TorchEngine
 from pipeline_lib.errors import NightscoreError
-from pipeline_lib.examiner import examine
-from pipeline_lib.packed_engine import PackedEngine
-from pipeline_lib.scores import Activation
-from pipeline_lib.settings_file import parse_settings
-from pipeline_lib.torch_engine import TorchEngine
+from pipeline_lib.settings.settings import ModelSettings
+from pipeline_lib.settings.settings_file import parse_settings
 
 LENGTHS = (3, 7, 16, 31, 48, 49, 63, 64, 65, 100, 127, 128, 129, 200, 257, 400, 511, 512, 513, 700, 999, 1000)
 

@@ -13,8 +13,8 @@ import json, os, sys
 os.environ["NIGHTSCORE_AUTO_ENGINE"] = "openvino"
 from ray.cluster_utils import Cluster
 from pipeline_lib import pipeline
-from pipeline_lib.config import Settings
-from pipeline_lib.progress import Progress
+from pipeline_lib.settings.settings import Settings
+from pipeline_lib.reporting.progress import Progress
 from rich.console import Console
 
 settings = Settings.model_validate_json(sys.argv[1])

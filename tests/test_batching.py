@@ -8,7 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from pipeline_lib.batching import Room, distinct, equal_length_batches, micro_batches, padded, room_within
+from pipeline_lib.engines.batching import Room, distinct, equal_length_batches, micro_batches, padded, room_within
 
 Lengths = NDArray[np.int32]
 Cut = Callable[[Lengths, int], Iterator[NDArray[np.int64]]]

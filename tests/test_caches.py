@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from pipeline_lib.caches import cache_folder, read_own
-from pipeline_lib.config import Settings
+from pipeline_lib.engines.inspection.inspector import examine
 from pipeline_lib.errors import CheckpointError, SettingsError
-from pipeline_lib.examiner import examine
+from pipeline_lib.machine.cache_folders import cache_folder, read_own
+from pipeline_lib.settings.settings import Settings
 
 
 @pytest.fixture

@@ -20,11 +20,18 @@ import transformers
 from safetensors.torch import load_file, save_file
 from tiny_checkpoints import Recipe
 
-from pipeline_lib import Scorer, loading
-from pipeline_lib.checkpoint import fingerprint, locate
-from pipeline_lib.checkpoint_files import EXTRA_WEIGHTS, TOKENIZER_FILES, fetched, is_fetched, loaded_files
-from pipeline_lib.config import ModelSettings
+from pipeline_lib import Scorer
+from pipeline_lib.checkpoints import loading
+from pipeline_lib.checkpoints.checkpoint import fingerprint, locate
+from pipeline_lib.checkpoints.checkpoint_files import (
+    EXTRA_WEIGHTS,
+    TOKENIZER_FILES,
+    fetched,
+    is_fetched,
+    loaded_files,
+)
 from pipeline_lib.errors import CheckpointError
+from pipeline_lib.settings.settings import ModelSettings
 
 Change = Callable[[Path], object]
 
@@ -195,8 +202,8 @@ def test_paths_in_a_tokenizers_configuration_are_not_followed(tmp_path: Path) ->
 _LOADS = """
 import sys
 from pathlib import Path
-from pipeline_lib import loading
-from pipeline_lib.config import ModelSettings
+from pipeline_lib.checkpoints import loading
+from pipeline_lib.settings.settings import ModelSettings
 folder = Path(sys.argv[1])
 settings = ModelSettings(name=sys.argv[1])
 loading.load_tokenizer(folder, settings)

@@ -10,12 +10,12 @@ import pytest
 from conftest import Runner, SettingsMaker, run_without_ray, write_parquet
 from faults import Poller, read_whole, run_apart, tree
 
-from pipeline_lib import crash_points
-from pipeline_lib.config import Settings
-from pipeline_lib.crash_points import POINTS
 from pipeline_lib.errors import GateError
-from pipeline_lib.settings_file import parse_settings
-from pipeline_lib.verifier import verify
+from pipeline_lib.machine import failpoints
+from pipeline_lib.machine.failpoints import POINTS
+from pipeline_lib.publishing.verifier import verify
+from pipeline_lib.settings.settings import Settings
+from pipeline_lib.settings.settings_file import parse_settings
 
 PUBLISHER = [point for point in POINTS if point.startswith("publisher.")]
 WRITER = [point for point in POINTS if point.startswith("writer.")]
@@ -103,7 +103,7 @@ def test_a_writer_that_is_killed_costs_nothing(
     run_here(settings)
     undisturbed = tree(tmp_path / "out")
     shutil.rmtree(tmp_path / "out")
-    armed = Path(os.environ[crash_points.FOLDER], point)
+    armed = Path(os.environ[failpoints.FOLDER], point)
     armed.touch()
     run_job(settings)
     assert not armed.exists(), "nobody came by"

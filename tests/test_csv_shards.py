@@ -16,11 +16,12 @@ from fsspec.spec import AbstractBufferedFile
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline_lib import columns, csv_shards
-from pipeline_lib.config import CsvSettings
-from pipeline_lib.csv_records import Records, _Quotes
 from pipeline_lib.errors import FaultError, InputError
-from pipeline_lib.shards import cut
+from pipeline_lib.inputs import columns
+from pipeline_lib.inputs.formats import csv_shards
+from pipeline_lib.inputs.formats.csv_records import Records, _Quotes
+from pipeline_lib.inputs.shards import cut
+from pipeline_lib.settings.settings import CsvSettings
 
 FS = LocalFileSystem()
 UTF8 = CsvSettings()
@@ -186,7 +187,7 @@ def test_memory_stays_flat_whatever_a_small_file_unpacks_to(tmp_path: Path) -> N
         "import resource, sys\n"
         "from fsspec.implementations.local import LocalFileSystem as FS\n"
         "from pipeline_lib import csv_shards\n"
-        "from pipeline_lib.config import CsvSettings\n"
+        "from pipeline_lib.settings.settings import CsvSettings\n"
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
         "assert csv_shards.inspect(FS(), sys.argv[1], CsvSettings(), 100).rows == 3\n"
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)\n"

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from pipeline_lib.engine import halving
+from pipeline_lib.engines.engine import halving
 from pipeline_lib.errors import FaultError
 
 Rows = NDArray[np.int64]

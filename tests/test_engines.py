@@ -15,12 +15,13 @@ import pytest
 import tiny_checkpoints as tiny
 from tiny_checkpoints import ADVERSARIAL_TEXTS, ARCHITECTURES, EXTRA_ARCHITECTURES, Recipe
 
-from pipeline_lib import Scorer, openvino_engine
-from pipeline_lib.config import Settings
+from pipeline_lib import Scorer
+from pipeline_lib.engines.inspection.inspector import examine
+from pipeline_lib.engines.openvino import openvino_engine
+from pipeline_lib.engines.openvino.openvino_engine import AUTO_ENGINE
 from pipeline_lib.errors import CheckpointError, SettingsError
-from pipeline_lib.examiner import examine
-from pipeline_lib.openvino_engine import AUTO_ENGINE
-from pipeline_lib.settings_file import parse_settings
+from pipeline_lib.settings.settings import Settings
+from pipeline_lib.settings.settings_file import parse_settings
 
 # OPT has no padding id here and asks for one while it is traced; a trace of the others, which look for a row's end
 # token, gives rows that hold several of them each other's answers.

@@ -18,11 +18,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from pipeline_lib.manifest import LEASE, LeaseRecord
-from pipeline_lib.processes import identity
-from pipeline_lib.progress import Progress
-from pipeline_lib.summary import bars
-from pipeline_lib.terminal import EscapingStream, escaped_output, printable
+from pipeline_lib.machine.process_identity import identity
+from pipeline_lib.machine.terminal import EscapingStream, escaped_output, printable
+from pipeline_lib.reporting.progress import Progress
+from pipeline_lib.reporting.summary import bars
+from pipeline_lib.storage.records import LEASE, LeaseRecord
 
 EVIL = "\x1b[2J\x1b]0;owned\x07\rPUBLISHED in=1 \u202etxt\x9b1m\nPUBLISHED in=9 scored=9"
 

@@ -12,14 +12,14 @@ import pytest
 import tiny_checkpoints
 from tiny_checkpoints import Recipe
 
-from pipeline_lib.config import Settings
+from pipeline_lib.engines.inspection.inspector import examine
 from pipeline_lib.errors import CheckpointError
-from pipeline_lib.examiner import examine
+from pipeline_lib.settings.settings import Settings
 
 _LOADED = """
 import sys
-from pipeline_lib.examiner import examine
-from pipeline_lib.settings_file import parse_settings
+from pipeline_lib.engines.inspection.inspector import examine
+from pipeline_lib.settings.settings_file import parse_settings
 found = examine(parse_settings({"model": {"name": sys.argv[1]}, "input": {"path": "-"}, "output": {"path": "-"}}))
 print(found.fingerprint, "torch" in sys.modules)
 """

@@ -22,9 +22,9 @@ from conftest import ROOT, Runner, SettingsMaker, read_output, write_parquet
 from faults import family, gone_within, kill, tree, workers
 
 from pipeline_lib.errors import BusyError, FaultError, GateError, InputError
-from pipeline_lib.lease import leased
-from pipeline_lib.settings_file import load_settings
-from pipeline_lib.verifier import verify
+from pipeline_lib.publishing.verifier import verify
+from pipeline_lib.settings.settings_file import load_settings
+from pipeline_lib.storage.lease import leased
 
 
 def job(tmp_path: Path, checkpoint: Path, rows: int, out: Path) -> Path:
@@ -115,7 +115,7 @@ def test_sigterm_ends_a_run_within_seconds_a_kill_leaves_nothing_behind_and_the_
     run = start(config)
     wait_for(tmp_path, f"out/_staging/*/part-00000-{100 * (staged + 40):09}.json")
     everyone = family(run.pid)
-    assert kill([*workers(run.pid, "pipeline_lib.reaper"), everyone[0]]) == 2
+    assert kill([*workers(run.pid, "pipeline_lib.execution.orphans"), everyone[0]]) == 2
     run.communicate(timeout=30)
     assert list(gone_within(everyone, 1)), "who ended them?"
 

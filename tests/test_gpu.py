@@ -11,12 +11,13 @@ import torch
 from tiny_checkpoints import ADVERSARIAL_TEXTS, ARCHITECTURES, Recipe
 from transformers import pipeline
 
-from pipeline_lib import Scorer, loading
-from pipeline_lib.batching import Room
-from pipeline_lib.computation import TOKENS_PER_BATCH
-from pipeline_lib.config import Device, ModelSettings
-from pipeline_lib.packed_engine import PackedEngine
-from pipeline_lib.torch_engine import TorchEngine, room_on_gpu, stretched
+from pipeline_lib import Scorer
+from pipeline_lib.checkpoints import loading
+from pipeline_lib.engines.batching import Room
+from pipeline_lib.engines.packed_engine import PackedEngine
+from pipeline_lib.engines.torch_engine import TorchEngine, room_on_gpu, stretched
+from pipeline_lib.planning.computation import TOKENS_PER_BATCH
+from pipeline_lib.settings.settings import Device, ModelSettings
 
 DEVICE: Device = "cuda" if torch.cuda.is_available() else "cpu"
 _LITTLE = 256 << 20

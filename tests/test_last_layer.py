@@ -10,13 +10,13 @@ import torch
 from tiny_checkpoints import ADVERSARIAL_TEXTS, ARCHITECTURES, EXTRA_ARCHITECTURES, Recipe
 from torch.utils.flop_counter import FlopCounterMode
 
-from pipeline_lib import loading
-from pipeline_lib.batching import padded
-from pipeline_lib.config import ModelSettings
-from pipeline_lib.engine import Ids
-from pipeline_lib.engines import narrow
-from pipeline_lib.neighbours import Batch
-from pipeline_lib.torch_engine import TorchEngine
+from pipeline_lib.checkpoints import loading
+from pipeline_lib.engines.batching import padded
+from pipeline_lib.engines.engine import Ids
+from pipeline_lib.engines.inspection.row_independence import Batch
+from pipeline_lib.engines.selection import narrow
+from pipeline_lib.engines.torch_engine import TorchEngine
+from pipeline_lib.settings.settings import ModelSettings
 
 NARROWED = {"bert", "camembert", "distilbert", "electra", "roberta", "xlm-roberta"}
 REFUSE_TO_BE_PADDED = {"bart", "opt", "t5"}

@@ -16,11 +16,12 @@ import s3fs
 from conftest import free_port, pointed_at, wait_for_server
 from s3_proxy import S3Proxy
 
-from pipeline_lib import conditional, lease, storage
 from pipeline_lib.errors import BusyError
-from pipeline_lib.lease import leased
-from pipeline_lib.manifest import LEASE, LeaseRecord
-from pipeline_lib.processes import identity
+from pipeline_lib.machine.process_identity import identity
+from pipeline_lib.storage import compare_and_swap, lease
+from pipeline_lib.storage import files as storage
+from pipeline_lib.storage.lease import leased
+from pipeline_lib.storage.records import LEASE, LeaseRecord
 
 
 def silent(_: str) -> None:
@@ -63,11 +64,11 @@ def test_the_lease_of_a_process_that_was_killed_is_free_at_once(tmp_path: Path) 
         pass
 
 
-def elsewhere(output: str) -> tuple[Any, str, conditional.Held]:
+def elsewhere(output: str) -> tuple[Any, str, compare_and_swap.Held]:
     """Leave the lease of a run on another machine."""
     fs, folder = storage.filesystem(output)
     record = LeaseRecord(run="elsewhere", host="other", pid=1, process="other/1-1")
-    written = conditional.write(fs, f"{folder}/{LEASE}", record.to_bytes(), None)
+    written = compare_and_swap.write(fs, f"{folder}/{LEASE}", record.to_bytes(), None)
     assert written
     return fs, f"{folder}/{LEASE}", written
 
@@ -88,7 +89,7 @@ def test_the_lease_of_another_machine_is_left_alone_while_it_beats(output: str) 
 
     def beat() -> None:
         record = LeaseRecord.model_validate_json(held.content)
-        conditional.write(fs, path, record.model_copy(update={"beat": 1}).to_bytes(), held)
+        compare_and_swap.write(fs, path, record.model_copy(update={"beat": 1}).to_bytes(), held)
 
     timer = threading.Timer(0.5, beat)
     timer.start()
@@ -101,13 +102,13 @@ def test_an_owner_that_was_taken_for_dead_notices(output: str) -> None:
     fs, folder = storage.filesystem(output)
     with leased(output, silent) as held:
         held.confirm()
-        now = conditional.read(fs, f"{folder}/{LEASE}")
+        now = compare_and_swap.read(fs, f"{folder}/{LEASE}")
         assert now
         taken = LeaseRecord(run="another", host="other", pid=1, process=None)
-        assert conditional.write(fs, f"{folder}/{LEASE}", taken.to_bytes(), now)
+        assert compare_and_swap.write(fs, f"{folder}/{LEASE}", taken.to_bytes(), now)
         with pytest.raises(BusyError, match="taken for dead"):
             held.confirm()
-    left = conditional.read(fs, f"{folder}/{LEASE}")
+    left = compare_and_swap.read(fs, f"{folder}/{LEASE}")
     assert left is not None, "the lease of the other one was removed"
     assert b"another" in left.content
 
@@ -119,7 +120,7 @@ def test_of_many_that_reach_for_a_lease_one_gets_it(output: str) -> None:
 
     def reach(runner: int) -> None:
         record = LeaseRecord(run=str(runner), host="here", pid=runner, process=None)
-        if conditional.write(fs, f"{folder}/{LEASE}", record.to_bytes(), None):
+        if compare_and_swap.write(fs, f"{folder}/{LEASE}", record.to_bytes(), None):
             won.append(runner)
 
     threads = [threading.Thread(target=reach, args=(runner,)) for runner in range(8)]

@@ -18,13 +18,13 @@ from conftest import ROOT, Runner, SettingsMaker, read_output, write_parquet
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from pipeline_lib.config import InputSettings
 from pipeline_lib.errors import InputError, SettingsError
-from pipeline_lib.kinds import kind_of
-from pipeline_lib.listing import find_shards, list_shards, refuse_output_in_input
-from pipeline_lib.partitions import values_of
-from pipeline_lib.planner import look
-from pipeline_lib.storage import filesystem, full_name
+from pipeline_lib.inputs.discovery.file_kinds import kind_of
+from pipeline_lib.inputs.discovery.listing import find_shards, list_shards, refuse_output_in_input
+from pipeline_lib.inputs.hive_partitions import values_of
+from pipeline_lib.planning.planner import look
+from pipeline_lib.settings.settings import InputSettings
+from pipeline_lib.storage.files import filesystem, full_name
 
 FOLDERS = st.sampled_from(["a", "b", "ds=20", "ds=21", "_tmp", ".git", "_y=1", "x[1]", "{a,b}", "a b"])
 FILES = st.sampled_from(["1.parquet", "2.parquet", "a.parquet", "_tmp.parquet", ".hid.parquet", "x[1].csv"])
@@ -213,7 +213,7 @@ def test_other_folders_that_a_glob_matches_are_named(tmp_path: Path) -> None:
 def test_a_folder_that_may_not_be_listed_is_refused_and_not_left_out(path: str) -> None:
     look = (
         "import os, sys\n"
-        "from pipeline_lib.listing import list_shards\n"
+        "from pipeline_lib.inputs.discovery.listing import list_shards\n"
         "os.setuid(65534)\n"
         "try: print(list(list_shards([sys.argv[1]], dated=False)))\n"
         "except Exception as error: print(error)"

@@ -4,12 +4,12 @@ import doctest
 
 import pytest
 
-from pipeline_lib import names
-from pipeline_lib.names import listed_columns, nearest_column, shown
+from pipeline_lib.inputs import column_names
+from pipeline_lib.inputs.column_names import listed_columns, nearest_column, shown
 
 
 def test_the_examples_in_the_docstrings_are_right() -> None:
-    assert doctest.testmod(names).failed == 0
+    assert doctest.testmod(column_names).failed == 0
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,8 @@ import tiny_checkpoints as tiny
 from survey_architectures import survey
 
 from pipeline_lib import Scorer
-from pipeline_lib.examiner import examine
-from pipeline_lib.settings_file import parse_settings
+from pipeline_lib.engines.inspection.inspector import examine
+from pipeline_lib.settings.settings_file import parse_settings
 
 SHORT, MIDDLE, LONG = (
     "w1 w2 w3",

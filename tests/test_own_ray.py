@@ -17,7 +17,7 @@ import torch
 from conftest import ROOT, free_port
 from faults import family, gone_within, kill
 
-from pipeline_lib.cluster import running_cluster
+from pipeline_lib.execution.cluster import running_cluster
 
 LOOPBACK = {"127.0.0.1", "::ffff:127.0.0.1", "::1"}
 
@@ -33,7 +33,7 @@ def home() -> Iterator[Path]:
 def start(home: Path, code: str) -> subprocess.Popen[str]:
     """Run code on a Ray of its own, as a user with that home would."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
-    program = "from pipeline_lib.cluster import connected\nwith connected(lambda: None):\n"
+    program = "from pipeline_lib.execution.cluster import connected\nwith connected(lambda: None):\n"
     return subprocess.Popen(
         [sys.executable, "-c", program + textwrap.indent(code, "    ")],
         cwd=ROOT,

@@ -10,16 +10,16 @@ import pytest
 import tiny_checkpoints as tiny
 from tiny_checkpoints import ADVERSARIAL_TEXTS, ARCHITECTURES, EXTRA_ARCHITECTURES, Recipe
 
-from pipeline_lib import loading
-from pipeline_lib.checkpoint import Checkpoint
-from pipeline_lib.config import ModelSettings
-from pipeline_lib.engine import apart
-from pipeline_lib.examiner import examine
-from pipeline_lib.neighbours import logits_alone
-from pipeline_lib.packed_engine import PackedEngine, kernel_refuses, why_not_packed
-from pipeline_lib.packing_probe import packs_here
-from pipeline_lib.settings_file import parse_settings
-from pipeline_lib.torch_engine import TorchEngine
+from pipeline_lib.checkpoints import loading
+from pipeline_lib.checkpoints.checkpoint import Checkpoint
+from pipeline_lib.engines.engine import apart
+from pipeline_lib.engines.inspection.inspector import examine
+from pipeline_lib.engines.inspection.packing_check import packs_here
+from pipeline_lib.engines.inspection.row_independence import logits_alone
+from pipeline_lib.engines.packed_engine import PackedEngine, kernel_refuses, why_not_packed
+from pipeline_lib.engines.torch_engine import TorchEngine
+from pipeline_lib.settings.settings import ModelSettings
+from pipeline_lib.settings.settings_file import parse_settings
 
 # Their positions are relative, or they look for padding; they are run on padded batches.
 CANT_BE_PACKED = {"bart", "deberta-v2", "mpnet", "opt", "t5", "xlnet"}

@@ -4,8 +4,8 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline_lib.packing import described, grouped, pack, slice_of, unpack
-from pipeline_lib.shards import Slice
+from pipeline_lib.execution.transport import described, grouped, pack, slice_of, unpack
+from pipeline_lib.inputs.shards import Slice
 
 
 @given(

@@ -12,8 +12,8 @@ from fsspec.implementations.local import LocalFileSystem
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline_lib import parquet_shards
 from pipeline_lib.errors import InputError
+from pipeline_lib.inputs.formats import parquet_shards
 
 FS = LocalFileSystem()
 
@@ -72,7 +72,7 @@ def test_memory_stays_flat_when_one_row_group_is_large(tmp_path: Path) -> None:
     program = (
         "import resource, sys\n"
         "from fsspec.implementations.local import LocalFileSystem as FS\n"
-        "from pipeline_lib.parquet_shards import read_rows\n"
+        "from pipeline_lib.inputs.formats.parquet_shards import read_rows\n"
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
         "assert read_rows(FS(), sys.argv[1], (400_000, 1000), ['text']).num_rows == 1000\n"
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)\n"

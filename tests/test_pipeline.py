@@ -15,9 +15,9 @@ import pyarrow.parquet as pq
 import pytest
 from conftest import Runner, SettingsMaker, read_output, write_parquet
 
-from pipeline_lib import planner
 from pipeline_lib.errors import GateError, OutputError
-from pipeline_lib.verifier import verify
+from pipeline_lib.planning import planner
+from pipeline_lib.publishing.verifier import verify
 
 TEXTS = ["good", "bad", None, "fine 🙂", "", "long " * 200, "good"]
 

@@ -10,23 +10,23 @@ import pytest
 from conftest import Runner, SettingsMaker, write_parquet
 from faults import tree
 
-from pipeline_lib.checkpoint import Checkpoint
-from pipeline_lib.classifier import Classifier
-from pipeline_lib.computation import TOKENS_PER_BATCH, computation_of
-from pipeline_lib.config import Device, InputSettings, Settings
+from pipeline_lib.checkpoints.checkpoint import Checkpoint
+from pipeline_lib.engines.inspection.inspector import examine
 from pipeline_lib.errors import InputError, InputNotReadyError, NightscoreError, OutputError
-from pipeline_lib.examiner import examine
-from pipeline_lib.layout import lay_out
-from pipeline_lib.listing import list_shards
-from pipeline_lib.numbering import numbered
-from pipeline_lib.planner import look, make_plan
-from pipeline_lib.publisher import clear
-from pipeline_lib.reader import Reader
-from pipeline_lib.shards import Shard
-from pipeline_lib.storage import FileStamp
-from pipeline_lib.tokenizer import Tokenizer
-from pipeline_lib.version import fingerprint_of, version_of
-from pipeline_lib.writer import Writer
+from pipeline_lib.inputs.discovery.listing import list_shards
+from pipeline_lib.inputs.reader import Reader
+from pipeline_lib.inputs.schema import lay_out
+from pipeline_lib.inputs.shards import Shard
+from pipeline_lib.planning.computation import TOKENS_PER_BATCH, computation_of
+from pipeline_lib.planning.planner import look, make_plan
+from pipeline_lib.planning.shard_numbers import numbered
+from pipeline_lib.planning.version import fingerprint_of, version_of
+from pipeline_lib.publishing.publisher import clear
+from pipeline_lib.publishing.writer import Writer
+from pipeline_lib.scoring.classifier import Classifier
+from pipeline_lib.scoring.tokenizer import Tokenizer
+from pipeline_lib.settings.settings import Device, InputSettings, Settings
+from pipeline_lib.storage.files import FileStamp
 
 
 def schema(**types: pa.DataType) -> pa.Schema:

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from conftest import Runner, SettingsMaker, run_without_ray, write_parquet
 
-from pipeline_lib.config import Settings
 from pipeline_lib.errors import GateError, NightscoreError, OutputError
-from pipeline_lib.lease import leased
-from pipeline_lib.verifier import verify
+from pipeline_lib.publishing.verifier import verify
+from pipeline_lib.settings.settings import Settings
+from pipeline_lib.storage.lease import leased
 
 PART = "part-00000-000000000.parquet"
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline_lib.probe_lengths import lengths_to_try
+from pipeline_lib.engines.inspection.probe_lengths import lengths_to_try
 
 SMALL, BASE, LARGE = 10_000_000, 85_000_000, 7_000_000_000
 LONGROPE = {"rope_type": "longrope", "original_max_position_embeddings": 4096}

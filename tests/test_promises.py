@@ -16,8 +16,8 @@ from faults import tree
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipeline_lib.settings_file import parse_settings
-from pipeline_lib.verifier import verify
+from pipeline_lib.publishing.verifier import verify
+from pipeline_lib.settings.settings_file import parse_settings
 
 TEXTS = ["good", "bad", "", "  ", "fine 🙂", "long " * 90, "NA", "two\nlines", 'say "hi"', "[SEP] x", "x" * 30]
 ROW = st.tuples(st.sampled_from([*TEXTS, None]), st.sampled_from(["1", "2", None]))

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from pipeline_lib import errors
-from pipeline_lib.config import Settings
+from pipeline_lib.settings.settings import Settings
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 

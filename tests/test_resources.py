@@ -6,9 +6,9 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from pipeline_lib.config import TuningSettings
 from pipeline_lib.errors import SettingsError
-from pipeline_lib.resources import Allotment, Node, allot, fits
+from pipeline_lib.planning.resources import Allotment, Node, allot, fits
+from pipeline_lib.settings.settings import TuningSettings
 
 OPTIONAL = st.none() | st.integers(1, 8)
 TUNINGS = st.builds(

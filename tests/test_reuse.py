@@ -7,8 +7,8 @@ import pytest
 from conftest import Runner, SettingsMaker, read_output, write_parquet
 
 from pipeline_lib.errors import OutputError
-from pipeline_lib.planner import look, make_plan
-from pipeline_lib.verifier import verify
+from pipeline_lib.planning.planner import look, make_plan
+from pipeline_lib.publishing.verifier import verify
 
 
 @pytest.fixture

@@ -14,16 +14,17 @@ import torch
 from conftest import Runner, SettingsMaker, pointed_at
 from s3_proxy import S3Proxy
 
-from pipeline_lib import parquet_shards, storage
-from pipeline_lib.classifier import Classifier
-from pipeline_lib.config import Settings
 from pipeline_lib.errors import BusyError, GateError, InputError, InputNotReadyError
-from pipeline_lib.planner import look, make_plan, refreshed
-from pipeline_lib.publisher import publish
-from pipeline_lib.reader import Reader
-from pipeline_lib.tokenizer import Tokenizer
-from pipeline_lib.verifier import verify
-from pipeline_lib.writer import Writer
+from pipeline_lib.inputs.formats import parquet_shards
+from pipeline_lib.inputs.reader import Reader
+from pipeline_lib.planning.planner import look, make_plan, refreshed
+from pipeline_lib.publishing.publisher import publish
+from pipeline_lib.publishing.verifier import verify
+from pipeline_lib.publishing.writer import Writer
+from pipeline_lib.scoring.classifier import Classifier
+from pipeline_lib.scoring.tokenizer import Tokenizer
+from pipeline_lib.settings.settings import Settings
+from pipeline_lib.storage import files as storage
 
 TEXTS = [f"review {row}" for row in range(30)]
 

@@ -11,10 +11,10 @@ import s3fs
 from conftest import Runner, SettingsMaker, pointed_at
 from s3_proxy import Answer, S3Proxy, hang
 
-from pipeline_lib.config import Settings
 from pipeline_lib.errors import FaultError, NightscoreError
-from pipeline_lib.planner import look
-from pipeline_lib.verifier import verify
+from pipeline_lib.planning.planner import look
+from pipeline_lib.publishing.verifier import verify
+from pipeline_lib.settings.settings import Settings
 
 BUCKET = f"faults-{os.getpid()}"
 

@@ -16,8 +16,8 @@ from conftest import ROOT, Runner, read_output, write_parquet
 from typer.testing import CliRunner
 
 from jobs.score import app
-from pipeline_lib.config import Settings
-from pipeline_lib.settings_file import load_settings
+from pipeline_lib.settings.settings import Settings
+from pipeline_lib.settings.settings_file import load_settings
 
 
 def score(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:

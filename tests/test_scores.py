@@ -8,7 +8,7 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from numpy.typing import NDArray
 from transformers.pipelines import text_classification as oracle
 
-from pipeline_lib.scores import activate, activation_for, top
+from pipeline_lib.checkpoints.activation import activate, activation_for, top
 
 Logits = NDArray[np.float32]
 

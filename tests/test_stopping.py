@@ -15,7 +15,7 @@ from hanging_store import HangingStore
 
 STUCK_IN_C = """
 import ctypes, threading
-from pipeline_lib.stopping import stoppable
+from pipeline_lib.machine.signals import stoppable
 with stoppable(lambda why: (f"error: {why}\\n", "STOPPED\\n")):
     lock, libc = ctypes.create_string_buffer(64), ctypes.CDLL(None)
     libc.pthread_mutex_lock(lock)
@@ -24,7 +24,7 @@ with stoppable(lambda why: (f"error: {why}\\n", "STOPPED\\n")):
 """
 SWALLOWED = """
 import time
-from pipeline_lib.stopping import stoppable
+from pipeline_lib.machine.signals import stoppable
 with stoppable(lambda why: (f"error: {why}\\n", "STOPPED\\n")):
     print("stuck", flush=True)
     while True:

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline_lib import columns
-from pipeline_lib.careful import OnBatch, carefully, reading
 from pipeline_lib.errors import FaultError, InputError
-from pipeline_lib.shards import Slice
-from pipeline_lib.suspects import Ledger
+from pipeline_lib.inputs import columns
+from pipeline_lib.inputs.shards import Slice
+from pipeline_lib.scoring.bisection import Ledger
+from pipeline_lib.scoring.quarantine import OnBatch, carefully, reading
 
 
 class DeathError(BaseException):

@@ -13,9 +13,10 @@ import tiny_checkpoints as tiny
 import transformers
 from tiny_checkpoints import ADVERSARIAL_TEXTS, SENTENCEPIECE, Recipe
 
-from pipeline_lib import Scorer, loading
-from pipeline_lib.config import ModelSettings
+from pipeline_lib import Scorer
+from pipeline_lib.checkpoints import loading
 from pipeline_lib.errors import CheckpointError
+from pipeline_lib.settings.settings import ModelSettings
 
 
 def assert_answers_are_the_pipelines(folder: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 from conftest import SettingsMaker, run_without_ray, write_parquet
 
 from pipeline_lib.errors import OutputError
-from pipeline_lib.verifier import verify
+from pipeline_lib.publishing.verifier import verify
 
 PART = "part-00000-000000003.parquet"
 

@@ -4,10 +4,11 @@ import doctest
 
 import pytest
 
-from pipeline_lib import errors, resources, words
+from pipeline_lib import errors, messages
+from pipeline_lib.planning import resources
 
 
-@pytest.mark.parametrize("module", [errors, resources, words])
+@pytest.mark.parametrize("module", [errors, resources, messages])
 def test_the_examples_in_the_docstrings_hold(module: object) -> None:
     result = doctest.testmod(module)  # type: ignore[arg-type]
     assert result.attempted > 0
@@ -16,9 +17,9 @@ def test_the_examples_in_the_docstrings_hold(module: object) -> None:
 
 @pytest.mark.parametrize(("seconds", "said"), [(0, "0.0s"), (59.9, "59.9s"), (60, "1m00s"), (3599.6, "1h00m")])
 def test_durations_read_well_at_their_edges(seconds: float, said: str) -> None:
-    assert words.duration(seconds) == said
+    assert messages.duration(seconds) == said
 
 
 @pytest.mark.parametrize(("number", "said"), [(0, "0 B"), (2048, "2.0 KiB"), (5 << 40, "5120.0 GiB")])
 def test_sizes_have_a_unit(number: float, said: str) -> None:
-    assert words.size(number) == said
+    assert messages.size(number) == said

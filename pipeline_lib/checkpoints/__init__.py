@@ -1,0 +1,1 @@
+"""Checkpoints: found, fetched, trusted, loaded; their labels, activation and limits."""

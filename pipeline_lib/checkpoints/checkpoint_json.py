@@ -1,0 +1,203 @@
+"""What a checkpoint's JSON files may say: nothing that has other files read, or other code run, than its own."""
+
+import json
+import os
+import re
+import stat
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from pipeline_lib.errors import CheckpointError, did_you_mean, listed
+from pipeline_lib.settings.settings import ModelSettings
+
+CONFIG = "config.json"
+TOKENIZER_CONFIG = "tokenizer_config.json"
+SPECIAL_TOKENS = "special_tokens_map.json"
+
+# Loaded at most; the largest in use, a vocabulary of many languages, has 40 MB.
+JSON_BYTES = 256 << 20
+_CONFIG_BYTES = 16 << 20
+# Beyond these only building the model, naming its labels or making its tokens would use up a machine's memory.
+# Sizes of weights need no limit, since they are held against the weights before any memory is taken.
+_LAYERS = 10_000
+_LABELS = 1_000_000
+_MADE_TOKENS = 100_000
+_TOKENS = 10_000_000
+_COUNT_OF_PARTS = re.compile(r"layer|block_sizes|^(num|n)_.*(block|group|stage|expert)|group_num")
+
+_ATTENTION = frozenset(
+    {
+        *("eager", "sdpa", "flex_attention"),
+        *("flash_attention_2", "flash_attention_3", "flash_attention_4"),
+    }
+)
+_EXPERTS = frozenset({"eager", "batched_mm", "grouped_mm"})
+_REFUSED = {
+    "configuration_files": "it would have another file read in its place",
+    "fusion_config": "it would have parts of the model replaced",
+    "quantization_config": "quantized weights need the code of other libraries",
+    "transformers_weights": "it would have other weights loaded than model.safetensors or those of its index",
+}
+
+
+def read_config(folder: Path, settings: ModelSettings) -> dict[str, Any]:
+    """Return what config.json says.
+
+    Raises:
+        CheckpointError: it is missing or damaged, or asks for something that is not allowed.
+    """
+    if not (folder / CONFIG).is_file():
+        found = listed(sorted(path.name for path in folder.iterdir()))
+        raise CheckpointError(f"model.name: {settings.name!r} holds no config.json (found {found})")
+    config = read_json(folder, CONFIG, settings, _CONFIG_BYTES)
+    for key, value in _every_entry(config):
+        _check_entry(key, value, settings)
+    return config
+
+
+def read_tokenizer_config(folder: Path, settings: ModelSettings) -> dict[str, Any]:
+    """Return what tokenizer_config.json says; nothing where there is none.
+
+    Raises:
+        CheckpointError: it is damaged, or asks for something that is not allowed.
+    """
+    if not os.path.lexists(folder / TOKENIZER_CONFIG):
+        return {}
+    config = read_json(folder, TOKENIZER_CONFIG, settings, JSON_BYTES)
+    if config.get("init_inputs"):
+        raise CheckpointError(
+            f"model.name: {TOKENIZER_CONFIG} of {settings.name!r} has init_inputs, which would have other files "
+            "read; remove it"
+        )
+    where = f"model.name: {TOKENIZER_CONFIG} of {settings.name!r} has"
+    for key in ("extra_ids", "num_madeup_words", "offset"):
+        _check_number(f"{where} {key}", config.get(key), _MADE_TOKENS)
+    added = config.get("added_tokens_decoder")
+    numbers = [int(key[:20]) for key in (added if isinstance(added, dict) else ()) if key.isdecimal()]
+    _check_number(f"{where} added_tokens_decoder", numbers, _TOKENS)
+    return config
+
+
+def versions_of_tokenizer(folder: Path, settings: ModelSettings) -> list[str]:
+    """Return the names of tokenizer files for other versions of transformers, of which it takes one.
+
+    Raises:
+        CheckpointError: one of them is no name of a file in the folder.
+    """
+    names = read_tokenizer_config(folder, settings).get("fast_tokenizer_files") or []
+    for name in names if isinstance(names, list) else [names]:
+        if not isinstance(name, str) or not is_plain(name):
+            raise CheckpointError(
+                f"model.name: {TOKENIZER_CONFIG} of {settings.name!r} names {name!r:.200}; allowed are names of "
+                "files in the same folder"
+            )
+    return list(names)
+
+
+def check_special_tokens(folder: Path, settings: ModelSettings) -> None:
+    """Refuse all but tokens in special_tokens_map.json: the tokenizer is given the path of a vocabulary, too.
+
+    Raises:
+        CheckpointError: it is damaged, or has something else.
+    """
+    if not os.path.lexists(folder / SPECIAL_TOKENS):
+        return
+    for key in read_json(folder, SPECIAL_TOKENS, settings, JSON_BYTES):
+        if not key.endswith(("_token", "_tokens")):
+            raise CheckpointError(
+                f"model.name: {SPECIAL_TOKENS} of {settings.name!r} has {key!r:.100}; allowed are special tokens, "
+                "such as 'pad_token'"
+            )
+
+
+def is_plain(name: str) -> bool:
+    """Tell whether a name is that of a file in the same folder, and no path."""
+    return name not in ("", ".", "..") and not any(mark in name for mark in "/\\\0")
+
+
+def plain_file(folder: Path, name: str, settings: ModelSettings) -> Path:
+    """Return the path of a regular file of the folder.
+
+    A snapshot in the cache of a hub is made of links to `blobs`; any other link must stay within the folder.
+
+    Raises:
+        CheckpointError: it is a link out of the folder, or no regular file.
+    """
+    path = folder / name
+    home = folder.resolve()
+    homes = [home, home.parent.parent / "blobs"] if home.parent.name == "snapshots" else [home]
+    try:
+        target = path.resolve(strict=True)
+        mode = target.stat().st_mode
+    except (OSError, RuntimeError):
+        raise CheckpointError(f"model.name: {name} of {settings.name!r} is a link that leads nowhere") from None
+    if not any(target.is_relative_to(allowed) for allowed in homes):
+        raise CheckpointError(
+            f"model.name: {name} of {settings.name!r} is a link out of the folder; allowed are files in it"
+        )
+    if not stat.S_ISREG(mode):
+        raise CheckpointError(f"model.name: {name} of {settings.name!r} is no regular file")
+    return path
+
+
+def read_json(folder: Path, name: str, settings: ModelSettings, most: int) -> dict[str, Any]:
+    """Return the object that a JSON file of the folder holds, of `most` bytes at most.
+
+    Raises:
+        CheckpointError: it is no regular file of the folder, too large, or no object.
+    """
+    path = plain_file(folder, name, settings)
+    where = f"model.name: can't load {name} of {settings.name!r}"
+    if path.stat().st_size > most:
+        raise CheckpointError(f"{where}: it has {path.stat().st_size:,} bytes; allowed are {most:,}")
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise CheckpointError(f"{where}: it is no JSON: {error!s:.200}") from None
+    if not isinstance(found, dict):
+        raise CheckpointError(f"{where}: it is no JSON object")
+    return found
+
+
+def _every_entry(value: Any) -> Iterator[tuple[str, Any]]:
+    """Yield keys and values of an object of JSON and of all within it."""
+    waiting = [value]
+    while waiting:
+        inner = waiting.pop()
+        if isinstance(inner, dict):
+            yield from inner.items()
+            waiting.extend(inner.values())
+        elif isinstance(inner, list):
+            waiting.extend(inner)
+
+
+def _check_entry(key: str, value: Any, settings: ModelSettings) -> None:
+    where = f"model.name: config.json of {settings.name!r} has {key}"
+    bare = key.removeprefix("_").removesuffix("_internal")
+    if bare in ("attn_implementation", "experts_implementation"):
+        allowed = _ATTENTION if bare == "attn_implementation" else _EXPERTS
+        for name in _leaves(value):
+            if name is not None and name not in allowed:
+                hint = did_you_mean(str(name), allowed)
+                raise CheckpointError(
+                    f"{where} {name!r:.200}, which would have other code run; allowed are {listed(sorted(allowed))}"
+                    f"{hint}"
+                )
+    elif key in _REFUSED and value:
+        raise CheckpointError(f"{where}, which is not allowed: {_REFUSED[key]}")
+    elif key == "num_labels" or _COUNT_OF_PARTS.search(key):
+        _check_number(where, value, _LABELS if key == "num_labels" else _LAYERS)
+
+
+def _check_number(where: str, value: Any, most: int) -> None:
+    """Refuse a number that is too large; in a list of them, the largest counts."""
+    numbers = [number for number in (value if isinstance(value, list) else [value]) if isinstance(number, int)]
+    if numbers and max(numbers) > most:
+        raise CheckpointError(f"{where} {min(max(numbers), 10**20):,}; allowed are {most:,}")
+
+
+def _leaves(value: Any) -> Iterable[Any]:
+    if isinstance(value, dict):
+        return [leaf for inner in value.values() for leaf in _leaves(inner)]
+    return [value] if value is None or isinstance(value, str) else [repr(value)]

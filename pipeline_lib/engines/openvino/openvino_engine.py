@@ -1,0 +1,125 @@
+"""The model converted to OpenVINO, whose kernels are the fastest on many CPUs."""
+
+import hashlib
+import importlib.util
+import os
+import shutil
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from filelock import FileLock
+
+from pipeline_lib.checkpoints.checkpoint import hash_of
+from pipeline_lib.engines.engine import Engine, Floats, Ids
+from pipeline_lib.engines.openvino.conversion import Source, convert_in_child
+from pipeline_lib.errors import SettingsError, did_you_mean, listed
+from pipeline_lib.machine.cache_folders import cache_folder
+
+PRECISIONS = {"float32": "f32", "bfloat16": "bf16"}
+AUTO_ENGINE = "NIGHTSCORE_AUTO_ENGINE"
+"""Environment variable that says what `model.engine: auto` takes, in place of the processor's maker."""
+
+_AUTO = ("torch", "openvino", "absent")
+_FORM = "3"
+"""Of what is converted; another one is another folder."""
+
+
+class OpenVinoEngine(Engine):
+    """A converted model, run by OpenVINO on CPUs.
+
+    Args:
+        path: of the converted model, from `converted`.
+        inputs: the inputs that the checkpoint's tokenizer gives its model (`model_input_names`).
+        precision: a key of `PRECISIONS`.
+        threads: CPU threads to compute with.
+    """
+
+    def __init__(self, path: Path, inputs: Sequence[str], precision: str, threads: int) -> None:
+        super().__init__(inputs)
+        options = {
+            "INFERENCE_PRECISION_HINT": PRECISIONS[precision],
+            "INFERENCE_NUM_THREADS": threads,
+            "NUM_STREAMS": 1,
+            # Pinned, the actors of a machine would all sit on its first core.
+            "ENABLE_CPU_PINNING": False,
+        }
+        self._compute: Any = library().Core().compile_model(path, "CPU", options)
+        self._pad = int(path.with_suffix(".pad").read_text())
+        self.is_full_precision = precision == "float32"
+
+    def logits(self, rows: Sequence[Ids], types: Sequence[Ids]) -> Floats:
+        """Return logits of shape [rows, labels] in float32; see `Engine`."""
+        batch = self.padded(rows, types, self._pad)
+        found = self._compute(list(batch.values()), share_inputs=True)[0]
+        return np.array(found, np.float32).reshape(len(rows), -1)
+
+
+def library() -> Any:
+    """Import OpenVINO without the package that tells its makers of each use and leaves an id in the home."""
+    sys.modules["openvino_telemetry"] = None  # type: ignore[assignment] # as if it were not installed
+    import openvino
+
+    return openvino
+
+
+def is_installed() -> bool:
+    """Tell whether OpenVINO is here; it is an extra."""
+    return auto_engine() != "absent" and importlib.util.find_spec("openvino") is not None
+
+
+def auto_engine() -> str:
+    """Return what `model.engine: auto` takes here if it can: `torch`, `openvino`, or `absent`.
+
+    Named by the environment, for tests and for machines of several kinds that shall choose alike. Else it is what
+    gets more out of this processor: PyTorch computes with Intel's MKL, which gives other makers' processors less
+    than half of what they can do; on Intel's both are as fast, and PyTorch starts seconds sooner.
+
+    Raises:
+        SettingsError: the environment names something else.
+    """
+    named = os.environ.get(AUTO_ENGINE)
+    if named is None:
+        cpus = Path("/proc/cpuinfo")
+        by_amd = cpus.is_file() and "AuthenticAMD" in cpus.read_text(errors="replace")
+        return "openvino" if by_amd else "torch"
+    if named not in _AUTO:
+        raise SettingsError(f"{AUTO_ENGINE}={named!r}: allowed are {listed(_AUTO)}{did_you_mean(named, _AUTO)}")
+    return named
+
+
+def converted(source: Source, fingerprint: str) -> Path:
+    """Return the path of the converted model on this machine; it is made at the first call, in a child process.
+
+    Args:
+        source: what is converted, and the rows that it is traced with.
+        fingerprint: the checkpoint's.
+
+    Raises:
+        ConversionError: the conversion failed, or its process died.
+    """
+    versions = "-".join([*(version(name) for name in ("openvino", "torch", "transformers")), _FORM])
+    folder = cache_folder("openvino", versions)
+    key = hashlib.sha256(repr((fingerprint, source.traits)).encode()).hexdigest()[:32]
+    path = folder / key / "model.xml"
+    with FileLock(folder / f"{key}.lock"):
+        if not _is_whole(path):
+            shutil.rmtree(path.parent, ignore_errors=True)
+            convert_in_child(source, path.parent)
+            path.with_suffix(".sha256").write_text(_hash_of_converted(path))
+    return path
+
+
+def _is_whole(path: Path) -> bool:
+    """Tell whether the converted model's files are those that were written when it was converted."""
+    try:
+        return path.with_suffix(".sha256").read_text() == _hash_of_converted(path)
+    except OSError:
+        return False
+
+
+def _hash_of_converted(path: Path) -> str:
+    return " ".join(hash_of(path.with_suffix(ending)) for ending in (".xml", ".bin", ".pad"))

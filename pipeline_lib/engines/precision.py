@@ -1,0 +1,107 @@
+"""How far half precision is from float32: compared on a sample of rows, carried beside a slice, summed up."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from pipeline_lib.checkpoints.activation import Floats
+from pipeline_lib.settings.settings import Device
+from pipeline_lib.storage.records import Drift
+
+_KEY = b"nightscore.drift"
+ROWS = 32
+"""Of a slice are compared, about."""
+
+_FEWER_ROWS = 4
+# The copy, and as much for what it computes and for batches that need more than usual.
+_COPIES_ON_GPU = 2
+# Each row of a larger model would take many seconds of one CPU thread, while the GPU waits.
+_LARGEST_ON_CPU = 4 << 30
+# As many actors as a machine usually has GPUs may load a copy at the same time.
+_COPIES_ON_HOST = 8
+_SLICES_APART = 8
+
+
+def sampled(number: int, rows: int) -> slice | None:
+    """Return which rows of a slice are scored in float32 too, or None where none are.
+
+    Decided by the slice alone, so that a run that was killed and one that was not compare the same rows: some rows,
+    evenly spread, of a shard's first slice and of every eighth after it.
+
+    Args:
+        number: of the slice in its shard.
+        rows: in the slice.
+    """
+    if rows == 0 or number % _SLICES_APART:
+        return None
+    return slice(0, rows, max(rows // ROWS, 1))
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Where a sample is scored in float32."""
+
+    device: Device
+    rows: int = ROWS
+    """Of a slice, about."""
+
+
+def where_to_compare(copy: int, on_gpu: int, on_host: int) -> Comparison | None:
+    """Return where there is room for a copy of the model in float32, or None where there is none.
+
+    Beside the model on its GPU if it fits with room to spare, else on the CPU, with fewer rows since that is slow.
+
+    Args:
+        copy: bytes of the model in float32.
+        on_gpu: bytes left on the GPU.
+        on_host: bytes left in the machine's memory.
+    """
+    if copy * _COPIES_ON_GPU <= on_gpu:
+        return Comparison("cuda")
+    if copy <= min(_LARGEST_ON_CPU, on_host // _COPIES_ON_HOST):
+        return Comparison("cpu", _FEWER_ROWS)
+    return None
+
+
+def at_most(rows: NDArray[np.int64], most: int) -> NDArray[np.int64]:
+    """Return some of the rows, evenly spread, or all where they are not more."""
+    return rows[:: max(-(-len(rows) // most), 1)]
+
+
+def compared(half: Floats, full: Floats) -> Drift:
+    """Compare scores of shape [rows, labels] in half precision with those in float32.
+
+    Half precision that is not finite where float32 is counts as a difference of 1 and another label.
+    """
+    valid = np.isfinite(full).all(axis=1)
+    half, full = half[valid], full[valid]
+    lost = np.logical_not(np.isfinite(half).all(axis=1))
+    gap = np.where(lost.reshape(-1, 1), 1.0, np.abs(half.astype(np.float64) - full))
+    flips = lost | (np.nan_to_num(half).argmax(axis=1) != full.argmax(axis=1))
+    return Drift(rows=len(full), flips=int(flips.sum()), largest=float(gap.max(initial=0.0)))
+
+
+def merged(drifts: Iterable[Drift | None]) -> Drift | None:
+    """Return the drift of several samples together, or None where nothing was compared."""
+    found = [drift for drift in drifts if drift is not None]
+    if not found:
+        return None
+    return Drift(
+        rows=sum(drift.rows for drift in found),
+        flips=sum(drift.flips for drift in found),
+        largest=max(drift.largest for drift in found),
+    )
+
+
+def with_drift(table: pa.Table, drift: Drift) -> pa.Table:
+    """Return a slice's table that carries its drift to the writer."""
+    return table.replace_schema_metadata({**(table.schema.metadata or {}), _KEY: drift.model_dump_json()})
+
+
+def drift_of(table: pa.Table) -> Drift | None:
+    """Return the drift that a slice's table carries."""
+    content = (table.schema.metadata or {}).get(_KEY)
+    return Drift.model_validate_json(content) if content else None

@@ -1,0 +1,164 @@
+"""The model of transformers as it is, run by PyTorch on any device."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline_lib.engines.batching import Room, room_within
+from pipeline_lib.engines.device_memory import left_on_gpu
+from pipeline_lib.engines.engine import Engine, Fetch, Floats, Ids, absent_id, is_out_of_memory, no_cache
+from pipeline_lib.engines.inspection.model_state import LoadedState
+
+_PROBED_TOKENS = 4_096
+_SHORT, _LONG = 64, 512
+
+
+class TorchEngine(Engine):
+    """A model of transformers, run by PyTorch.
+
+    Args:
+        model: in evaluation mode.
+        inputs: the inputs that the checkpoint's tokenizer gives its model (`model_input_names`).
+        device: where to compute, such as `cpu` or `cuda`.
+        keeps_state: whether the model changes while it computes; it is put back after each batch.
+    """
+
+    def __init__(self, model: Any, inputs: Sequence[str], device: str, *, keeps_state: bool = False) -> None:
+        import torch
+
+        super().__init__(inputs)
+        keep_float32_whole()
+        self._torch = torch
+        self._model = model.to(device)
+        self._device = device
+        self._options = no_cache(model)
+        self._config = model.config.get_text_config()
+        self._loaded = LoadedState(self._model) if keeps_state else None
+        self.is_full_precision = bool(model.dtype == torch.float32)
+        self.float32_bytes = 4 * sum(parameter.numel() for parameter in model.parameters())
+
+    def logits(self, rows: Sequence[Ids], types: Sequence[Ids]) -> Floats:
+        """Return logits of shape [rows, labels] in float32; see `Engine`."""
+        return self.start(rows, types)()
+
+    def start(self, rows: Sequence[Ids], types: Sequence[Ids]) -> Fetch:
+        """Begin to compute, and return what waits for the logits; see `Engine`."""
+        pad = self._config.pad_token_id
+        batch = self.padded(rows, types, absent_id(rows) if pad is None else pad)
+        tensors = {name: to_device(array, self._device) for name, array in batch.items()}
+        # Causal classifiers find a row's last token by this setting and refuse a batch without it; any id that no
+        # row holds does.
+        filled = pad is None and len(rows) > 1
+        try:
+            if filled:
+                self._config.pad_token_id = absent_id(rows)
+            with self._torch.inference_mode():
+                output = self._model(**tensors, **self._options).logits
+        finally:
+            if filled:
+                self._config.pad_token_id = None
+            if self._loaded:
+                self._loaded.restore()
+        return on_its_way(output, len(rows))
+
+
+def keep_float32_whole() -> None:
+    """Have PyTorch compute float32 in all its digits in this process, whatever it was told before.
+
+    cuDNN's convolutions round to the 10 bits of TF32 by default, and an environment or a library may have asked for
+    the same in matrix products, or for bfloat16 on CPUs. Of PyTorch's two ways to say so, each leaves out a part of
+    what the other one set, and a mix can't be read back unless both say the same.
+    """
+    import torch
+
+    torch.set_float32_matmul_precision("highest")
+    torch.backends.cudnn.allow_tf32 = False
+    backends: Any = torch.backends
+    for part in (backends, backends.cuda.matmul, backends.cudnn.conv, backends.cudnn.rnn, backends.mkldnn.matmul):
+        part.fp32_precision = "ieee"
+
+
+def device_name(device: str) -> str:
+    """Return the name of a card, or the kind of device where it has none."""
+    import torch
+
+    return str(torch.cuda.get_device_name()) if device == "cuda" else device
+
+
+def to_device(array: NDArray[Any], device: str) -> Any:
+    """Return an array as a tensor on a device; a GPU gets it while it computes something else."""
+    import torch
+
+    tensor = torch.from_numpy(array)
+    return tensor if device == "cpu" else tensor.pin_memory().to(device, non_blocking=True)
+
+
+def on_its_way(output: Any, rows: int) -> Fetch:
+    """Return what waits for logits that a GPU may still compute; its next batches can start meanwhile."""
+    import torch
+
+    logits = output.detach().reshape(rows, -1).float()
+    if logits.device.type == "cpu":
+        here = np.asarray(logits.numpy(), np.float32)
+        return lambda: here
+    host = torch.empty(logits.shape, dtype=torch.float32, pin_memory=True)
+    host.copy_(logits, non_blocking=True)
+    arrived: Any = torch.cuda.Event()  # type: ignore[no-untyped-call]
+    arrived.record()
+
+    def fetch() -> Floats:
+        arrived.synchronize()
+        return np.array(host.numpy(), np.float32)
+
+    return fetch
+
+
+def room_on_gpu(engine: Engine, probe: Sequence[int], limit: int | None, share: float) -> Room:
+    """Return the memory that this GPU has for a batch beside the model, and what batches take of it.
+
+    Half of what is left of this actor's share is counted on; what is too large all the same is halved.
+
+    Args:
+        engine: on the GPU.
+        probe: token ids that the model answers.
+        limit: longest row in tokens; None where nothing limits it.
+        share: of the GPU that is this actor's.
+    """
+    short, long = probed_lengths(limit)
+    usable = left_on_gpu(share) // 2
+    little = _bytes_of_row(engine, probe, short)
+    try:
+        much = _bytes_of_row(engine, probe, long)
+    except Exception as error:  # a single row may be too much; batches of such rows are halved when they come
+        if not is_out_of_memory(error):
+            raise
+        long, much = short, little
+    return room_within(usable, (short, little), (long, much))
+
+
+def probed_lengths(limit: int | None) -> tuple[int, int]:
+    """Return the lengths of rows whose memory is measured: a short one, and the longest that may come."""
+    longest = limit or _LONG
+    return min(_SHORT, longest), longest
+
+
+def stretched(probe: Sequence[int], length: int) -> Ids:
+    """Return a row of some length from the ids of a shorter one, or its beginning, with its ends at its ends."""
+    ids, at = np.array(probe, np.int32), len(probe) // 2
+    if length <= len(ids):
+        return ids[:length]
+    return np.concatenate([ids[:at], np.resize(ids, length - len(ids)), ids[at:]])
+
+
+def _bytes_of_row(engine: Engine, probe: Sequence[int], length: int) -> float:
+    import torch
+
+    rows = [stretched(probe, length)] * max(_PROBED_TOKENS // length, 1)
+    types = [np.zeros_like(row) for row in rows]
+    engine.logits(rows, types)  # the first time libraries take memory of their own
+    torch.cuda.reset_peak_memory_stats()
+    before = torch.cuda.memory_allocated()
+    engine.logits(rows, types)
+    return (torch.cuda.max_memory_allocated() - before) / len(rows)

@@ -1,0 +1,1 @@
+"""Execution: where the steps run. Only here is Ray imported."""

@@ -1,0 +1,56 @@
+"""What a file of the input is, as its name tells: a shard, a companion of shards, or data that would be missed."""
+
+from typing import Literal
+
+from pipeline_lib.inputs.shards import is_shard
+
+Kind = Literal["shard", "companion", "data", "unknown"]
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+# What lies beside data and is none: passed over without a word.
+_COMPANIONS = _words("dataset_info.json dataset_infos.json thumbs.db")
+_COMPANION_STEMS = _words(
+    "authors changelog checksum checksums citation copying licence license makefile md5sum md5sums notice readme "
+    "sha1sum sha1sums sha256sum sha256sums sha512sum sha512sums"
+)
+_COMPANION_ENDINGS = _words(
+    "asc cfg crc css gif htm html ini ipynb jpeg jpg js md md5 pdf png py r rst sh sha1 sha256 sha512 sig sql svg "
+    "toml yaml yml"
+)
+
+# Data of kinds that this program does not read: an error, lest its rows are missed.
+_DATA_ENDINGS = _words(
+    "arrow avro csv db dta duckdb feather h5 hdf5 ipc json jsonl ndjson npy npz ods orc parq parquet pickle pkl pq "
+    "psv rds sas7bdat sav sqlite sqlite3 tar tfrecord tfrecords tsv xls xlsx"
+)
+_PACKED_ENDINGS = _words("7z br bz2 gz gzip lz4 lzma lzo rar snappy sz tbz2 tgz txz xz z zip zst zstd")
+
+
+def kind_of(path: str) -> Kind:
+    """Return what a file is by its name, whatever the case of its letters.
+
+    =========  ==============================================================  ===================================
+    kind       which                                                           what becomes of it
+    =========  ==============================================================  ===================================
+    shard      one of `FORMATS`                                                is read
+    companion  README, LICENSE, checksums, documents, pictures, programs       is passed over
+    data       jsonl, json, orc, avro, arrow ...; packed, as .csv.bz2 and      is an error that names it
+               .zip are; and names without an ending
+    unknown    anything else, as .txt, .log, .tmp and .bak                     is passed over, and a note names it
+    =========  ==============================================================  ===================================
+    """
+    name = path.rstrip("/").rpartition("/")[2].lower()
+    stem, _, ending = name.rpartition(".")
+    if is_shard(name):
+        return "shard"
+    if name in _COMPANIONS or ending in _COMPANION_ENDINGS:
+        return "companion"
+    if ending in _DATA_ENDINGS or ending in _PACKED_ENDINGS:
+        return "data"
+    if name.partition(".")[0] in _COMPANION_STEMS:
+        return "companion"
+    return "unknown" if stem else "data"

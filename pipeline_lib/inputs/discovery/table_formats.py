@@ -1,0 +1,71 @@
+"""Tables whose log says which rows of their files count: read as plain files, deleted rows would be scored."""
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from pipeline_lib.errors import InputError
+from pipeline_lib.machine.parallel import in_threads
+
+_LOGS = {"_delta_log": "a Delta table", ".hoodie": "a Hudi table"}
+_ICEBERG = re.compile(r"(.*/)?metadata/[^/]+\.metadata\.json")
+
+
+def refuse_tables(fs: Any, path: str, seen: Iterable[str], shards: Iterable[str]) -> None:
+    """Check that what was found in a folder or by a glob are plain files.
+
+    Args:
+        fs: where they are.
+        path: as in `input.path`.
+        seen: every file that the listing showed, hidden ones too.
+        shards: those that would be read; the log of their table may lie above what was listed.
+
+    Raises:
+        InputError: they belong to a table of Delta, Iceberg or Hudi.
+    """
+    log = next(filter(None, map(_log_of, seen)), None)
+    if log is None:
+        log = next(filter(None, in_threads(lambda root: _log_in(fs, root), sorted(set(map(_root, shards))))), None)
+    if log:
+        name, table = log
+        raise InputError(
+            f"input.path: {path!r} holds files of {table} ({name!r}), whose log says which of their rows were "
+            "deleted; export the table to Parquet, or list the files one by one"
+        )
+
+
+def _log_of(name: str) -> tuple[str, str] | None:
+    parts = name.split("/")
+    for at, part in enumerate(parts[:-1]):
+        if part in _LOGS:
+            return "/".join(parts[: at + 1]), _LOGS[part]
+    return (name, "an Iceberg table") if _ICEBERG.fullmatch(name) else None
+
+
+def _log_in(fs: Any, root: str) -> tuple[str, str] | None:
+    """Look for a log in the folder of a table, or beside the folder `data` that Iceberg writes files into."""
+    for name, table in _LOGS.items():
+        if _exists(fs, f"{root}/{name}"):
+            return f"{root}/{name}", table
+    above, _, last = root.rpartition("/")
+    for folder in (root, above) if last == "data" and above else (root,):
+        if _exists(fs, f"{folder}/metadata"):
+            found = fs.glob(f"{folder}/metadata/*.metadata.json")
+            if found:
+                return str(found[0]), "an Iceberg table"
+    return None
+
+
+def _root(shard: str) -> str:
+    """Return the folder of a shard, above the `key=value` folders."""
+    folders = shard.split("/")[:-1]
+    while len(folders) > 1 and "=" in folders[-1]:
+        folders.pop()
+    return "/".join(folders)
+
+
+def _exists(fs: Any, path: str) -> bool:
+    try:
+        return bool(fs.exists(path))
+    except PermissionError:  # who may not look there can't know
+        return False

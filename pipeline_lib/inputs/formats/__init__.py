@@ -1,0 +1,1 @@
+"""The formats of shards: Parquet, and CSV or TSV."""

@@ -1,0 +1,113 @@
+"""Read: one slice of a shard becomes one table, each row knowing its number, its text and its columns."""
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline_lib.inputs import columns, hive_partitions
+from pipeline_lib.inputs.formats import dispatch
+from pipeline_lib.inputs.schema import Layout
+from pipeline_lib.inputs.shards import Shard, Slice
+from pipeline_lib.settings.settings import InputSettings
+from pipeline_lib.storage import files as storage
+
+
+class Reader:
+    """Reads slices in the plan's layout.
+
+    Args:
+        settings: the job's input section.
+        layout: the columns to keep and their types.
+    """
+
+    def __init__(self, settings: InputSettings, layout: Layout) -> None:
+        self._settings = settings
+        self._layout = layout
+
+    def __call__(self, shard: Shard, part: Slice) -> pa.Table:
+        """Return the slice's kept columns, its texts and its rejects so far, in the order of the shard.
+
+        Raises:
+            InputError: the shard can't be read.
+            FaultError: the shard is no longer the one that was planned, or the storage failed, and again.
+        """
+        return storage.patiently(lambda: self._read(shard, part))
+
+    def _read(self, shard: Shard, part: Slice) -> pa.Table:
+        storage.refuse_changed(shard.path, shard.stamp)
+        texts = [self._settings.text_column, self._settings.text_pair_column]
+        wanted = [*(name for name, _ in self._layout.kept), *(name for name in texts if name)]
+        present = [name for name in dict.fromkeys(wanted) if name in shard.columns]
+        table = dispatch.read_slice(shard, part, present, self._settings.csv)
+        storage.refuse_changed(shard.path, shard.stamp)  # also while it was read
+        for name, value in hive_partitions.values_of(shard.path, self._settings).items():
+            table = table.append_column(name, pa.array([value] * table.num_rows, pa.string()))
+        return shaped(table, self._settings, self._layout)
+
+
+def shaped(table: pa.Table, settings: InputSettings, layout: Layout) -> pa.Table:
+    """Return a table as read, with the layout's columns and the texts in columns of their own.
+
+    A kept column that this shard lacks is null. Texts that are not text (null, broken UTF-8) are rejected here.
+    """
+    shaped_columns: dict[str, pa.ChunkedArray] = {}
+    for name, field in layout.kept:
+        there = name in table.column_names
+        column = table.column(name) if there else pa.chunked_array([pa.nulls(table.num_rows, field.type)])
+        shaped_columns[field.name] = column if column.type == field.type else column.cast(field.type)
+    for name in (columns.ROW, columns.LINE, columns.REJECT_CODE, columns.REJECT_MESSAGE):
+        shaped_columns[name] = table.column(name)
+    shaped_columns[columns.TEXT] = _as_text(table.column(settings.text_column))
+    if settings.text_pair_column:
+        shaped_columns[columns.PAIR] = _as_text(table.column(settings.text_pair_column))
+    return _mark_rejects(pa.table(shaped_columns), settings)
+
+
+def _as_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return a text column as bytes, which hold also what is no valid UTF-8."""
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    if pa.types.is_string_view(column.type):
+        column = column.cast(pa.binary_view())
+    return column.cast(pa.large_binary())
+
+
+def _mark_rejects(table: pa.Table, settings: InputSettings) -> pa.Table:
+    text = table.column(columns.TEXT)
+    found = [(pc.is_null(text), "null_text", "the text is null")]
+    for name in (columns.TEXT, columns.PAIR):
+        if name in table.column_names:
+            broken = _undecodable(table.column(name))
+            found.append((broken, "not_decodable", "the text is not valid UTF-8"))
+    if settings.blank_texts == "reject":
+        found.append((_blank(text), "blank_text", "the text is empty or white space"))
+    code, message = table.column(columns.REJECT_CODE), table.column(columns.REJECT_MESSAGE)
+    for rows, name, why in found:
+        fresh = pc.and_(pc.fill_null(rows, fill_value=False), pc.is_null(code))
+        code, message = pc.if_else(fresh, name, code), pc.if_else(fresh, why, message)
+    for name, column in ((columns.REJECT_CODE, code), (columns.REJECT_MESSAGE, message)):
+        table = table.set_column(table.schema.get_field_index(name), name, column)
+    return table
+
+
+def _undecodable(texts: pa.ChunkedArray) -> pa.ChunkedArray:
+    try:
+        texts.cast(pa.large_string())
+    except pa.ArrowInvalid:
+        return pa.chunked_array([pa.array([not _decodes(text) for text in texts.to_pylist()])])
+    return pa.chunked_array([pa.repeat(pa.scalar(value=False), len(texts))])
+
+
+def _decodes(text: bytes | None) -> bool:
+    try:
+        (text or b"").decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _blank(texts: pa.ChunkedArray) -> pa.ChunkedArray:
+    return pa.chunked_array([pa.array([not text.strip() for text in _decoded(texts)], pa.bool_())])
+
+
+def _decoded(texts: pa.ChunkedArray) -> list[str]:
+    return [(text or b"").decode(errors="replace") for text in texts.to_pylist()]

@@ -1,0 +1,60 @@
+"""The version: a fingerprint of all that decides a score, so that no two kinds of scores are ever mixed."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from pipeline_lib.checkpoints.checkpoint import Checkpoint
+from pipeline_lib.inputs.schema import Layout
+from pipeline_lib.planning.computation import Computation
+from pipeline_lib.settings.settings import Settings
+
+# Raised when the program itself starts to give other scores, rejects or files for the same settings.
+_OUTPUT_FORMAT = 2
+# Settings of the input that name columns which pass through.
+_KEPT = ("keep_columns", "partition_columns")
+
+
+def fingerprint_of(
+    settings: Settings, checkpoint: Checkpoint, layout: Layout, computation: Computation
+) -> dict[str, Any]:
+    """Return what decides a score, a reject or a column of the output, as plain JSON values.
+
+    Paths are not part of it: the same shards elsewhere get the same scores. Nor are limits and actor counts, nor in
+    float32 the versions of libraries, which the manifest records.
+    """
+    return {
+        "format": _OUTPUT_FORMAT,
+        "checkpoint": checkpoint.fingerprint,
+        "activation": checkpoint.activation,
+        "max_tokens": checkpoint.max_tokens,
+        "first_token_alone": checkpoint.first_token_alone,
+        "keeps_state": checkpoint.keeps_state,
+        "precision": settings.model.precision,
+        "computation": computation.as_json(),
+        "input": settings.input.model_dump(mode="json", exclude={"path"}),
+        "output": settings.output.model_dump(mode="json", exclude={"path"}),
+        "rows_per_slice": settings.tuning.rows_per_slice,
+        "columns": {field.name: str(field.type) for field in layout.scored_schema(settings.output)},
+    }
+
+
+def version_of(fingerprint: dict[str, Any]) -> str:
+    """Return a fingerprint's short name: 16 hexadecimal digits of its SHA-256."""
+    text = json.dumps(fingerprint, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def same_scores(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Tell whether two fingerprints give each row the same score or reject, though maybe beside other columns."""
+    return _of_scores(one) == _of_scores(other)
+
+
+def _of_scores(fingerprint: Mapping[str, Any]) -> dict[str, Any]:
+    found = {name: value for name, value in fingerprint.items() if name not in {"output", "columns"}}
+    inputs = dict(found.get("input", {}))
+    # A kept column of a stated type can reject a row, so there it takes part.
+    if not inputs.get("csv", {}).get("column_types"):
+        inputs = {name: value for name, value in inputs.items() if name not in _KEPT}
+    return {**found, "input": inputs}

@@ -1,0 +1,1 @@
+"""Publishing: parts are written, recounted, moved into place and verified."""

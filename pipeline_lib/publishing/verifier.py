@@ -1,0 +1,106 @@
+"""Verify: read what was published again and check every file and count against the manifest."""
+
+from collections import Counter, defaultdict
+
+from pipeline_lib.errors import OutputError
+from pipeline_lib.machine.parallel import in_threads
+from pipeline_lib.planning import resume
+from pipeline_lib.planning.resume import Output
+from pipeline_lib.planning.version import version_of
+from pipeline_lib.storage import cleanup, integrity
+from pipeline_lib.storage import files as storage
+from pipeline_lib.storage.records import MANIFEST, SUCCESS, FileRecord, Manifest, Receipt, Success
+
+
+def verify(path: str) -> tuple[Manifest, list[str]]:
+    """Return the manifest of an output folder, and one line for each thing that is wrong.
+
+    Raises:
+        OutputError: nothing is published there.
+    """
+    output = resume.look_at(path)
+    success, manifest = output.success, output.manifest
+    if success is None or manifest is None:
+        lacks = SUCCESS if success is None else MANIFEST
+        raise OutputError(f"{path!r} is not a published output: no readable {lacks}")
+    with storage.faults_named(path, "verifying"):
+        return manifest, [
+            *_check_success(success, manifest, whole=output.whole),
+            *_check_files(output, manifest),
+            *(f"{name}: is not in {MANIFEST}" for name in cleanup.unknown(manifest, output.files)),
+            *_check_version(manifest),
+            *_check_slices(manifest),
+            *_check_counts(manifest),
+        ]
+
+
+def _check_success(success: Success, manifest: Manifest, *, whole: bool) -> list[str]:
+    problems = []
+    if not whole:
+        problems.append(f"{MANIFEST}: is not the manifest that {SUCCESS} was written for")
+    for name in ("version", "rows", "scored", "rejected"):
+        said, counted = getattr(success, name), getattr(manifest, name)
+        if said != counted:
+            problems.append(f"{SUCCESS}: says {name} {said}, {MANIFEST} says {counted}")
+    return problems
+
+
+def _check_files(output: Output, manifest: Manifest) -> list[str]:
+    fs, folder = storage.filesystem(output.url)
+    files = [file for receipt in manifest.slices for file in receipt.files]
+
+    def fault(file: FileRecord) -> str | None:
+        path = f"{folder}/{file.file}"
+        return integrity.fault(fs, path, file, output.files.get(file.file)) or integrity.other_version(
+            fs, path, manifest.version
+        )
+
+    found = zip(files, in_threads(fault, files), strict=True)
+    return [f"{file.file}: {what}" for file, what in found if what]
+
+
+def _check_version(manifest: Manifest) -> list[str]:
+    problems = []
+    if version_of(manifest.fingerprint) != manifest.version:
+        problems.append(f"{MANIFEST}: version {manifest.version} is not that of its fingerprint")
+    others = sorted({receipt.part.file for receipt in manifest.slices if receipt.version != manifest.version})
+    return problems + [f"{MANIFEST}: {name} is of another version" for name in others]
+
+
+def _check_slices(manifest: Manifest) -> list[str]:
+    """Check that the slices of each shard cover its rows, each once."""
+    problems = []
+    by_shard: dict[int, list[Receipt]] = defaultdict(list)
+    for receipt in manifest.slices:
+        by_shard[receipt.shard].append(receipt)
+    for shard in manifest.shards:
+        slices = sorted(by_shard.pop(shard.number, []), key=lambda receipt: receipt.first_row)
+        ends = [0, *(receipt.first_row + receipt.rows for receipt in slices)]
+        if [*(receipt.first_row for receipt in slices), shard.rows] != ends:
+            problems.append(
+                f"{MANIFEST}: the parts of shard {shard.path!r} don't cover its {shard.rows:,} rows once"
+            )
+        if any((receipt.path, receipt.content) != (shard.path, shard.content) for receipt in slices):
+            problems.append(f"{MANIFEST}: parts of shard {shard.path!r} were made of another file")
+    return problems + [f"{MANIFEST}: has parts of shard {number}, which it does not list" for number in by_shard]
+
+
+def _check_counts(manifest: Manifest) -> list[str]:
+    problems = []
+    scored_of: Counter[int] = Counter()
+    rejected_of: Counter[int] = Counter()
+    for receipt in manifest.slices:
+        scored_of[receipt.shard] += receipt.scored
+        rejected_of[receipt.shard] += receipt.rejected
+    for shard in manifest.shards:
+        scored, rejected = scored_of[shard.number], rejected_of[shard.number]
+        if (shard.rows, shard.scored, shard.rejected) != (scored + rejected, scored, rejected):
+            problems.append(
+                f"{MANIFEST}: shard {shard.path!r} has {shard.rows:,} rows, its parts {scored:,} scored "
+                f"and {rejected:,} rejected"
+            )
+    for name in ("rows", "scored", "rejected"):
+        total = sum(getattr(shard, name) for shard in manifest.shards)
+        if getattr(manifest, name) != total:
+            problems.append(f"{MANIFEST}: says {name} {getattr(manifest, name):,}, its shards sum to {total:,}")
+    return problems

@@ -1,0 +1,66 @@
+"""What is in the output of a run: where it is, its labels and rejects, and a line that opens it."""
+
+import json
+import os
+import shlex
+import shutil
+import sys
+
+from pipeline_lib.messages import count, shortened
+from pipeline_lib.planning.plan import Plan
+from pipeline_lib.reporting.run_record import Outcome
+from pipeline_lib.storage import files as storage
+from pipeline_lib.storage.records import REJECTS
+
+_BAR = 24
+_MOST_LABELS = 8
+_LONGEST_LABEL = 24
+
+
+def summary(plan: Plan, outcome: Outcome) -> list[tuple[str, str]]:
+    """Return what a run published, as (topic, text) lines."""
+    output = plan.settings.output
+    folder = _short(output.path)
+    names = ", ".join(shortened(name, 40) for name in plan.layout.scored_schema(output).names)
+    lines = [("result", f"{folder}: {count(outcome.scored, 'row')} in {count(plan.slices, 'file')}, with {names}")]
+    lines += [("", line) for line in bars(outcome.labels or {})]
+    lines.append(("open", _opening(folder)))
+    if outcome.rejected:
+        why = ", ".join(f"{rows:,} {code}" for code, rows in (outcome.reject_codes or {}).items())
+        where = f"{folder.rstrip('/')}/{REJECTS}"
+        lines.append(("rejects", f"{count(outcome.rejected, 'row')}, by reason: {why or '?'}; each is in {where}"))
+    return lines
+
+
+def bars(counts: dict[str, int]) -> list[str]:
+    """Return a bar of text for each name, the most frequent first."""
+    total = sum(counts.values())
+    ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    shown = [(shortened(name, _LONGEST_LABEL), rows) for name, rows in ordered[:_MOST_LABELS]]
+    if len(ordered) > _MOST_LABELS:
+        rest = ordered[_MOST_LABELS:]
+        shown.append((f"{count(len(rest), 'other label')}", sum(rows for _, rows in rest)))
+    width = max((len(name) for name, _ in shown), default=0)
+    digits = max((len(f"{rows:,}") for _, rows in shown), default=0)
+    return [
+        f"{name:<{width}}  {'█' * round(_BAR * rows / total):<{_BAR}}  {rows:>{digits},}  {rows / total:6.1%}"
+        for name, rows in shown
+    ]
+
+
+def _short(path: str) -> str:
+    """Return a local path below here as seen from here."""
+    if not storage.is_local(storage.filesystem(path)[0]):
+        return path
+    relative = os.path.relpath(path)
+    return path if relative.startswith("..") else relative
+
+
+def _opening(path: str) -> str:
+    """Return a command that shows what a folder holds, with the Python that this one is."""
+    found = shutil.which("python")
+    # Not the file behind the link: a virtual environment is told by the link.
+    name = "python" if found and os.path.samefile(os.path.dirname(found), os.path.dirname(sys.executable)) else ""
+    name = name or _short(sys.executable)
+    code = f"import pandas; print(pandas.read_parquet({json.dumps(path, ensure_ascii=False)}))"
+    return f"{shlex.quote(name)} -c {shlex.quote(code)}"

@@ -1,0 +1,167 @@
+"""Tokenize: texts become ragged lists of token ids, truncated as the pipeline would."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline_lib.checkpoints import loading
+from pipeline_lib.checkpoints.checkpoint import PROBE, Checkpoint, locate
+from pipeline_lib.inputs import columns
+from pipeline_lib.settings.settings import Settings
+
+_Encoded = tuple[list[int], list[int], int]
+"""Token ids, token type ids, tokens before truncation."""
+_Texts = tuple[list[int], list[tuple[str, ...]]]
+"""Rows, and the text or the two texts of each."""
+
+_WATCHED_ROWS = 64
+
+
+class Tokenizer:
+    """The checkpoint's own tokenizer, applied to the texts of a slice.
+
+    Args:
+        settings: the job's settings.
+        checkpoint: the examined checkpoint, which has the limit.
+    """
+
+    name = "tokenizer"
+    reads = (columns.TEXT, columns.PAIR)
+
+    def __init__(self, settings: Settings, checkpoint: Checkpoint) -> None:
+        folder, _ = locate(settings.model, checkpoint.commit)
+        self._tokenizer = loading.load_tokenizer(folder, settings.model)
+        self._limit = checkpoint.max_tokens
+        # The writer needs the texts only where rejects are to have them.
+        self._dropped = () if settings.output.rejected_texts else (columns.TEXT, columns.PAIR)
+        self._vocabulary = checkpoint.vocabulary
+        self._typed = "token_type_ids" in checkpoint.inputs
+
+    def __call__(
+        self,
+        table: pa.Table,
+        on_batch: Callable[[Sequence[int]], None] | None = None,
+        *,
+        one_by_one: bool = False,
+    ) -> pa.Table:
+        """Replace the texts by token ids, `n_tokens` and `truncated`; rows without usable tokens are rejected.
+
+        The special tokens are counted in `n_tokens`, which is the length before truncation. Ids of a rejected
+        row are an empty list.
+
+        Args:
+            table: a slice as read.
+            on_batch: told which rows are encoded next; they then come in small batches.
+            one_by_one: batches always come so.
+        """
+        del one_by_one
+        usable = pc.is_null(table.column(columns.REJECT_CODE)).to_pylist()
+        encoded: list[_Encoded] = [([], [], 0)] * table.num_rows
+        faults: dict[int, tuple[str, str]] = {}
+        for rows, texts in _batches(_single_and_pairs(table, usable), _WATCHED_ROWS if on_batch else None):
+            if on_batch:
+                on_batch(rows)
+            for row, found in zip(rows, self._encode(texts), strict=True):
+                encoded[row] = found
+                faults.update(self._fault(row, found))
+        for row in faults:
+            encoded[row] = ([], [], 0)
+        table = columns.without(columns.rejected(table, faults), self._dropped)
+        return _with_tokens(table, encoded, self._limit, typed=self._typed)
+
+    def probe(self) -> None:
+        """Encode a text that is known to be harmless."""
+        self._call([(PROBE,)], self._limit)
+
+    def _encode(self, texts: Sequence[tuple[str, ...]]) -> list[_Encoded]:
+        """Encode texts, or pairs of them, all of one kind."""
+        whole = self._call(texts, None)
+        encoded = [(ids, types, len(ids)) for ids, types in whole]
+        too_long = [row for row, (ids, _, _) in enumerate(encoded) if self._limit and len(ids) > self._limit]
+        shortened = self._call([texts[row] for row in too_long], self._limit)
+        for row, (ids, types) in zip(too_long, shortened, strict=True):
+            encoded[row] = (ids, types, encoded[row][2])
+        return encoded
+
+    def _call(self, texts: Sequence[tuple[str, ...]], limit: int | None) -> list[tuple[list[int], list[int]]]:
+        if not texts:
+            return []
+        try:
+            found = self._tokenizer(
+                *(list(column) for column in zip(*texts, strict=True)),
+                truncation=limit is not None,
+                max_length=limit,
+                padding=False,
+                return_attention_mask=False,
+                return_token_type_ids=self._typed,
+                verbose=False,
+            )
+        except (MemoryError, OSError):
+            raise  # the machine's fault, not the text's
+        except BaseException as error:
+            # A text that a tokenizer refuses must not take the others with it; a panic in Rust is no Exception.
+            if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+                raise
+            if len(texts) == 1:
+                return [([-1], [0])]
+            middle = len(texts) // 2
+            return self._call(texts[:middle], limit) + self._call(texts[middle:], limit)
+        ids = found["input_ids"]
+        return list(zip(ids, found["token_type_ids"] if self._typed else ids, strict=True))
+
+    def _fault(self, row: int, found: _Encoded) -> dict[int, tuple[str, str]]:
+        ids, _, _ = found
+        if not ids:
+            return {row: ("no_tokens", "the tokenizer finds no tokens in the text")}
+        if min(ids) < 0:
+            return {row: ("not_tokenizable", "the tokenizer refuses the text")}
+        if max(ids) >= self._vocabulary:
+            why = f"the tokenizer gives id {max(ids)}, the model knows {self._vocabulary}"
+            return {row: ("unknown_token", why)}
+        return {}
+
+
+def _batches(kinds: Iterable[_Texts], size: int | None) -> Iterator[_Texts]:
+    """Yield the texts of each kind, at most `size` of them at a time."""
+    for rows, texts in kinds:
+        step = size or max(len(rows), 1)
+        for start in range(0, len(rows), step):
+            yield rows[start : start + step], texts[start : start + step]
+
+
+def _single_and_pairs(table: pa.Table, usable: list[bool]) -> Iterable[_Texts]:
+    """Return (rows, texts) of the single texts, then of the pairs; an empty or null second text is no pair."""
+    firsts = table.column(columns.TEXT).to_pylist()
+    seconds = table.column(columns.PAIR).to_pylist() if columns.PAIR in table.column_names else [None] * len(firsts)
+    singles: list[int] = []
+    pairs: list[int] = []
+    for row, second in enumerate(seconds):
+        if usable[row]:
+            (pairs if second else singles).append(row)
+    decode: Callable[[Any], str] = bytes.decode
+    return (
+        (singles, [(decode(firsts[row]),) for row in singles]),
+        (pairs, [(decode(firsts[row]), decode(seconds[row])) for row in pairs]),
+    )
+
+
+def _with_tokens(table: pa.Table, encoded: list[_Encoded], limit: int | None, *, typed: bool) -> pa.Table:
+    lengths = np.array([count for _, _, count in encoded], np.int32)
+    truncated = lengths > limit if limit is not None else np.zeros(len(lengths), bool)
+    table = table.append_column(columns.TOKEN_IDS, _ragged([ids for ids, _, _ in encoded]))
+    if typed:
+        table = table.append_column(columns.TYPE_IDS, _ragged([types for _, types, _ in encoded]))
+    table = table.append_column(columns.N_TOKENS, pa.array(lengths))
+    return table.append_column(columns.TRUNCATED, pa.array(truncated))
+
+
+def _ragged(rows: list[list[int]]) -> pa.Array:
+    """Return lists as one Arrow array; a thousand times faster than Arrow's own walk over Python lists."""
+    offsets = np.zeros(len(rows) + 1, np.int32)
+    np.cumsum([len(row) for row in rows], out=offsets[1:])
+    values = np.fromiter(chain.from_iterable(rows), np.int32, int(offsets[-1]))
+    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(values))
