@@ -17,9 +17,9 @@ check: lint typecheck ## Lint, types, import contract, tests, coverage of the pu
 	@$(BIN)/coverage report
 
 soak: .venv/dev ## Kill runs at random, 200 times, and compare every byte; start pairs of runs; lose a machine
-	@$(BIN)/python tests/soak.py kills
-	@$(BIN)/python tests/soak.py races
-	@$(BIN)/python tests/soak.py nodes
+	@$(BIN)/python -m tests.faults.soak kills
+	@$(BIN)/python -m tests.faults.soak races
+	@$(BIN)/python -m tests.faults.soak nodes
 
 bench: .venv/dev ## Time the job against the pipeline and others, on generated reviews
 	@$(BIN)/python -m jobs.bench
@@ -28,11 +28,11 @@ bench-scale: .venv/dev ## Plan up to 100,000 shards, and run on up to 16 simulat
 	@$(BIN)/python -m jobs.bench_scale
 
 bench-gpu: .venv/dev ## On a machine with a GPU: check the answers, then time all there is to time, in minutes
-	@$(BIN)/pytest tests/test_gpu.py
+	@$(BIN)/pytest tests/unit/engines/test_gpu.py
 	@$(BIN)/python -m jobs.bench_gpu
 
 bad-inputs: .venv/dev ## Try every kind of bad input, and show what each gets
-	@$(BIN)/python tests/bad_inputs.py
+	@$(BIN)/python -m tests.bad_inputs.bad_inputs
 
 setup: .venv/dev ## Make .venv with everything, pinned by constraints.txt
 

@@ -17,7 +17,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import s3fs
-import tiny_checkpoints
 import torch
 from rich.console import Console
 
@@ -37,6 +36,7 @@ from pipeline_lib.scoring.tokenizer import Tokenizer
 from pipeline_lib.settings.settings import Settings
 from pipeline_lib.settings.settings_file import parse_settings
 from pipeline_lib.storage.lease import leased
+from tests.helpers import tiny_checkpoints
 
 # A busy machine is no failure.
 hypothesis.settings.register_profile("tests", deadline=None)
@@ -80,7 +80,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 @contextlib.contextmanager
 def leashed(command: Sequence[str]) -> Iterator[None]:
     """Run a server that ends with the block, or with this process however that ends."""
-    leash = [sys.executable, str(Path(__file__).with_name("leash.py")), *command]
+    leash = [sys.executable, str(ROOT / "tests" / "helpers" / "leash.py"), *command]
     with subprocess.Popen(leash, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL):
         yield  # afterwards its standard input is closed
 

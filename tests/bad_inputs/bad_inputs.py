@@ -1,0 +1,92 @@
+"""Every kind of bad input, and what each gets: a score, a reject code, or an exit code with one clear line.
+
+python -m tests.bad_inputs.bad_inputs    gives each to the program and prints a table of what it got
+"""
+
+import os
+import re
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+if __name__ == "__main__":
+    # Before the libraries are imported, which look at these only then.
+    os.environ |= {"HF_HUB_OFFLINE": "1", "HF_HOME": tempfile.mkdtemp(), "RAY_USAGE_STATS_ENABLED": "0"}
+
+from typer.testing import Result
+
+from tests.bad_inputs.bad_checkpoints import CHECKPOINTS
+from tests.bad_inputs.bad_home import Home, Kind
+from tests.bad_inputs.bad_outputs import OUTPUTS
+from tests.bad_inputs.bad_rows import TABLES, what_rows_got
+from tests.bad_inputs.bad_settings import SETTINGS
+from tests.bad_inputs.bad_shards import SHARDS
+from tests.helpers import tiny_checkpoints
+
+KINDS = {"shard": SHARDS, "setting": SETTINGS, "checkpoint": CHECKPOINTS, "output": OUTPUTS}
+
+
+def error_of(result: Result) -> str:
+    """Return the one error line of a run.
+
+    Raises:
+        AssertionError: it has none, several, or a traceback.
+    """
+    crashed = result.exception if not isinstance(result.exception, SystemExit | None) else None
+    assert crashed is None, f"{type(crashed).__name__}: {crashed}"
+    assert "Traceback" not in result.output
+    lines = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
+    assert len(lines) == 1, f"{len(lines)} error lines: {result.stderr}"
+    assert result.stderr.rstrip().splitlines()[-1] == lines[0], f"an error of several lines: {result.stderr}"
+    return lines[0].removeprefix("error: ")
+
+
+def try_kind(kind: Kind, home: Home) -> tuple[str, bool]:
+    """Give a bad input to the program; return what it got, and whether that is what it should get."""
+    with home.until_done:
+        result = home.run(kind.spoil(home), kind.config)
+    try:
+        message = error_of(result)
+    except AssertionError as fault:
+        return f"exit {result.exit_code}, {fault}", False
+    right = result.exit_code == kind.exit_code and bool(re.search(kind.message, message))
+    return f"exit {result.exit_code}: {message}", right
+
+
+def try_all(base: Path) -> Iterator[tuple[str, str, str, bool]]:
+    """Try everything; yield its group, its name, what it got, and whether that is what it should get."""
+    checkpoint = tiny_checkpoints.build(tiny_checkpoints.Recipe("bert"), base / "models" / "bert")
+    for number, table in enumerate(TABLES):
+        home = Home(base / f"rows{number}", checkpoint)
+        home.prepare()
+        table.write(home, table.rows)
+        home.run()
+        for row, gets in zip(table.rows, what_rows_got(home, table.rows), strict=True):
+            said = gets if gets in ("scored", "no row") else f"rejected: {gets}"
+            yield table.group, row.name, said, gets == row.gets
+    for group, kinds in KINDS.items():
+        for number, kind in enumerate(kinds):
+            home = Home(base / group / str(number), checkpoint)
+            home.prepare()
+            said, right = try_kind(kind, home)
+            yield group, kind.name, said.replace(f"{home.folder}/", "").replace(f"{base}/", ""), right
+
+
+def main() -> int:
+    """Print a table of what everything gets; return whether something got what it should not."""
+    import ray
+
+    ray.init("local", include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    count = wrong = 0
+    with tempfile.TemporaryDirectory() as base:
+        for group, name, said, right in try_all(Path(base)):
+            count, wrong = count + 1, wrong + (not right)
+            print(f"{group:<14}  {name:<52}  {said}{'' if right else '   <-- NOT WHAT IT SHOULD GET'}", flush=True)
+    ray.shutdown()
+    print(f"\n{count} kinds of bad input, {wrong} of them got something else than they should")
+    return bool(wrong)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

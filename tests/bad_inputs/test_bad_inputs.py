@@ -1,0 +1,43 @@
+"""What every kind of bad input gets; `python -m tests.bad_inputs.bad_inputs` prints it as a table."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.bad_inputs.bad_home import Home, Kind
+from tests.bad_inputs.bad_inputs import KINDS, try_kind
+from tests.bad_inputs.bad_rows import TABLES, Table, rejects_of, what_rows_got
+
+CASES = [pytest.param(kind, id=f"{group}, {kind.name}") for group, kinds in KINDS.items() for kind in kinds]
+
+
+@pytest.mark.parametrize("kind", CASES)
+def test_a_bad_input_gets_one_line_and_an_exit_code(
+    kind: Kind, tmp_path: Path, checkpoint: Path, one_ray: None
+) -> None:
+    del one_ray  # where a fault shows only in the work, it is done there
+    home = Home(tmp_path, checkpoint)
+    home.prepare()
+    said, right = try_kind(kind, home)
+    assert right, said
+    assert not (tmp_path / "ran").exists(), "it ran code that it must not run"
+    assert "zqsecret" not in said
+
+
+@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.group)
+def test_a_bad_row_gets_a_code_and_takes_no_other_with_it(
+    table: Table, tmp_path: Path, checkpoint: Path, one_ray: None
+) -> None:
+    del one_ray
+    # What kills its worker is a test of its own, since each death takes seconds.
+    rows = tuple(row for row in table.rows if row.gets != "killed_worker")
+    home = Home(tmp_path, checkpoint)
+    home.prepare()
+    table.write(home, rows)
+    result = home.run()
+    assert what_rows_got(home, rows) == [row.gets for row in rows], result.output
+    told = [
+        path.read_text() for path in (tmp_path / "out").rglob("*") if path.is_file() and path.suffix != ".parquet"
+    ]
+    everything = " ".join([result.output, str(rejects_of(home)), *told])
+    assert not [row.name for row in rows if row.secret and row.secret in everything]

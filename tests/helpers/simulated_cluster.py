@@ -1,0 +1,214 @@
+"""Run the job on a simulated cluster and print how it ended; `test_placement.py` starts it.
+
+python -m tests.helpers.simulated_cluster '{"machines": [[8, 0], [4, 1]], "slices": 8, "home": "/tmp/x", ...}'
+
+The machines are raylets of this one with logical CPUs and GPUs. The model's stage sleeps in place of a GPU, unless
+the task says that it is the real one.
+"""
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+
+def main(task: dict[str, Any]) -> dict[str, Any]:
+    """Start the cluster, run the job, and return its counts or its error, with all that it told."""
+    home = Path(task["home"])
+    os.environ |= {"RAY_TMPDIR": str(home), "RAY_BACKEND_LOG_LEVEL": "fatal"}
+    import ray
+
+    prepare(task, home)
+    if "own" in task:
+        cpus, gpus = task["own"]
+        ray.init("local", num_cpus=cpus, num_gpus=gpus, include_dashboard=False, log_to_driver=False)
+        return run(task, home)
+    if "token" in task:  # as an earlier Ray of this user left it
+        (home / ".ray").mkdir()
+        (home / ".ray" / "auth_token").write_text(task["token"])
+    if "grows" in task:
+        with _growing(task["grows"], home):
+            return run(task, home)
+    from ray.cluster_utils import Cluster
+
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+    with contextlib.ExitStack() as stack:
+        stack.callback(cluster.shutdown)
+        stack.callback(ray.shutdown)
+        for cpus, gpus in task["machines"]:
+            cluster.add_node(wait=False, num_cpus=cpus, num_gpus=gpus, object_store_memory=128 << 20)
+        cluster.wait_for_nodes(timeout=120)
+        os.environ["RAY_ADDRESS"] = cluster.address
+        if "other" in task:
+            stack.enter_context(_other_machine(task["other"], cluster.address))
+        seen: set[str] = set()
+        threading.Thread(target=_watch, args=(seen,), daemon=True).start()
+        return {**run(task, home), "seen": sorted(seen)}
+
+
+@contextlib.contextmanager
+def _growing(resources: dict[str, float] | None, home: Path) -> Iterator[None]:
+    """Start a head with one CPU and Ray's own autoscaler, which adds a machine of one kind when asked for it.
+
+    Without resources the autoscaler is one that has died.
+    """
+    from ray._private.services import get_node_ip_address
+    from ray.autoscaler._private.fake_multi_node import node_provider
+    from ray.autoscaler._private.monitor import BASE_READONLY_CONFIG
+
+    from tests.conftest import free_port
+    from tests.helpers.killing import end_ray
+
+    ray, port = Path(sys.executable).parent / "ray", free_port()
+    head_id, head_type = node_provider.FAKE_HEAD_NODE_ID, node_provider.FAKE_HEAD_NODE_TYPE
+    provider = node_provider.FakeMultiNodeProvider
+    kind = {"node_config": {}, "min_workers": 0}
+    config = {
+        **BASE_READONLY_CONFIG,  # with what has to be there, empty
+        "max_workers": 1,
+        "provider": {
+            # By its own name it would want a file that Ray's wheels lack.
+            "type": "external",
+            "module": f"{provider.__module__}.{provider.__name__}",
+            "gcs_address": f"{get_node_ip_address()}:{port}",
+            "disable_node_updaters": True,
+            "disable_launch_config_check": True,
+            "launch_multiple": True,
+            "head_node_id": head_id,
+        },
+        "available_node_types": {
+            head_type: {**kind, "resources": {"CPU": 1}, "max_workers": 0},
+            "more": {**kind, "resources": resources or {}, "max_workers": 1},
+        },
+        "head_node_type": head_type,
+        "idle_timeout_minutes": 5,
+    }
+    (home / "config.json").write_text(json.dumps(config))
+    os.environ |= {
+        "AUTOSCALER_UPDATE_INTERVAL_S": "1",
+        "RAY_FAKE_CLUSTER": "1",
+        "RAY_enable_autoscaler_v2": "1",
+        "RAY_CLOUD_INSTANCE_ID": head_id,
+        "RAY_OVERRIDE_NODE_ID_FOR_TESTING": head_id,
+    }
+    start = ["start", "--head", f"--port={port}", "--num-cpus=1", "--include-dashboard=false"]
+    autoscaler = f"--autoscaling-config={home}/config.json" if resources else "--no-monitor"
+    try:
+        subprocess.run([ray, *start, autoscaler], check=True, capture_output=True)
+        os.environ["RAY_ADDRESS"] = f"127.0.0.1:{port}"
+        yield
+    finally:
+        end_ray(home / "ray")
+
+
+@contextlib.contextmanager
+def _other_machine(other: dict[str, Any], address: str) -> Iterator[None]:
+    """Add a machine of two CPUs that sees an empty disk in place of a folder, or has an environment of its own."""
+    hide = [f"mount -t tmpfs none {folder}" for folder in other.get("hidden", [])]
+    start = f"exec ray start --address={address} --num-cpus=2 --object-store-memory={128 << 20} --block"
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    environment = {**os.environ, "PATH": path, **other.get("environment", {})}
+    environment.pop("RAY_ADDRESS")
+    command = ["unshare", "--mount", "sh", "-c", " && ".join([*hide, start])]
+    with subprocess.Popen(
+        command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as machine:
+        try:
+            yield
+        finally:
+            machine.terminate()
+
+
+def run(task: dict[str, Any], home: Path) -> dict[str, Any]:
+    """Run the job on the cluster that `RAY_ADDRESS` names."""
+    from rich.console import Console
+
+    from pipeline_lib import pipeline
+    from pipeline_lib.errors import NightscoreError
+    from pipeline_lib.reporting.progress import Progress
+    from pipeline_lib.settings.settings_file import parse_settings
+
+    settings = {
+        "model": {"name": task["model"]},
+        "input": {"path": str(home / "in")},
+        "output": {"path": str(home / "out")},
+        "tuning": {"rows_per_slice": 4, **task["tuning"]},
+    }
+    if "held" in task:
+        held = (task["held"], home / "said", bool(task.get("forever")))
+        threading.Thread(target=_hold, args=held, daemon=True).start()
+        while not (home / "held").exists():
+            time.sleep(0.1)
+    if "other" in task:
+        _wait_for_machines(len(task["machines"]) + 2)
+    with (home / "said").open("a") as said:
+        began = time.monotonic()
+        try:
+            outcome = pipeline.run(parse_settings(settings), None, Progress(Console(file=said, width=500)))
+            found: dict[str, Any] = {"status": outcome.status, "scored": outcome.scored}
+        except NightscoreError as error:
+            found = {"status": "FAILED", "exit_code": error.exit_code, "error": str(error)}
+    return {**found, "seconds": time.monotonic() - began, "said": (home / "said").read_text()}
+
+
+def _wait_for_machines(number: int) -> None:
+    import ray
+
+    ray.init(os.environ["RAY_ADDRESS"], log_to_driver=False)
+    while sum(node["Alive"] for node in ray.nodes()) < number:
+        time.sleep(0.2)
+
+
+def prepare(task: dict[str, Any], home: Path) -> None:
+    """Write the input, and put the sleeping stage in the model's place unless the task wants the real one."""
+    from jobs import bench_nodes
+    from pipeline_lib import pipeline
+
+    simulated = bench_nodes.Task(task.get("models", 1), task["slices"], 4, 0.2, task["model"], str(home))
+    bench_nodes._write_input(simulated, home / "in")
+    (home / "spans").mkdir()
+    (home / "out").mkdir()
+    if not task.get("real"):
+        setattr(pipeline, "_Classify", bench_nodes._simulated(simulated))  # noqa: B010 - a type checker allows no other way
+
+
+def _watch(seen: set[str]) -> None:
+    """Note whether every GPU was a model's while all tokenizers lived: else theirs might be what a model waits for.
+
+    A short input hides that, since tokenizers that are done give up their CPUs.
+    """
+    from ray._private import state
+
+    while True:
+        time.sleep(0.3)
+        with contextlib.suppress(Exception):  # before the run connects, and when it is over
+            free = [node.get("GPU", 0) for node in state.available_resources_per_node().values()]
+            states = {actor["State"] for actor in state.actors().values() if "_Tokenize" in actor["ActorClassName"]}
+            if states and "DEAD" not in states and not any(free):
+                seen.add("models placed beside tokenizers")
+
+
+def _hold(bundle: dict[str, float], said: Path, forever: bool) -> None:
+    """Use a part of the cluster, as another job does, to the end or until the run says that it waits."""
+    import ray
+    from ray.util.placement_group import placement_group, remove_placement_group
+
+    ray.init(os.environ["RAY_ADDRESS"], log_to_driver=False)
+    group = placement_group([bundle])
+    assert group.wait(60)
+    (said.parent / "held").touch()
+    while forever or not said.exists() or "waiting for" not in said.read_text():
+        time.sleep(0.2)
+    remove_placement_group(group)
+
+
+if __name__ == "__main__":
+    given = json.loads(sys.argv[1])
+    found = main(given)
+    Path(given["home"], "found.json").write_text(json.dumps(found))

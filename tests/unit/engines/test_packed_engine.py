@@ -1,0 +1,137 @@
+"""Rows packed end to end get the answers they get alone; an architecture that can't be packed is found out."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pipeline_lib.checkpoints import loading
+from pipeline_lib.checkpoints.checkpoint import Checkpoint
+from pipeline_lib.engines.engine import apart
+from pipeline_lib.engines.inspection.inspector import examine
+from pipeline_lib.engines.inspection.packing_check import packs_here
+from pipeline_lib.engines.inspection.row_independence import logits_alone
+from pipeline_lib.engines.packed_engine import PackedEngine, kernel_refuses, why_not_packed
+from pipeline_lib.engines.torch_engine import TorchEngine
+from pipeline_lib.settings.settings import ModelSettings
+from pipeline_lib.settings.settings_file import parse_settings
+from tests.helpers import any_architecture
+from tests.helpers import tiny_checkpoints as tiny
+from tests.helpers.tiny_checkpoints import ADVERSARIAL_TEXTS, ARCHITECTURES, EXTRA_ARCHITECTURES, Recipe
+
+# Their positions are relative, or they look for padding; they are run on padded batches.
+CANT_BE_PACKED = {"bart", "deberta-v2", "mpnet", "opt", "t5", "xlnet"}
+
+
+@pytest.mark.parametrize("architecture", [*ARCHITECTURES, *EXTRA_ARCHITECTURES])
+def test_packed_rows_answer_as_they_do_alone(architecture: str, tmp_path: Path) -> None:
+    folder = tiny.build(Recipe(architecture, num_labels=3), tmp_path / "model")
+    settings = ModelSettings(name=str(folder))
+    tokenizer, model = loading.load_tokenizer(folder, settings), loading.load_model(folder, settings, "float32")
+    inputs = tokenizer.model_input_names
+    encoded = tokenizer([text for text in ADVERSARIAL_TEXTS if text], truncation=True, max_length=60)
+    rows = [np.array(ids, np.int32) for ids in encoded["input_ids"]]
+    types = [np.zeros_like(row) for row in rows]
+    engine = TorchEngine(model, inputs, "cpu")
+    alone = logits_alone(engine, rows, types)
+    packable = architecture not in CANT_BE_PACKED
+    assert (why_not_packed(model, inputs, alone, "cpu") is None) == packable
+    again = logits_alone(engine, rows[:1], types[:1])
+    assert np.array_equal(again.logits, alone.logits[:1])  # it is as it was
+    if packable:
+        packed = PackedEngine(model, inputs, "cpu")
+        assert apart(packed.logits(rows, types), alone.logits) <= 1e-5
+        assert apart(packed.logits(rows[:1], types[:1]), alone.logits[:1]) <= 1e-5
+
+
+@pytest.mark.parametrize(
+    ("architecture", "changes", "unknown"),
+    [
+        ("gemma2", {}, "softcap"),
+        ("gpt_oss", {}, "s_aux"),
+        ("phi3", {}, "logits are"),
+        ("falcon", {}, "can't be replaced"),
+    ],
+)
+def test_what_packed_attention_does_not_know_refuses(
+    architecture: str, changes: dict[str, Any], unknown: str, tmp_path: Path
+) -> None:
+    folder = any_architecture.build(architecture, tmp_path, **changes)
+    settings = ModelSettings(name=str(folder))
+    model, inputs = loading.load_model(folder, settings, "float32"), ("input_ids", "attention_mask")
+    chance = np.random.default_rng(0)
+    rows = [chance.integers(10, 200, length).astype(np.int32) for length in (4, 300, 90)]
+    alone = logits_alone(TorchEngine(model, inputs, "cpu"), rows, [np.zeros_like(row) for row in rows])
+    assert unknown in (why_not_packed(model, inputs, alone, "cpu") or "")
+
+
+@pytest.mark.parametrize(
+    ("capability", "widths", "refuses"),
+    [
+        ((8, 0), (64, 64, 64), None),
+        ((9, 0), (256, 256, 256), None),
+        ((12, 0), (8, 8, 8), None),
+        ((7, 5), (64, 64, 64), "compute capability is 7.5, and 8.0 is needed"),
+        ((7, 0), (64, 64, 64), "compute capability is 7.0"),
+        ((8, 6), (26, 26, 26), "26 wide, and must be a multiple of 8"),
+        ((8, 6), (264, 264, 264), "264 wide"),
+        ((8, 6), (64, 64, 128), "must be alike"),
+    ],
+)
+def test_the_kernel_refuses_what_it_can_not_take(
+    capability: tuple[int, int], widths: tuple[int, int, int], refuses: str | None
+) -> None:
+    found = kernel_refuses(capability, widths)
+    assert found is None if refuses is None else refuses in (found or "")
+
+
+def examined(folder: Path, precision: str) -> Checkpoint:
+    sections = {
+        "model": {"name": str(folder), "precision": precision},
+        "input": {"path": "-"},
+        "output": {"path": "-"},
+    }
+    return examine(parse_settings(sections))
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "float16", "auto"])
+def test_half_precision_packs_where_the_device_does_and_it_is_kept(
+    precision: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home"))
+    dtype = "bfloat16" if precision == "auto" else precision
+    folder = tiny.build(Recipe("bert", dtype=dtype), tmp_path / "model")
+    checkpoint = examined(folder, precision)
+    assert checkpoint.packs_safely
+    model = loading.load_model(folder, ModelSettings(name=str(folder)), precision)
+    assert packs_here(model, checkpoint, "cpu")
+    (kept,) = (tmp_path / "home" / "nightscore" / "packed").iterdir()
+    kept.write_text('{"packs": false}')
+    assert not packs_here(model, checkpoint, "cpu")
+    kept.write_text("cut o")
+    assert packs_here(model, checkpoint, "cpu")
+    assert '"packs": true' in kept.read_text()
+
+
+def test_full_precision_and_what_is_wrong_in_float32_never_pack(tmp_path: Path) -> None:
+    folder = tiny.build(Recipe("bert"), tmp_path / "model")
+    half = loading.load_model(folder, ModelSettings(name=str(folder)), "bfloat16")
+    full = loading.load_model(folder, ModelSettings(name=str(folder)), "float32")
+    checkpoint = examined(folder, "bfloat16")
+    assert not packs_here(full, checkpoint, "cpu")
+    assert not packs_here(half, replace(checkpoint, packs_safely=False), "cpu")
+
+
+def test_a_device_that_fails_or_answers_otherwise_does_not_pack(tmp_path: Path) -> None:
+    folder = tiny.build(Recipe("bert"), tmp_path / "model")
+    model = loading.load_model(folder, ModelSettings(name=str(folder)), "bfloat16")
+    rows = [np.array(row, np.int32) for row in ([2, 9, 3], [2, *range(10, 50), 3])]
+    types = [np.zeros_like(row) for row in rows]
+    inputs = ("input_ids", "attention_mask", "token_type_ids")
+    alone = logits_alone(TorchEngine(model, inputs, "cpu"), rows, types)
+    assert why_not_packed(model, inputs, alone, "cpu") is None
+    assert "off" in (why_not_packed(model, inputs, alone._replace(logits=alone.logits + 1), "cpu") or "")
+    assert "off" in (why_not_packed(model, inputs, alone._replace(logits=alone.logits * np.nan), "cpu") or "")
+    assert why_not_packed(model, inputs, alone, "no such device") is not None

@@ -1,0 +1,97 @@
+"""Another choice of kept columns takes over the published scores; all that can change a score does not."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline_lib.errors import OutputError
+from pipeline_lib.planning.planner import look, make_plan
+from pipeline_lib.publishing.verifier import verify
+from tests.conftest import Runner, SettingsMaker, read_output, write_parquet
+
+
+@pytest.fixture
+def published(tmp_path: Path, settings_for: SettingsMaker, run_here: Runner) -> Path:
+    """Two shards with rejects among their rows, published in slices of three rows."""
+    texts: list[str | None] = ["good", None, "bad", "fine", "not \x00 so", None, "dull"]
+    rows = len(texts)
+    for name in ("a", "b"):
+        write_parquet(
+            tmp_path / "in" / f"{name}.parquet",
+            {"id": [f"{name}{row}" for row in range(rows)], "text": texts, "stars": list(range(rows))},
+        )
+    run_here(settings_for(**SLICES, input={"keep_columns": ["id"]}))
+    return tmp_path / "out"
+
+
+SLICES: dict[str, Any] = {"tuning": {"rows_per_slice": 3}, "limits": {"max_reject_rate": 0.5}}
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and not {"_runs", "_metrics.json"} & set(path.parts)
+    }
+
+
+@pytest.mark.parametrize("kept", [["id", "stars"], ["text", "id"], [], ["stars"]])
+def test_other_kept_columns_take_over_the_scores_and_give_the_bytes_of_a_fresh_run(
+    published: Path, tmp_path: Path, settings_for: SettingsMaker, run_here: Runner, kept: list[str]
+) -> None:
+    """Nothing is demanded and no model runs; what stands afterwards is what a run of its own would have made."""
+    settings = settings_for(**SLICES, input={"keep_columns": kept})
+    plan = make_plan(look(settings))
+    assert len(plan.reusable) == plan.slices == len(plan.todo)
+    run_here(settings)
+    assert verify(str(published))[1] == []
+    assert read_output(published).column_names[: len(kept)] == kept
+    fresh = settings_for(**SLICES, input={"keep_columns": kept}, output={"path": str(tmp_path / "fresh")})
+    run_here(fresh)
+    ours, theirs = tree(published), tree(tmp_path / "fresh")
+    where = {
+        name: content.replace(str(tmp_path / "fresh").encode(), str(published).encode())
+        for name, content in theirs.items()
+    }
+    differ = {name for name in ours.keys() | where.keys() if ours.get(name) != where.get(name)}
+    assert differ <= {"_SUCCESS"}, differ  # it has the hash of a manifest with another path in it
+
+
+def test_the_job_on_ray_takes_over_scores_too(
+    published: Path, settings_for: SettingsMaker, run_job: Runner
+) -> None:
+    before = read_output(published).sort_by("id")
+    run_job(settings_for(**SLICES, input={"keep_columns": ["id", "stars", "text"]}))
+    after = read_output(published).sort_by("id")
+    assert after.column("score").equals(before.column("score"))
+    assert after.column_names[:3] == ["id", "stars", "text"]
+
+
+def test_a_damaged_part_is_scored_again(published: Path, settings_for: SettingsMaker, run_here: Runner) -> None:
+    part = next(published.glob("part-*.parquet"))
+    part.write_bytes(b"x" + part.read_bytes()[1:])
+    settings = settings_for(**SLICES, input={"keep_columns": ["stars"]})
+    plan = make_plan(look(settings))
+    assert len(plan.reusable) == plan.slices - 1
+    run_here(settings)
+    assert verify(str(published))[1] == []
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"model": {"max_tokens": 5}},
+        {"model": {"precision": "bfloat16"}},
+        {"input": {"blank_texts": "reject", "keep_columns": ["id"]}},
+        {"output": {"scores": "all"}},
+        {"tuning": {"tokens_per_batch": 64, "rows_per_slice": 3}},
+    ],
+)
+def test_what_changes_a_score_or_needs_more_than_was_published_is_not_taken_over(
+    published: Path, settings_for: SettingsMaker, other: dict[str, Any]
+) -> None:
+    del published
+    sections = {**SLICES, "input": {"keep_columns": ["id"]}, **other}
+    with pytest.raises(OutputError, match="--replace"):
+        make_plan(look(settings_for(**sections)))

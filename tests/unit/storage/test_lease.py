@@ -1,0 +1,218 @@
+"""One run at a time: a living owner is left alone however slow it is, a dead one is never waited for by hand."""
+
+import contextlib
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import s3fs
+
+from pipeline_lib.errors import BusyError
+from pipeline_lib.machine.process_identity import identity
+from pipeline_lib.storage import compare_and_swap, lease
+from pipeline_lib.storage import files as storage
+from pipeline_lib.storage.lease import leased
+from pipeline_lib.storage.records import LEASE, LeaseRecord
+from tests.conftest import free_port, pointed_at, wait_for_server
+from tests.helpers import killing
+from tests.helpers.s3_proxy import S3Proxy
+
+
+def silent(_: str) -> None:
+    """Stand for nobody who listens."""
+
+
+@pytest.fixture(params=["disk", "s3", "memory"])
+def output(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An output folder on a disk, in a bucket, and in a store that can't compare and swap."""
+    if request.param == "disk":
+        return str(tmp_path / "out")
+    if request.param == "memory":
+        return f"memory://{tmp_path.name}/out"
+    request.getfixturevalue("s3_server")
+    import s3fs
+
+    bucket = f"lease-{os.getpid()}-{abs(hash(tmp_path)) % 10**9}"
+    s3fs.S3FileSystem().mkdir(bucket)
+    return f"s3://{bucket}/out"
+
+
+def test_a_second_run_is_turned_away_and_a_later_one_is_not(output: str) -> None:
+    with (
+        leased(output, silent),
+        pytest.raises(BusyError, match=r"run \w{8} \(process \d+ on .*\) is at work"),
+        leased(output, silent),
+    ):
+        raise AssertionError
+    with leased(output, silent) as held:
+        held.confirm()
+    fs, folder = storage.filesystem(output)
+    assert not fs.exists(f"{folder}/{LEASE}")
+
+
+def test_the_lease_of_a_process_that_was_killed_is_free_at_once(tmp_path: Path) -> None:
+    output = str(tmp_path / "out")
+    killing.hold_a_lease_and_die(output)
+    assert (tmp_path / "out" / LEASE).exists()
+    with leased(output, pytest.fail):
+        pass
+
+
+def elsewhere(output: str) -> tuple[Any, str, compare_and_swap.Held]:
+    """Leave the lease of a run on another machine."""
+    fs, folder = storage.filesystem(output)
+    record = LeaseRecord(run="elsewhere", host="other", pid=1, process="other/1-1")
+    written = compare_and_swap.write(fs, f"{folder}/{LEASE}", record.to_bytes(), None)
+    assert written
+    return fs, f"{folder}/{LEASE}", written
+
+
+def test_the_lease_of_another_machine_is_free_when_it_no_longer_beats(
+    output: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lease, "SECONDS_TO_LIVE", 2.0)
+    elsewhere(output)
+    said: list[str] = []
+    with leased(output, said.append):
+        pass
+    assert "waiting up to 2 s for a sign of life" in said[0]
+
+
+def test_the_lease_of_another_machine_is_left_alone_while_it_beats(output: str) -> None:
+    fs, path, held = elsewhere(output)
+
+    def beat() -> None:
+        record = LeaseRecord.model_validate_json(held.content)
+        compare_and_swap.write(fs, path, record.model_copy(update={"beat": 1}).to_bytes(), held)
+
+    timer = threading.Timer(0.5, beat)
+    timer.start()
+    with pytest.raises(BusyError, match="elsewher"), leased(output, silent):
+        raise AssertionError
+    timer.join()
+
+
+def test_an_owner_that_was_taken_for_dead_notices(output: str) -> None:
+    fs, folder = storage.filesystem(output)
+    with leased(output, silent) as held:
+        held.confirm()
+        now = compare_and_swap.read(fs, f"{folder}/{LEASE}")
+        assert now
+        taken = LeaseRecord(run="another", host="other", pid=1, process=None)
+        assert compare_and_swap.write(fs, f"{folder}/{LEASE}", taken.to_bytes(), now)
+        with pytest.raises(BusyError, match="taken for dead"):
+            held.confirm()
+    left = compare_and_swap.read(fs, f"{folder}/{LEASE}")
+    assert left is not None, "the lease of the other one was removed"
+    assert b"another" in left.content
+
+
+@pytest.mark.parametrize("output", ["disk", "s3"], indirect=True)
+def test_of_many_that_reach_for_a_lease_one_gets_it(output: str) -> None:
+    fs, folder = storage.filesystem(output)
+    won: list[int] = []
+
+    def reach(runner: int) -> None:
+        record = LeaseRecord(run=str(runner), host="here", pid=runner, process=None)
+        if compare_and_swap.write(fs, f"{folder}/{LEASE}", record.to_bytes(), None):
+            won.append(runner)
+
+    threads = [threading.Thread(target=reach, args=(runner,)) for runner in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(won) == 1
+
+
+@pytest.mark.parametrize("pid", [1, os.getppid()])
+def test_a_lease_that_names_a_process_which_lives_anyway_does_not_block_for_ever(
+    pid: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lease, "SECONDS_TO_LIVE", 1.0)
+    planted = LeaseRecord(run="planted", host="here", pid=pid, process=identity(pid))
+    (tmp_path / LEASE).write_bytes(planted.to_bytes())
+    with leased(str(tmp_path), silent):
+        pass
+
+
+@pytest.fixture(params=["rclone", "proxy"])
+def heedless(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """An output on a server that takes conditions and ignores them: rclone's, and one behind a proxy."""
+    if request.param == "proxy":
+        server = request.getfixturevalue("s3_server")
+        with S3Proxy(server, without=frozenset({"if-match", "if-none-match"})) as proxy, pointed_at(proxy.endpoint):
+            yield bucket_for(tmp_path)
+        return
+    program, port = Path(sys.executable).parent / "rclone", free_port()
+    (tmp_path / "served").mkdir()
+    command = [str(program), "serve", "s3", "--addr", f"127.0.0.1:{port}", "--auth-key", "test,test"]
+    with subprocess.Popen([*command, str(tmp_path / "served")], stderr=subprocess.DEVNULL) as process:
+        try:
+            wait_for_server(f"http://127.0.0.1:{port}")
+            with pointed_at(f"http://127.0.0.1:{port}"):
+                yield bucket_for(tmp_path)
+        finally:
+            process.kill()
+
+
+def bucket_for(tmp_path: Path) -> str:
+    """Make a bucket and return the URL of an output in it."""
+    bucket = f"lease-{abs(hash(tmp_path)) % 10**9}"
+    s3fs.S3FileSystem().mkdir(bucket)
+    return f"s3://{bucket}/out"
+
+
+def test_on_a_server_that_ignores_conditions_one_of_two_runs_gets_the_lease_and_says_why(heedless: str) -> None:
+    said: list[str] = []
+    confirmed: list[int] = []
+
+    def reach(runner: int) -> None:
+        with contextlib.suppress(BusyError), leased(heedless, said.append) as held:
+            time.sleep(3)
+            held.confirm()
+            confirmed.append(runner)
+            time.sleep(1)
+            held.confirm()
+
+    threads = [threading.Thread(target=reach, args=(runner,)) for runner in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(confirmed) == 1
+    assert "does not heed conditional writes" in said[0]
+    fs, folder = storage.filesystem(heedless)
+    assert fs.find(folder) == []
+
+
+def test_on_a_server_that_ignores_conditions_an_owner_that_lost_the_lease_notices(heedless: str) -> None:
+    fs, folder = storage.filesystem(heedless)
+    with leased(heedless, silent) as held:
+        taken = LeaseRecord(run="another", host="other", pid=1, process=None)
+        fs.pipe_file(f"{folder}/{LEASE}", taken.to_bytes())
+        with pytest.raises(BusyError, match="taken for dead"):
+            held.confirm()
+    assert b"another" in fs.cat_file(f"{folder}/{LEASE}")
+
+
+def test_a_server_that_heeds_conditions_is_known_by_it(s3_server: str, tmp_path: Path) -> None:
+    del s3_server
+    said: list[str] = []
+    with leased(bucket_for(tmp_path), said.append):
+        assert said == []
+
+
+def test_a_lease_that_nobody_can_read_does_not_block_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lease, "SECONDS_TO_LIVE", 1.0)
+    (tmp_path / LEASE).write_bytes(b"half a rec")
+    with leased(str(tmp_path), silent):
+        pass
