@@ -1,7 +1,8 @@
 """Kill runs at random, many times, and see that nothing is lost, nothing is there twice, and no reader sees half.
 
 python -m tests.faults.soak kills --kills 200     the driver with all its processes, the driver alone, a model
-                                                  actor, Ray's processes; two versions replace each other all the while
+                                                  actor, Ray's processes;
+                                                  two versions replace each other all the while
 python -m tests.faults.soak races --races 20      two runs at once; then both killed, and a third
 python -m tests.faults.soak nodes                 a machine of a cluster removed without grace
 """

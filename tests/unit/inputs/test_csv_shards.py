@@ -186,7 +186,7 @@ def test_memory_stays_flat_whatever_a_small_file_unpacks_to(tmp_path: Path) -> N
     program = (
         "import resource, sys\n"
         "from fsspec.implementations.local import LocalFileSystem as FS\n"
-        "from pipeline_lib import csv_shards\n"
+        "from pipeline_lib.inputs.formats import csv_shards\n"
         "from pipeline_lib.settings.settings import CsvSettings\n"
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
         "assert csv_shards.inspect(FS(), sys.argv[1], CsvSettings(), 100).rows == 3\n"
