@@ -13,14 +13,20 @@ import os
 import sys
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 _SECONDS_TO_START = 400.0
 # Room for a model, a writer and a tokenizer, as on the smallest machine with a GPU.
+if TYPE_CHECKING:
+    from pipeline_lib.execution.steps import Worker
+    from pipeline_lib.inputs.shards import Slice
+    from pipeline_lib.planning.plan import Plan
+
 _NODE = {"num_cpus": 3, "num_gpus": 1, "object_store_memory": 128 << 20}
 
 
@@ -62,10 +68,12 @@ def _run(task: Task, home: Path) -> dict[str, Any]:
     from rich.console import Console
 
     from pipeline_lib import pipeline
+    from pipeline_lib.execution.ray_executor import RayExecutor
+    from pipeline_lib.execution.steps import Steps
     from pipeline_lib.reporting.progress import Progress
     from pipeline_lib.settings.settings_file import parse_settings
 
-    _write_input(task, home / "in")
+    write_input(task, home / "in")
     (home / "spans").mkdir()
     settings = {
         "model": {"name": task.model},
@@ -73,8 +81,8 @@ def _run(task: Task, home: Path) -> dict[str, Any]:
         "output": {"path": str(home / "out")},
         "tuning": {"rows_per_slice": task.rows, "tokenizer_actors": -(-task.nodes // 4)},
     }
-    setattr(pipeline, "_Classify", _simulated(task))  # noqa: B010 - a type checker allows no other way
-    outcome = pipeline.run(parse_settings(settings), None, Progress(Console(stderr=True)))
+    executor = RayExecutor(Steps(classify=partial(Sleep, task)))
+    outcome = pipeline.run(parse_settings(settings), None, Progress(Console(stderr=True)), executor)
     spans = [json.loads(line) for path in (home / "spans").iterdir() for line in path.read_text().splitlines()]
     slices = task.nodes * task.slices
     if len(spans) != slices or outcome.scored != slices * task.rows:
@@ -91,7 +99,8 @@ def _run(task: Task, home: Path) -> dict[str, Any]:
     }
 
 
-def _write_input(task: Task, folder: Path) -> None:
+def write_input(task: Task, folder: Path) -> None:
+    """Write a shard of reviews for each machine."""
     from jobs.make_reviews import Author
 
     folder.mkdir()
@@ -101,39 +110,33 @@ def _write_input(task: Task, folder: Path) -> None:
         pq.write_table(pa.table({"text": texts}), folder / f"{number:03}.parquet")
 
 
-def _simulated(task: Task) -> Any:
-    """Return the stage that sleeps; the models of all machines start together, as if all were loaded."""
-    from pipeline_lib import pipeline
-    from pipeline_lib.execution.transport import pack, unpack
-    from pipeline_lib.inputs import columns
+class Sleep:
+    """A step that sleeps in the model's place; those of all machines start together, as if all were loaded."""
 
-    class Sleeper(pipeline._Classify):  # noqa: SLF001 - it stands in its place
-        def __init__(self, plan_ref: Any, _: Any, counts: Any) -> None:
-            import ray
+    def __init__(self, task: Task, plan: "Plan", worker: "Worker") -> None:
+        self._task, self._label, self._monitor = task, plan.checkpoint.labels[0], worker.monitor
+        self._notes = Path(task.home, "spans", worker.name)
+        self._notes.touch()
+        over = time.monotonic() + _SECONDS_TO_START
+        while len(list(self._notes.parent.iterdir())) < task.nodes:
+            if time.monotonic() > over:
+                raise TimeoutError("not every machine got its model")
+            time.sleep(0.2)
 
-            self._counts, self._label = counts, ray.get(plan_ref).checkpoint.labels[0]
-            self._notes = Path(task.home, "spans", ray.get_runtime_context().get_actor_id())
-            self._notes.touch()
-            over = time.monotonic() + _SECONDS_TO_START
-            while len(list(self._notes.parent.iterdir())) < task.nodes:
-                if time.monotonic() > over:
-                    raise TimeoutError("not every machine got its model")
-                time.sleep(0.2)
+    def __call__(self, part: "Slice", table: pa.Table) -> pa.Table:
+        """Return the slice with one label and score for all rows."""
+        from pipeline_lib.inputs import columns
 
-        def __call__(self, batch: pa.Table) -> pa.Table:
-            part, table = unpack(batch)
-            began = time.time()
-            with self._counts.working("model"):
-                time.sleep(task.seconds)
-                table = columns.without(table, [columns.TOKEN_IDS, columns.TYPE_IDS])
-                table = table.append_column(columns.LABEL, pa.repeat(self._label, part.rows))
-                table = table.append_column(columns.SCORE, pa.repeat(0.5, part.rows))
-            with self._notes.open("a") as notes:
-                notes.write(f"[{began}, {time.time()}]\n")
-            self._counts.scored(part, part.rows)
-            return pack(part, table)
-
-    return Sleeper
+        began = time.time()
+        with self._monitor.working("model"):
+            time.sleep(self._task.seconds)
+            table = columns.without(table, [columns.TOKEN_IDS, columns.TYPE_IDS])
+            table = table.append_column(columns.LABEL, pa.repeat(self._label, part.rows))
+            table = table.append_column(columns.SCORE, pa.repeat(0.5, part.rows))
+        with self._notes.open("a") as notes:
+            notes.write(f"[{began}, {time.time()}]\n")
+        self._monitor.scored(part, part.rows)
+        return table
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -19,6 +19,9 @@ from pipeline_lib.messages import count
 from pipeline_lib.reporting.attempt import Attempt
 from pipeline_lib.settings.settings import Settings
 from pipeline_lib.settings.settings_file import load_settings
+
+if TYPE_CHECKING:
+    from pipeline_lib.execution.executor import Executor
 
 app = typer.Typer(
     help="Score the texts of Parquet or CSV shards with a Hugging Face classifier, and publish the result.",
@@ -43,6 +46,9 @@ Overrides = Annotated[
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 
 
+Local = Annotated[
+    bool, typer.Option("--local", help="Without Ray, in this one process: for a debugger and for small samples.")
+]
 Replace = Annotated[
     bool,
     typer.Option("--replace", help="Publish instead of another version, or without shards that are gone."),
@@ -50,12 +56,13 @@ Replace = Annotated[
 
 
 @app.command()
-def run(
+def run(  # noqa: PLR0913 - its options
     config: Config,
     date: Date = None,
     overrides: Overrides = None,
     *,
     replace: Replace = False,
+    local: Local = False,
     debug: Debug = False,
 ) -> None:
     """Score and publish what is not scored yet. Safe to run again at any time."""
@@ -69,7 +76,7 @@ def run(
         progress = Progress(Console(file=terminal))
         attempts.append(progress.attempt)
         try:
-            outcome = pipeline.run(settings, day, progress, replace=replace)
+            outcome = pipeline.run(settings, day, progress, _executor(local=local), replace=replace)
         finally:
             progress.close()
         found = summary(progress.attempt.plan, outcome) if progress.attempt.plan else []
@@ -84,12 +91,13 @@ def run(
 
 
 @app.command()
-def plan(
+def plan(  # noqa: PLR0913 - its options
     config: Config,
     date: Date = None,
     overrides: Overrides = None,
     *,
     replace: Replace = False,
+    local: Local = False,
     debug: Debug = False,
 ) -> None:
     """Show what a run would do. Touches nothing."""
@@ -97,9 +105,9 @@ def plan(
     def job() -> None:
         settings, day = _settings(config, overrides), _day(date)
         from pipeline_lib.pipeline import plan_only
-        from pipeline_lib.reporting.progress import described, devices
+        from pipeline_lib.reporting.progress import Progress, described, devices
 
-        found = plan_only(settings, day, replace=replace)
+        found = plan_only(settings, day, Progress(Console(quiet=True)), _executor(local=local), replace=replace)
         for topic, text in [*described(found), ("devices", devices())]:
             print(f"{topic:<8} {printable(text)}")
         print(
@@ -135,6 +143,16 @@ def verify(config: Config, date: Date = None, overrides: Overrides = None, *, de
 def schema() -> None:
     """Print the settings' JSON schema, for editors."""
     print(json.dumps(Settings.model_json_schema(), indent=2))
+
+
+def _executor(*, local: bool) -> "Executor":
+    if local:
+        from pipeline_lib.execution.local_executor import LocalExecutor
+
+        return LocalExecutor()
+    from pipeline_lib.execution.ray_executor import RayExecutor
+
+    return RayExecutor()
 
 
 def _settings(config: Path, overrides: list[str] | None) -> Settings:

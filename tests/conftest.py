@@ -17,25 +17,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import s3fs
-import torch
 from rich.console import Console
 
 from pipeline_lib import pipeline
 from pipeline_lib.engines.openvino.openvino_engine import AUTO_ENGINE
-from pipeline_lib.inputs.reader import Reader
-from pipeline_lib.inputs.shards import Slice
+from pipeline_lib.execution.local_executor import LocalExecutor
+from pipeline_lib.execution.ray_executor import RayExecutor
 from pipeline_lib.machine import failpoints
-from pipeline_lib.planning.planner import look, make_plan
-from pipeline_lib.planning.score_reuse import with_earlier_scores
-from pipeline_lib.publishing.publisher import clear, publish
-from pipeline_lib.publishing.writer import Writer
 from pipeline_lib.reporting.progress import Progress
 from pipeline_lib.reporting.run_record import Outcome
-from pipeline_lib.scoring.classifier import Classifier
-from pipeline_lib.scoring.tokenizer import Tokenizer
 from pipeline_lib.settings.settings import Settings
 from pipeline_lib.settings.settings_file import parse_settings
-from pipeline_lib.storage.lease import leased
 from tests.helpers import tiny_checkpoints
 
 # A busy machine is no failure.
@@ -201,31 +193,12 @@ def run_job(one_ray: None) -> Runner:
 
 def run_quietly(settings: Settings, *, replace: bool = False) -> Outcome:
     """Run the whole job in this process; with the `one_ray` fixture, on that."""
-    return pipeline.run(settings, None, Progress(Console(quiet=True)), replace=replace)
+    return pipeline.run(settings, None, Progress(Console(quiet=True)), RayExecutor(), replace=replace)
 
 
 def run_without_ray(settings: Settings, *, replace: bool = False) -> Outcome:
     """Plan, score and publish in this process alone; much quicker, where Ray is not what is tested."""
-    plan = make_plan(look(settings, replace=replace))
-    status = "COMPLETE" if plan.complete else "PUBLISHED"
-    if not plan.complete:
-        clear(plan)
-    torch.set_num_threads(1)  # as an actor does, so that the bytes are the same
-    read, tokenize = Reader(plan.settings.input, plan.layout), Tokenizer(plan.settings, plan.checkpoint)
-    classify, write = Classifier(plan.settings, plan.checkpoint), Writer(plan)
-    with leased(settings.output.path) as lease:
-
-        def scored(part: Slice) -> pa.Table:
-            table = read(plan.shard(part.shard), part)
-            earlier = plan.reusable.get((part.shard, part.first_row))
-            return with_earlier_scores(table, earlier, plan.settings) if earlier else classify(tokenize(table))
-
-        receipts = [write(scored(part), part) for part in plan.todo]
-        if not plan.complete:
-            publish(plan, [*plan.standing, *receipts], lease.confirm)
-    rejected = sum(receipt.rejected for receipt in [*plan.standing, *receipts])
-    fresh = sum(receipt.rows for receipt in receipts)
-    return Outcome(status, plan.version, None, plan.rows, plan.rows - rejected, rejected, fresh, seconds=0.0)
+    return pipeline.run(settings, None, Progress(Console(quiet=True)), LocalExecutor(), replace=replace)
 
 
 @pytest.fixture

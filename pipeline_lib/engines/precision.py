@@ -8,10 +8,10 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from pipeline_lib.checkpoints.activation import Floats
+from pipeline_lib.inputs import columns
 from pipeline_lib.settings.settings import Device
 from pipeline_lib.storage.records import Drift
 
-_KEY = b"nightscore.drift"
 ROWS = 32
 """Of a slice are compared, about."""
 
@@ -71,17 +71,18 @@ def at_most(rows: NDArray[np.int64], most: int) -> NDArray[np.int64]:
     return rows[:: max(-(-len(rows) // most), 1)]
 
 
-def compared(half: Floats, full: Floats) -> Drift:
+def compared(half: Floats, full: Floats) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """Compare scores of shape [rows, labels] in half precision with those in float32.
 
     Half precision that is not finite where float32 is counts as a difference of 1 and another label.
+
+    Returns:
+        For each row the largest difference, NaN where float32 is not finite, and whether the label differs.
     """
-    valid = np.isfinite(full).all(axis=1)
-    half, full = half[valid], full[valid]
     lost = np.logical_not(np.isfinite(half).all(axis=1))
-    gap = np.where(lost.reshape(-1, 1), 1.0, np.abs(half.astype(np.float64) - full))
-    flips = lost | (np.nan_to_num(half).argmax(axis=1) != full.argmax(axis=1))
-    return Drift(rows=len(full), flips=int(flips.sum()), largest=float(gap.max(initial=0.0)))
+    gap = np.where(lost.reshape(-1, 1), 1.0, np.abs(half.astype(np.float64) - full)).max(axis=1, initial=0.0)
+    flips = lost | (np.nan_to_num(half).argmax(axis=1) != np.nan_to_num(full).argmax(axis=1))
+    return np.where(np.isfinite(full).all(axis=1), gap, np.nan), flips
 
 
 def merged(drifts: Iterable[Drift | None]) -> Drift | None:
@@ -96,12 +97,29 @@ def merged(drifts: Iterable[Drift | None]) -> Drift | None:
     )
 
 
-def with_drift(table: pa.Table, drift: Drift) -> pa.Table:
-    """Return a slice's table that carries its drift to the writer."""
-    return table.replace_schema_metadata({**(table.schema.metadata or {}), _KEY: drift.model_dump_json()})
+def with_drift(
+    table: pa.Table, rows: NDArray[np.int64], gaps: NDArray[np.float64], flips: NDArray[np.bool_]
+) -> pa.Table:
+    """Return a slice's table with what was found for some of its rows.
+
+    Args:
+        table: the slice.
+        rows: those that were compared.
+        gaps: of each the largest difference of its scores, or NaN.
+        flips: whether each has another label.
+    """
+    counted = np.isfinite(gaps)
+    where = np.full(table.num_rows, -1)
+    where[rows[counted]] = np.arange(int(counted.sum()))
+    taken = pa.array(where, mask=where < 0)
+    table = table.append_column(columns.DRIFT, pa.array(gaps[counted]).take(taken))
+    return table.append_column(columns.FLIPPED, pa.array(flips[counted]).take(taken))
 
 
 def drift_of(table: pa.Table) -> Drift | None:
-    """Return the drift that a slice's table carries."""
-    content = (table.schema.metadata or {}).get(_KEY)
-    return Drift.model_validate_json(content) if content else None
+    """Return the drift of a slice's rows together, or None where nothing was compared."""
+    if columns.DRIFT not in table.column_names:
+        return None
+    gaps, flips = table.column(columns.DRIFT).drop_null(), table.column(columns.FLIPPED).drop_null()
+    largest = float(np.max(gaps.to_numpy(), initial=0.0))
+    return Drift(rows=len(gaps), flips=sum(flips.to_pylist()), largest=largest)

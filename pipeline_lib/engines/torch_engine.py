@@ -10,6 +10,7 @@ from pipeline_lib.engines.batching import Room, room_within
 from pipeline_lib.engines.device_memory import left_on_gpu
 from pipeline_lib.engines.engine import Engine, Fetch, Floats, Ids, absent_id, is_out_of_memory, no_cache
 from pipeline_lib.engines.inspection.model_state import LoadedState
+from pipeline_lib.errors import SettingsError
 
 _PROBED_TOKENS = 4_096
 _SHORT, _LONG = 64, 512
@@ -78,6 +79,34 @@ def keep_float32_whole() -> None:
     backends: Any = torch.backends
     for part in (backends, backends.cuda.matmul, backends.cudnn.conv, backends.cudnn.rnn, backends.mkldnn.matmul):
         part.fp32_precision = "ieee"
+
+
+def has_gpu() -> bool:
+    """Tell whether PyTorch can use a GPU of this machine."""
+    import torch
+
+    return bool(torch.cuda.is_available())
+
+
+def prepare_process(device: str, threads: int, place: str) -> None:
+    """Have this process compute with a fixed number of CPU threads, which can change the last digit of a sum.
+
+    Args:
+        device: of the plan.
+        threads: CPU threads.
+        place: the machine, as a message names it.
+
+    Raises:
+        SettingsError: PyTorch can't use the GPU that was planned with.
+    """
+    import torch
+
+    torch.set_num_threads(threads)
+    if device == "cuda" and not torch.cuda.is_available():
+        raise SettingsError(
+            f"{place}: PyTorch {torch.__version__} can't use the GPU that Ray gives it; set "
+            "tuning.gpus_per_model_actor: 0 to score on CPUs, or install a PyTorch that can"
+        )
 
 
 def device_name(device: str) -> str:

@@ -8,9 +8,8 @@ from importlib.metadata import version
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from pipeline_lib.checkpoints import loading
-from pipeline_lib.checkpoints.checkpoint import Checkpoint, locate
-from pipeline_lib.engines.inspection.packing_check import packs_here
+from pipeline_lib.checkpoints.checkpoint import Checkpoint
+from pipeline_lib.engines.inspection.packing_check import packs_on_this_gpu
 from pipeline_lib.engines.openvino import openvino_engine
 from pipeline_lib.errors import FaultError, listed
 from pipeline_lib.execution.cluster import connected, running_cluster
@@ -80,10 +79,5 @@ def packs_on_gpus(settings: Settings, checkpoint: Checkpoint) -> bool:
     """
     share = settings.tuning.gpus_per_model_actor or 1.0
     with connected(lambda: None):
-        asked = ray.remote(_packs_here).options(num_cpus=0, num_gpus=share).remote(settings.model, checkpoint)
+        asked = ray.remote(packs_on_this_gpu).options(num_cpus=0, num_gpus=share).remote(settings, checkpoint)
         return bool(ray.get(asked))
-
-
-def _packs_here(model: ModelSettings, checkpoint: Checkpoint) -> bool:
-    folder, _ = locate(model, checkpoint.commit)
-    return packs_here(loading.load_model(folder, model, model.precision), checkpoint, "cuda")

@@ -42,12 +42,6 @@ def described(*parts: Slice) -> pa.Table:
     return pa.table({field.name: [getattr(part, field.name) for part in parts] for field in fields(Slice)})
 
 
-def slice_of(batch: pa.Table) -> Slice:
-    """Return the slice that a row describes."""
-    (found,) = batch.to_pylist()
-    return Slice(**found)
-
-
 def pack(part: Slice, table: pa.Table) -> pa.Table:
     """Return a table of one row: the slice's fields, and the whole table as an Arrow stream."""
     sink = pa.BufferOutputStream()
@@ -61,8 +55,13 @@ def pack(part: Slice, table: pa.Table) -> pa.Table:
 
 
 def unpack(batch: pa.Table) -> tuple[Slice, pa.Table]:
-    """Return the slice and the table that `pack` was given; the table's columns are views into the batch."""
-    packed = batch.column(_TABLE)[0].as_buffer()
-    with pa.ipc.open_stream(packed) as stream:
-        table = stream.read_all()
-    return slice_of(batch.drop_columns([_TABLE])), table
+    """Return the slice and the table that `pack` was given; the table's columns are views into the batch.
+
+    A slice that is only described has a table of no columns.
+    """
+    (described_slice,) = batch.select([field.name for field in fields(Slice)]).to_pylist()
+    table = pa.table({})
+    if _TABLE in batch.column_names:
+        with pa.ipc.open_stream(batch.column(_TABLE)[0].as_buffer()) as stream:
+            table = stream.read_all()
+    return Slice(**described_slice), table

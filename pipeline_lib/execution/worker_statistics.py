@@ -2,8 +2,6 @@
 
 import contextlib
 import math
-import resource
-import sys
 import threading
 import time
 from collections import defaultdict
@@ -14,6 +12,7 @@ import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from pipeline_lib.inputs.shards import Slice
+from pipeline_lib.machine.processes import peak_bytes
 from pipeline_lib.scoring.bisection import Ledger
 
 _POLL_SECONDS = 0.5
@@ -145,9 +144,3 @@ def watched(on_rows: Callable[[int], None]) -> Iterator[Tally]:
     finally:
         done.set()
         thread.join()
-
-
-def peak_bytes() -> int:
-    """Return the most memory this process ever had resident."""
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

@@ -13,7 +13,16 @@ REJECT_CODE = "__reject_code__"
 REJECT_MESSAGE = "__reject_message__"
 TOKEN_IDS = "__token_ids__"  # noqa: S105 - no password
 TYPE_IDS = "__type_ids__"
-INTERNAL = (ROW, LINE, TEXT, PAIR, REJECT_CODE, REJECT_MESSAGE, TOKEN_IDS, TYPE_IDS)
+COMPUTED_BY = "__computed_by__"
+"""What computed the slice, in words; the same in every row."""
+DRIFT = "__drift__"
+"""Largest difference of a row's scores from those in float32; null where they were not compared."""
+FLIPPED = "__flipped__"
+"""Whether float32 gives a row another label; null likewise."""
+INTERNAL = (
+    *(ROW, LINE, TEXT, PAIR, REJECT_CODE, REJECT_MESSAGE, TOKEN_IDS, TYPE_IDS),
+    *(COMPUTED_BY, DRIFT, FLIPPED),
+)
 
 # In the output.
 LABEL = "label"

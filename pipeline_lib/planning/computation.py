@@ -6,6 +6,7 @@ from typing import Any, Literal
 import pyarrow as pa
 
 from pipeline_lib.checkpoints.checkpoint import Checkpoint
+from pipeline_lib.inputs import columns
 from pipeline_lib.machine.library_versions import library_versions
 from pipeline_lib.settings.settings import Device, Settings
 
@@ -14,7 +15,6 @@ Layout = Literal["padded", "packed", "equal lengths"]
 TOKENS_PER_BATCH: dict[Device, int] = {"cpu": 1_024, "cuda": 65_536}
 """Measured: on CPUs small batches stay in the cache; on GPUs larger ones gain no speed."""
 
-_KEY = b"nightscore.computed_by"
 # Those whose kernels and formulas compute the logits.
 _COMPUTE = ("torch", "transformers", "openvino")
 
@@ -76,13 +76,16 @@ def computed_by(computation: Computation, device_name: str) -> str:
 
 
 def with_computed_by(table: pa.Table, words: str) -> pa.Table:
-    """Return a slice's table that carries what computed it to the writer."""
-    return table.replace_schema_metadata({**(table.schema.metadata or {}), _KEY: words})
+    """Return a slice's table with what computed it."""
+    same = pa.DictionaryArray.from_arrays(pa.repeat(pa.scalar(0, pa.int8()), table.num_rows), pa.array([words]))
+    return table.append_column(columns.COMPUTED_BY, same)
 
 
 def computed_by_of(table: pa.Table) -> str:
     """Return what computed a slice's table, or an empty string where it does not say."""
-    return bytes((table.schema.metadata or {}).get(_KEY, b"")).decode()
+    if not table.num_rows or columns.COMPUTED_BY not in table.column_names:
+        return ""
+    return str(table.column(columns.COMPUTED_BY)[0].as_py())
 
 
 def _compute_libraries(engine: str) -> tuple[str, ...]:

@@ -1,6 +1,6 @@
 """The plan: everything that is decided before work starts, as the steps read it."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pipeline_lib.checkpoints.checkpoint import Checkpoint
@@ -25,7 +25,7 @@ class Plan:
     shards: tuple[Shard, ...]
     notices: tuple[str, ...]
     """What the user should know though it is no error."""
-    replace: bool = False
+    may_replace: bool = False
     """Whether another version, or one of shards that are gone, may be replaced."""
     standing: tuple[Receipt, ...] = ()
     """Slices whose files already stand and verify."""
@@ -65,6 +65,11 @@ class Plan:
         if self.published is None or self.strangers or self.slices != len(self.published.slices):
             return False
         return not self.todo
+
+    def for_workers(self) -> "Plan":
+        """Return the plan without what only the driver needs, which is large where shards are many."""
+        shards = tuple(replace(shard, marks=()) for shard in self.shards)
+        return replace(self, shards=shards, standing=(), published=None)
 
     def shard(self, number: int) -> Shard:
         """Return the shard of this number."""

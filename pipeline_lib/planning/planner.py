@@ -146,10 +146,10 @@ def refreshed(plan: Plan, seen: Look) -> Plan:
 
 
 def _on_top_of(plan: Plan, output: Output) -> Plan:
-    found = resume.find(output, plan.version, plan.fingerprint, plan.settings, replace=plan.replace)
+    found = resume.find(output, plan.version, plan.fingerprint, plan.settings, replace=plan.may_replace)
     kept = shard_numbers.read(plan.settings.output.path, plan.version) if found.numbers_kept else {}
     shards = shard_numbers.numbered(plan.shards, found.numbers, kept)
-    if not plan.replace:
+    if not plan.may_replace:
         resume.refuse_lost_shards(found.published or found.same_scores, shards)
     whole, broken = resume.standing(output, shards, found.receipts)
     marked = _with_marks(plan, shards, whole)

@@ -7,11 +7,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline_lib.engines.precision import with_drift
 from pipeline_lib.errors import FaultError
 from pipeline_lib.inputs import columns
 from pipeline_lib.inputs.shards import Shard
-from pipeline_lib.planning.computation import with_computed_by
 from pipeline_lib.planning.version import same_scores
 from pipeline_lib.settings.settings import Settings
 from pipeline_lib.storage import files as storage
@@ -109,8 +107,7 @@ def with_earlier_scores(table: pa.Table, earlier: EarlierSlice, settings: Settin
     table = columns.rejected(table, faults)
     for field in added:
         table = table.append_column(field, taken.column(field.name).cast(field.type))
-    table = with_computed_by(table, earlier.computed_by)
-    return with_drift(table, earlier.drift) if earlier.drift else table
+    return table
 
 
 def _read(fs: Any, path: str, names: list[str]) -> pa.Table:

@@ -36,6 +36,7 @@ class Writer:
         }
         self._scored = plan.layout.scored_schema(output).with_metadata(lineage)
         self._rejects = plan.layout.reject_schema(output).with_metadata(lineage)
+        self._reusable = plan.reusable
         self._shards = {shard.number: shard for shard in plan.shards}
 
     def __call__(self, table: pa.Table, part: Slice) -> Receipt:
@@ -48,6 +49,7 @@ class Writer:
 
     def _write(self, table: pa.Table, part: Slice) -> Receipt:
         shard = self._shards[part.shard]
+        earlier = self._reusable.get((part.shard, part.first_row))
         is_scored = pc.is_null(table.column(columns.REJECT_CODE))
         scored = _where(is_scored, table.select(self._scored.names))
         rejected = _reject_rows(_where(pc.invert(is_scored), table), shard.path, self._rejects)
@@ -68,8 +70,8 @@ class Writer:
                 rows=part.rows,
                 part=written,
                 rejects=rejects,
-                drift=drift_of(table),
-                computed_by=computed_by_of(table),
+                drift=earlier.drift if earlier else drift_of(table),
+                computed_by=earlier.computed_by if earlier else computed_by_of(table),
                 labels=_counts(scored.column(columns.LABEL)),
                 reject_codes=_counts(rejected.column(columns.CODE)),
             )

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from pipeline_lib.errors import BusyError, NightscoreError
+from pipeline_lib.execution.executor import Work
 from pipeline_lib.machine.library_versions import library_versions
 from pipeline_lib.messages import count, duration, size
 from pipeline_lib.planning import resume
@@ -16,17 +17,7 @@ from pipeline_lib.reporting.attempt import Attempt, added
 from pipeline_lib.storage import files as storage
 from pipeline_lib.storage.records import METRICS, RUNS, Receipt
 
-
-@dataclass(frozen=True)
-class Work:
-    """What the workers of a run took."""
-
-    peak_bytes: dict[str, list[int]]
-    """Largest resident memory of every process, by what it did."""
-    seconds: float
-    """From the first slice's start to the last one's end, without start-up and publishing."""
-    busy: dict[str, float]
-    """Share of that time that each stage's actors were at work; what the model lacks to 1, it waited."""
+_NO_WORK = Work()
 
 
 @dataclass(frozen=True)
@@ -97,7 +88,7 @@ class Outcome:
         return f"{rate:,.0f} rows/s while scoring, without start-up (busy: {shares})"
 
 
-def report(attempt: Attempt, plan: Plan, work: Work | None = None) -> Outcome:
+def report(attempt: Attempt, plan: Plan, work: Work = _NO_WORK) -> Outcome:
     """Record a run that ended well and return how.
 
     Args:
@@ -112,9 +103,9 @@ def report(attempt: Attempt, plan: Plan, work: Work | None = None) -> Outcome:
         version=plan.version,
         rows=plan.rows,
         slices=plan.slices,
-        peak_bytes=work.peak_bytes if work else {},
-        scoring_seconds=round(work.seconds, 3) if work else 0.0,
-        busy={role: round(share, 4) for role, share in work.busy.items()} if work else {},
+        peak_bytes=work.peak_bytes,
+        scoring_seconds=round(work.seconds, 3),
+        busy={role: round(share, 4) for role, share in work.busy.items()},
     )
     _record(plan, outcome, metrics=not plan.complete)
     return outcome

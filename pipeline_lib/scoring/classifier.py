@@ -17,14 +17,13 @@ from pipeline_lib.engines.batching import Room, distinct, equal_length_batches, 
 from pipeline_lib.engines.engine import Engine, Fetch, Floats, Rows, halving, is_out_of_memory
 from pipeline_lib.engines.float32_reference import Reference, on_lack
 from pipeline_lib.engines.packed_engine import PackedEngine
-from pipeline_lib.engines.precision import ROWS, at_most, compared
+from pipeline_lib.engines.precision import ROWS, at_most, compared, with_drift
 from pipeline_lib.engines.selection import load_engine
 from pipeline_lib.engines.torch_engine import device_name, room_on_gpu
 from pipeline_lib.errors import CheckpointError, FaultError
 from pipeline_lib.inputs import columns
 from pipeline_lib.planning.computation import TOKENS_PER_BATCH, computation_of, computed_by, with_computed_by
 from pipeline_lib.settings.settings import Device, Settings
-from pipeline_lib.storage.records import Drift
 
 OnBatch = Callable[[Sequence[int]], None]
 
@@ -112,34 +111,34 @@ class Classifier:
         """
         self._engine.check(self._checkpoint.probe)
 
-    def drift(self, table: pa.Table, sample: slice) -> Drift | None:
-        """Score some rows in the run's precision and in float32, and return how far apart they are.
+    def with_drift(self, scored: pa.Table, tokenized: pa.Table, sample: slice) -> pa.Table:
+        """Return a scored slice with how far some rows' scores are from those in float32.
+
+        Nothing is added if the run's precision is float32, or if there is no memory for the model in float32.
 
         Args:
-            table: a tokenized slice.
+            scored: the slice.
+            tokenized: the same before.
             sample: which of its rows.
-
-        Returns:
-            None if the run's precision is float32, or if there is no memory for the model in float32.
 
         Raises:
             SettingsError: there is none, and the settings limit the drift.
         """
         reference = None if self._engine.is_full_precision else self._reference.get(self._engine.float32_bytes)
         if reference is None:
-            return None
+            return scored
         engine, most = reference
-        usable = np.flatnonzero(pc.is_null(table.column(columns.REJECT_CODE)).to_numpy())[sample]
+        usable = np.flatnonzero(pc.is_null(tokenized.column(columns.REJECT_CODE)).to_numpy())[sample]
         rows = usable if most >= ROWS else at_most(usable, most)
         try:
             half, full = (
-                activate(self._logits(each, table, rows)[0], self._checkpoint.activation)
+                activate(self._logits(each, tokenized, rows)[0], self._checkpoint.activation)
                 for each in (self._engine, engine)
             )
         except FaultError as error:
             self._reference.drop(str(error))
-            return None
-        return compared(half, full)
+            return scored
+        return with_drift(scored, rows, *compared(half, full))
 
     def _room_at_first(self) -> Room:
         # A budget that the settings name is tried as it is; what proves too large is halved from then on.

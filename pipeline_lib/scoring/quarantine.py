@@ -2,7 +2,6 @@
 
 import contextlib
 import hashlib
-import os
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from typing import Any, Protocol
@@ -10,7 +9,7 @@ from typing import Any, Protocol
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline_lib.errors import DeviceError, FaultError
+from pipeline_lib.errors import FaultError
 from pipeline_lib.inputs import columns
 from pipeline_lib.inputs.shards import Slice
 from pipeline_lib.scoring.bisection import Case, Text
@@ -55,6 +54,7 @@ def carefully(
         on_batch: told the rows of each batch while nothing is suspected.
 
     Raises:
+        DeviceError: this process can't go on, a new one may.
         FaultError: process after process dies over this slice, and no row is to blame.
     """
     key = (stage.name, part.shard, part.first_row)
@@ -72,15 +72,12 @@ def carefully(
     def tell(batch: Sequence[int]) -> None:
         notes("trying", key, [texts[row] for row in batch])
 
-    try:
-        for suspects in case.suspects:
-            tell([])
-            stage.probe()  # where this dies no row is to blame
-            _try_alone(stage, table, [first[text] for text in suspects if text in first], tell)
-            notes("survived", key)
-        done = stage(table, tell, one_by_one=True) if case.deaths else stage(table, on_batch)
-    except DeviceError:
-        os._exit(1)  # a new process can go on where this one can't; the notes say how often that was tried
+    for suspects in case.suspects:
+        tell([])
+        stage.probe()  # where this dies no row is to blame
+        _try_alone(stage, table, [first[text] for text in suspects if text in first], tell)
+        notes("survived", key)
+    done = stage(table, tell, one_by_one=True) if case.deaths else stage(table, on_batch)
     notes("lay_down", key)
     return done
 

@@ -17,7 +17,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from pipeline_lib.errors import BusyError
-from pipeline_lib.machine.process_identity import ancestors, identity
+from pipeline_lib.machine.processes import ancestors, identity
 from pipeline_lib.storage import compare_and_swap
 from pipeline_lib.storage import files as storage
 from pipeline_lib.storage.compare_and_swap import Held

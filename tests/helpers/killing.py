@@ -22,6 +22,7 @@ from rich.console import Console
 
 from pipeline_lib import pipeline
 from pipeline_lib.errors import NightscoreError
+from pipeline_lib.execution.ray_executor import RayExecutor
 from pipeline_lib.machine import failpoints
 from pipeline_lib.reporting.progress import Progress
 from pipeline_lib.settings.settings import Settings
@@ -53,7 +54,7 @@ def _run(settings: Settings, replace: bool, crash_at: str | None, folder: Path) 
     if crash_at:
         (folder / crash_at).touch()
     try:
-        pipeline.run(settings, None, Progress(Console(quiet=True)), replace=replace)
+        pipeline.run(settings, None, Progress(Console(quiet=True)), RayExecutor(), replace=replace)
     except NightscoreError as error:
         raise SystemExit(error.exit_code) from None
 

@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -150,7 +151,9 @@ def run(task: dict[str, Any], home: Path) -> dict[str, Any]:
     with (home / "said").open("a") as said:
         began = time.monotonic()
         try:
-            outcome = pipeline.run(parse_settings(settings), None, Progress(Console(file=said, width=500)))
+            outcome = pipeline.run(
+                parse_settings(settings), None, Progress(Console(file=said, width=500)), _executor(task, home)
+            )
             found: dict[str, Any] = {"status": outcome.status, "scored": outcome.scored}
         except NightscoreError as error:
             found = {"status": "FAILED", "exit_code": error.exit_code, "error": str(error)}
@@ -165,17 +168,30 @@ def _wait_for_machines(number: int) -> None:
         time.sleep(0.2)
 
 
-def prepare(task: dict[str, Any], home: Path) -> None:
-    """Write the input, and put the sleeping stage in the model's place unless the task wants the real one."""
-    from jobs import bench_nodes
-    from pipeline_lib import pipeline
+def _executor(task: dict[str, Any], home: Path) -> Any:
+    """Return Ray's executor, with a step that sleeps in the model's place unless the task wants the real one."""
+    from jobs.bench_nodes import Sleep
+    from pipeline_lib.execution.ray_executor import RayExecutor
+    from pipeline_lib.execution.steps import Steps
 
-    simulated = bench_nodes.Task(task.get("models", 1), task["slices"], 4, 0.2, task["model"], str(home))
-    bench_nodes._write_input(simulated, home / "in")
+    return (
+        RayExecutor() if task.get("real") else RayExecutor(Steps(classify=partial(Sleep, _simulated(task, home))))
+    )
+
+
+def _simulated(task: dict[str, Any], home: Path) -> Any:
+    from jobs.bench_nodes import Task
+
+    return Task(task.get("models", 1), task["slices"], 4, 0.2, task["model"], str(home))
+
+
+def prepare(task: dict[str, Any], home: Path) -> None:
+    """Write the input."""
+    from jobs.bench_nodes import write_input
+
+    write_input(_simulated(task, home), home / "in")
     (home / "spans").mkdir()
     (home / "out").mkdir()
-    if not task.get("real"):
-        setattr(pipeline, "_Classify", bench_nodes._simulated(simulated))  # noqa: B010 - a type checker allows no other way
 
 
 def _watch(seen: set[str]) -> None:
@@ -189,7 +205,9 @@ def _watch(seen: set[str]) -> None:
         time.sleep(0.3)
         with contextlib.suppress(Exception):  # before the run connects, and when it is over
             free = [node.get("GPU", 0) for node in state.available_resources_per_node().values()]
-            states = {actor["State"] for actor in state.actors().values() if "_Tokenize" in actor["ActorClassName"]}
+            states = {
+                actor["State"] for actor in state.actors().values() if "TokenizerActor" in actor["ActorClassName"]
+            }
             if states and "DEAD" not in states and not any(free):
                 seen.add("models placed beside tokenizers")
 

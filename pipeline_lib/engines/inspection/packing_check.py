@@ -9,12 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from pipeline_lib.checkpoints.checkpoint import Checkpoint
+from pipeline_lib.checkpoints import loading
+from pipeline_lib.checkpoints.checkpoint import Checkpoint, locate
 from pipeline_lib.engines.inspection.row_independence import logits_alone
 from pipeline_lib.engines.packed_engine import why_not_packed
 from pipeline_lib.engines.torch_engine import TorchEngine
 from pipeline_lib.machine.cache_folders import cache_folder, read_own, write_own
 from pipeline_lib.machine.library_versions import library_versions
+from pipeline_lib.settings.settings import Settings
 
 _FORM = 1
 """Of what is tried and kept; raised when either changes."""
@@ -41,6 +43,17 @@ def packs_here(model: Any, checkpoint: Checkpoint, device: str) -> bool:
         with contextlib.suppress(OSError):
             write_own(path, json.dumps({"packs": why_not is None, "why_not": why_not}).encode())
     return why_not is None
+
+
+def packs_on_this_gpu(settings: Settings, checkpoint: Checkpoint) -> bool:
+    """Tell whether the GPU of this process gets packed rows of a checkpoint right.
+
+    Args:
+        settings: the job's settings.
+        checkpoint: as examined.
+    """
+    folder, _ = locate(settings.model, checkpoint.commit)
+    return packs_here(loading.load_model(folder, settings.model, settings.model.precision), checkpoint, "cuda")
 
 
 def _try(model: Any, checkpoint: Checkpoint, device: str) -> str | None:

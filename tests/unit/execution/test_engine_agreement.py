@@ -25,7 +25,7 @@ if sys.argv[2] != "openvino":
 cluster.wait_for_nodes()
 os.environ["RAY_ADDRESS"] = cluster.address
 said = Console(record=True, file=open(os.devnull, "w"), width=300)
-statuses = [pipeline.run(settings, None, Progress(said)).status for _ in range(2)]
+statuses = [pipeline.run(settings, None, Progress(said), RayExecutor()).status for _ in range(2)]
 print(json.dumps([*statuses, [line for line in said.export_text().splitlines() if "model.engine" in line]]))
 cluster.shutdown()
 """

@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from pipeline_lib.machine.process_identity import identity
+from pipeline_lib.machine.processes import identity
 from pipeline_lib.machine.terminal import EscapingStream, escaped_output, printable
 from pipeline_lib.reporting.progress import Progress
 from pipeline_lib.reporting.summary import bars

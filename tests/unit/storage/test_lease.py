@@ -14,7 +14,7 @@ import pytest
 import s3fs
 
 from pipeline_lib.errors import BusyError
-from pipeline_lib.machine.process_identity import identity
+from pipeline_lib.machine.processes import identity
 from pipeline_lib.storage import compare_and_swap, lease
 from pipeline_lib.storage import files as storage
 from pipeline_lib.storage.lease import leased

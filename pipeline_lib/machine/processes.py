@@ -1,6 +1,8 @@
-"""What tells a process from every other one, also when its number is given again."""
+"""Processes: what tells one from every other one, which it descends from, and how much memory it had."""
 
 import os
+import resource
+import sys
 from pathlib import Path
 
 
@@ -40,3 +42,9 @@ def ancestors(pid: int) -> set[int]:
         if pid <= 0 or pid in found:
             return found
         found.add(pid)
+
+
+def peak_bytes() -> int:
+    """Return the most memory this process ever had resident."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
