@@ -74,7 +74,7 @@ class Read:
     def __init__(self, plan: Plan, worker: Worker) -> None:
         self._plan, self._monitor = plan, worker.monitor
         self._shards = {shard.number: shard for shard in plan.shards}
-        self._read = Reader(plan.settings.input, plan.layout)
+        self._read = Reader(plan.settings.input, plan.output_schema)
 
     def __call__(self, part: Slice, table: pa.Table) -> pa.Table:
         """Return the rows of the slice; the table that is given has none yet."""

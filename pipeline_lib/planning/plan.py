@@ -4,7 +4,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pipeline_lib.checkpoints.checkpoint import Checkpoint
-from pipeline_lib.inputs.schema import Layout
+from pipeline_lib.inputs.schema import OutputSchema
 from pipeline_lib.inputs.shards import Shard, Slice
 from pipeline_lib.planning.computation import Computation
 from pipeline_lib.planning.score_reuse import Reusable
@@ -18,7 +18,7 @@ class Plan:
 
     settings: Settings
     checkpoint: Checkpoint
-    layout: Layout
+    output_schema: OutputSchema
     computation: Computation
     fingerprint: dict[str, Any]
     version: str

@@ -17,7 +17,7 @@ from pipeline_lib.inputs import hive_partitions, shard_cache
 from pipeline_lib.inputs.discovery.listing import find_shards, refuse_output_in_input
 from pipeline_lib.inputs.formats import dispatch
 from pipeline_lib.inputs.hive_partitions import with_partitions
-from pipeline_lib.inputs.schema import Layout, lay_out
+from pipeline_lib.inputs.schema import OutputSchema, unify_schemas
 from pipeline_lib.inputs.shards import Contents, Shard, format_of
 from pipeline_lib.machine.parallel import in_threads
 from pipeline_lib.planning import resume, shard_numbers
@@ -40,7 +40,7 @@ class Look:
     stamps: dict[str, storage.FileStamp]
     heads: dict[str, tuple[pa.Schema, int | None]]
     """Every shard's columns, and its rows where its head or an earlier run tells them: that of a CSV does not."""
-    layout: Layout
+    output_schema: OutputSchema
     notices: tuple[str, ...]
     replace: bool
     output: Output
@@ -78,9 +78,9 @@ def look(settings: Settings, *, date: dt.date | None = None, replace: bool = Fal
     looked = _heads([path for path in stamps if path not in known], settings.input)
     found = {path: known.get(path) or looked[path] for path in stamps}
     schemas, folders = with_partitions({path: schema for path, (schema, _) in found.items()}, settings.input)
-    layout, notices = lay_out(schemas, settings.input, folders)
+    output_schema, notices = unify_schemas(schemas, settings.input, folders)
     notices = (*listed.notices, *hive_partitions.notices(stamps, settings.input), *notices)
-    return Look(settings, stamps, found, layout, notices, replace, output)
+    return Look(settings, stamps, found, output_schema, notices, replace, output)
 
 
 def _never(*_: object) -> bool:
@@ -103,14 +103,14 @@ def make_plan(
     settings = seen.settings
     checkpoint = examine(settings)
     computation = _computation(seen, checkpoint, device, packs_on_gpus)
-    fingerprint = fingerprint_of(settings, checkpoint, seen.layout, computation)
+    fingerprint = fingerprint_of(settings, checkpoint, seen.output_schema, computation)
     version = version_of(fingerprint)
     # Refuses an output before every shard is read.
     resume.find(seen.output, version, fingerprint, settings, replace=seen.replace)
     plan = Plan(
         settings,
         checkpoint,
-        seen.layout,
+        seen.output_schema,
         computation,
         fingerprint,
         version,
@@ -131,7 +131,7 @@ def _computation(
     packed = computation_of(seen.settings, checkpoint, device, packed=True)
     begun = resume.versions_in(seen.output)
     for each in (packed, plain):
-        if version_of(fingerprint_of(seen.settings, checkpoint, seen.layout, each)) in begun:
+        if version_of(fingerprint_of(seen.settings, checkpoint, seen.output_schema, each)) in begun:
             return each
     return packed if packs_on_gpus(seen.settings, checkpoint) else plain
 

@@ -252,7 +252,7 @@ def _manifest(plan: Plan, receipts: Sequence[Receipt]) -> Manifest:
         },
         settings=plan.settings.model_dump(mode="json"),
         libraries=library_versions(),
-        columns={field.name: str(field.type) for field in plan.layout.scored_schema(plan.settings.output)},
+        columns={field.name: str(field.type) for field in plan.output_schema.scored_schema(plan.settings.output)},
         rows=sum(shard.rows for shard in shards),
         scored=sum(shard.scored for shard in shards),
         rejected=sum(shard.rejected for shard in shards),
