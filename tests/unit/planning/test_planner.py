@@ -16,7 +16,7 @@ from pipeline_lib.inputs.reader import Reader
 from pipeline_lib.inputs.schema import unify_schemas
 from pipeline_lib.inputs.shards import Shard
 from pipeline_lib.planning.computation import TOKENS_PER_BATCH, computation_of
-from pipeline_lib.planning.planner import look, make_plan
+from pipeline_lib.planning.planner import discover, make_plan
 from pipeline_lib.planning.shard_numbers import numbered
 from pipeline_lib.planning.version import fingerprint_of, version_of
 from pipeline_lib.publishing.publisher import clear
@@ -170,7 +170,7 @@ def test_an_output_folder_with_data_of_others_is_refused(tmp_path: Path, setting
     write_parquet(tmp_path / "in" / "a.parquet", {"text": ["x"]})
     write_parquet(tmp_path / "out" / "theirs.parquet", {"x": [1]})
     with pytest.raises(OutputError, match=r"already holds 'theirs\.parquet'"):
-        make_plan(look(settings_for()))
+        make_plan(discover(settings_for()))
 
 
 def test_the_version_follows_what_decides_a_score_and_nothing_else(
@@ -179,7 +179,7 @@ def test_the_version_follows_what_decides_a_score_and_nothing_else(
     write_parquet(tmp_path / "in" / "a.parquet", {"text": ["x"]})
 
     def version(**sections: dict[str, object]) -> str:
-        return make_plan(look(settings_for(**sections))).version
+        return make_plan(discover(settings_for(**sections))).version
 
     base = version()
     for same in (
@@ -209,15 +209,20 @@ def test_the_version_follows_the_kind_of_device_and_not_the_engine_that_this_mac
 ) -> None:
     """A run begun on CPUs and resumed on GPUs must not join; two drivers of one GPU cluster must agree."""
     write_parquet(tmp_path / "in" / "a.parquet", {"text": ["x"]})
-    seen = look(settings_for(model={"precision": precision, "engine": "torch"}))
-    on_cpu, on_gpu = make_plan(seen, "cpu"), make_plan(seen, "cuda")
+    discovery = discover(settings_for(model={"precision": precision, "engine": "torch"}))
+    on_cpu, on_gpu = make_plan(discovery, "cpu"), make_plan(discovery, "cuda")
     assert on_cpu.version != on_gpu.version
     checkpoint = on_gpu.checkpoint
     engines = [dataclasses.replace(checkpoint, engine=engine) for engine in ("torch", "openvino")]
     cpu, gpu = (
         {
             version_of(
-                fingerprint_of(seen.settings, each, seen.output_schema, computation_of(seen.settings, each, device))
+                fingerprint_of(
+                    discovery.settings,
+                    each,
+                    discovery.output_schema,
+                    computation_of(discovery.settings, each, device),
+                )
             )
             for each in engines
         }
@@ -241,18 +246,18 @@ def test_packed_rows_are_planned_where_the_gpus_get_them_right_and_what_was_begu
 
         return answer
 
-    packed = make_plan(look(settings), "cuda", gpus_answer(True))
-    padded = make_plan(look(settings), "cuda", gpus_answer(False))
+    packed = make_plan(discover(settings), "cuda", gpus_answer(True))
+    padded = make_plan(discover(settings), "cuda", gpus_answer(False))
     assert (packed.computation.layout, padded.computation.layout) == ("packed", "padded")
     assert packed.version != padded.version
     assert len(asked) == 2
-    make_plan(look(settings), "cpu", gpus_answer(True))
-    make_plan(look(settings_for(model={"precision": "float32"})), "cuda", gpus_answer(True))
+    make_plan(discover(settings), "cpu", gpus_answer(True))
+    make_plan(discover(settings_for(model={"precision": "float32"})), "cuda", gpus_answer(True))
     assert len(asked) == 2  # nothing to ask
     staged = tmp_path / "out" / "_staging" / padded.version
     staged.mkdir(parents=True)
     (staged / "_shards.json").write_text("{}")
-    assert make_plan(look(settings), "cuda", gpus_answer(True)).version == padded.version
+    assert make_plan(discover(settings), "cuda", gpus_answer(True)).version == padded.version
     assert len(asked) == 2
 
 
@@ -336,7 +341,7 @@ def test_a_run_that_scored_the_longest_shard_alone_is_ended_with_the_same_bytes(
     run_here(settings)
     undisturbed = tree(tmp_path / "out")
     shutil.rmtree(tmp_path / "out")
-    plan = make_plan(look(settings))
+    plan = make_plan(discover(settings))
     clear(plan)
     read, tokenize = Reader(plan.settings.input, plan.output_schema), Tokenizer(plan.settings, plan.checkpoint)
     classify = Classifier(plan.settings, plan.checkpoint)
