@@ -13,7 +13,7 @@ from pipeline_lib.inputs import columns
 from pipeline_lib.inputs.reader import Reader
 from pipeline_lib.inputs.shards import Slice
 from pipeline_lib.planning.plan import Plan
-from pipeline_lib.planning.score_reuse import with_earlier_scores
+from pipeline_lib.planning.resume.score_reuse import with_earlier_scores
 from pipeline_lib.publishing.writer import Writer
 from pipeline_lib.scoring.classifier import Classifier
 from pipeline_lib.scoring.quarantine import OnBatch, carefully, reading, starting

@@ -7,7 +7,7 @@ from pipeline_lib.checkpoints.checkpoint import Checkpoint
 from pipeline_lib.inputs.schema import OutputSchema
 from pipeline_lib.inputs.shards import Shard, Slice
 from pipeline_lib.planning.computation import Computation
-from pipeline_lib.planning.score_reuse import Reusable
+from pipeline_lib.planning.resume.score_reuse import Reusable
 from pipeline_lib.settings.settings import Settings
 from pipeline_lib.storage.records import Manifest, Receipt
 

@@ -20,11 +20,11 @@ from pipeline_lib.inputs.hive_partitions import with_partitions
 from pipeline_lib.inputs.schema import OutputSchema, unify_schemas
 from pipeline_lib.inputs.shards import Contents, Shard, format_of
 from pipeline_lib.machine.parallel import in_threads
-from pipeline_lib.planning import resume, shard_numbers
 from pipeline_lib.planning.computation import Computation, computation_of
 from pipeline_lib.planning.plan import Plan
-from pipeline_lib.planning.resume import Output
-from pipeline_lib.planning.score_reuse import reusable_slices
+from pipeline_lib.planning.resume import earlier_work, shard_numbers
+from pipeline_lib.planning.resume.earlier_work import Output
+from pipeline_lib.planning.resume.score_reuse import reusable_slices
 from pipeline_lib.planning.version import fingerprint_of, version_of
 from pipeline_lib.settings.settings import Device, InputSettings, Settings
 from pipeline_lib.storage import files as storage
@@ -73,7 +73,7 @@ def discover(settings: Settings, *, date: dt.date | None = None, replace: bool =
     except InputNotReadyError as error:
         raise InputNotReadyError(f"the input of {date} is not there yet: {error}") from None
     stamps = listed.stamps
-    output = resume.look_at(settings.output.path)
+    output = earlier_work.look_at(settings.output.path)
     known = shard_cache.known(output.manifest, stamps, settings.input) if output.manifest and output.whole else {}
     looked = _heads([path for path in stamps if path not in known], settings.input)
     found = {path: known.get(path) or looked[path] for path in stamps}
@@ -106,7 +106,7 @@ def make_plan(
     fingerprint = fingerprint_of(settings, checkpoint, discovery.output_schema, computation)
     version = version_of(fingerprint)
     # Refuses an output before every shard is read.
-    resume.find(discovery.output, version, fingerprint, settings, replace=discovery.replace)
+    earlier_work.find(discovery.output, version, fingerprint, settings, replace=discovery.replace)
     plan = Plan(
         settings,
         checkpoint,
@@ -132,7 +132,7 @@ def _computation(
     if device == "cpu" or not checkpoint.packs_safely:
         return plain
     packed = computation_of(discovery.settings, checkpoint, device, packed=True)
-    begun = resume.versions_in(discovery.output)
+    begun = earlier_work.versions_in(discovery.output)
     for each in (packed, plain):
         if version_of(fingerprint_of(discovery.settings, checkpoint, discovery.output_schema, each)) in begun:
             return each
@@ -145,21 +145,21 @@ def refresh_plan(plan: Plan, discovery: Discovery) -> Plan:
     Raises:
         OutputError: what is published there may not be replaced.
     """
-    return _on_top_of(plan, resume.look_at(plan.settings.output.path, discovery.output))
+    return _on_top_of(plan, earlier_work.look_at(plan.settings.output.path, discovery.output))
 
 
 def _on_top_of(plan: Plan, output: Output) -> Plan:
-    found = resume.find(output, plan.version, plan.fingerprint, plan.settings, replace=plan.may_replace)
+    found = earlier_work.find(output, plan.version, plan.fingerprint, plan.settings, replace=plan.may_replace)
     kept = shard_numbers.read(plan.settings.output.path, plan.version) if found.numbers_kept else {}
     shards = shard_numbers.numbered(plan.shards, found.numbers, kept)
     if not plan.may_replace:
-        resume.refuse_lost_shards(found.published or found.same_scores, shards)
-    whole, broken = resume.standing(output, shards, found.receipts)
+        earlier_work.refuse_lost_shards(found.published or found.same_scores, shards)
+    whole, broken = earlier_work.standing(output, shards, found.receipts)
     marked = _with_marks(plan, shards, whole)
     if marked != shards:
         shards = marked
-        whole, broken = resume.standing(output, shards, found.receipts)
-    whole_ones = partial(resume.whole_ones, output)
+        whole, broken = earlier_work.standing(output, shards, found.receipts)
+    whole_ones = partial(earlier_work.whole_ones, output)
     return dataclasses.replace(
         plan,
         shards=shards,

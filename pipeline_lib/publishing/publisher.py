@@ -12,8 +12,8 @@ from pipeline_lib.machine.failpoints import reached
 from pipeline_lib.machine.library_versions import library_versions
 from pipeline_lib.machine.parallel import in_threads
 from pipeline_lib.messages import count
-from pipeline_lib.planning import shard_numbers
 from pipeline_lib.planning.plan import Plan
+from pipeline_lib.planning.resume import shard_numbers
 from pipeline_lib.storage import cleanup, file_tree, integrity
 from pipeline_lib.storage import files as storage
 from pipeline_lib.storage.file_tree import Entry, Tree

@@ -17,7 +17,7 @@ from pipeline_lib.inputs.schema import unify_schemas
 from pipeline_lib.inputs.shards import Shard
 from pipeline_lib.planning.computation import TOKENS_PER_BATCH, computation_of
 from pipeline_lib.planning.planner import discover, make_plan
-from pipeline_lib.planning.shard_numbers import numbered
+from pipeline_lib.planning.resume.shard_numbers import numbered
 from pipeline_lib.planning.version import fingerprint_of, version_of
 from pipeline_lib.publishing.publisher import clear
 from pipeline_lib.publishing.writer import Writer
