@@ -6,8 +6,9 @@ Scoring is the flow of `execution.steps`: read, tokenize, classify, write. Ray's
 import datetime as dt
 
 from pipeline_lib.execution.executor import Executor
+from pipeline_lib.planning.discovery import discover
 from pipeline_lib.planning.plan import Plan
-from pipeline_lib.planning.planner import discover, refresh_plan
+from pipeline_lib.planning.planner import refresh_plan
 from pipeline_lib.publishing.publisher import check_rows, clear, publish, tidy
 from pipeline_lib.reporting.progress import Progress
 from pipeline_lib.reporting.run_record import Outcome, failures_reported, report

@@ -22,8 +22,9 @@ from pipeline_lib.execution.placement import Room, device_kind, reserved, settle
 from pipeline_lib.execution.steps import Flow, Steps, Worker, receipt_of
 from pipeline_lib.execution.transport import described, grouped, pack, unpack
 from pipeline_lib.execution.worker_statistics import Tally
+from pipeline_lib.planning.discovery import Discovery
 from pipeline_lib.planning.plan import Plan
-from pipeline_lib.planning.planner import Discovery, make_plan
+from pipeline_lib.planning.planner import make_plan
 from pipeline_lib.storage.records import Receipt
 
 # A machine may be lost now and then; one loss after another is a fault of the cluster.
@@ -86,7 +87,7 @@ class RayExecutor:
         tuning = settled(tuning, plan.computation.device)
         done: list[Receipt] = []
         for losses_left in reversed(range(_LOSSES)):
-            left = replace(plan, standing=(*plan.standing, *done))
+            left = replace(plan, finished=(*plan.finished, *done))
             try:
                 with reserved(len(left.todo), tuning, listener.note) as room:
                     refuse_unlike_nodes(left, room.nodes)

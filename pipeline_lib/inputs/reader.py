@@ -39,7 +39,7 @@ class Reader:
         present = [name for name in dict.fromkeys(wanted) if name in shard.columns]
         table = dispatch.read_slice(shard, part, present, self._settings.csv)
         storage.refuse_changed(shard.path, shard.stamp)  # also while it was read
-        for name, value in hive_partitions.values_of(shard.path, self._settings).items():
+        for name, value in hive_partitions.partition_values(shard.path, self._settings).items():
             table = table.append_column(name, pa.array([value] * table.num_rows, pa.string()))
         return conform_to_schema(table, self._settings, self._output_schema)
 

@@ -59,7 +59,7 @@ def publish(plan: Plan, receipts: Sequence[Receipt], confirm: Callable[[], None]
         # Readers wait while parts are added to what stands.
         storage.remove(fs, f"{folder}/{SUCCESS}")
         reached("publisher.after_take_down")
-        cleanup.set_aside(fs, folder, plan.broken, folder)
+        cleanup.set_aside(fs, folder, plan.damaged_files, folder)
         _move(fs, folder, places)
         reached("publisher.after_moving")
         files = file_tree.files_below(fs, folder)
@@ -84,13 +84,13 @@ def clear(plan: Plan) -> None:
     """
     fs, folder = storage.filesystem(plan.settings.output.path)
     with storage.faults_named(plan.settings.output.path, "clearing what dead runs left"):
-        cleanup.clear(fs, folder, plan.version, plan.broken)
-    shard_numbers.keep(plan.settings.output.path, plan.version, plan.shards)
+        cleanup.clear(fs, folder, plan.version, plan.damaged_files)
+    shard_numbers.save(plan.settings.output.path, plan.version, plan.shards)
 
 
 def tidy(plan: Plan) -> None:
     """Clean what a run left that ended between publishing and cleaning, unless another run is at work."""
-    if not plan.untidy:
+    if not plan.needs_cleanup:
         return
     url = plan.settings.output.path
     fs, folder = storage.filesystem(url)

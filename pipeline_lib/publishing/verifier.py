@@ -4,8 +4,7 @@ from collections import Counter, defaultdict
 
 from pipeline_lib.errors import OutputError
 from pipeline_lib.machine.parallel import in_threads
-from pipeline_lib.planning.resume import earlier_work
-from pipeline_lib.planning.resume.earlier_work import Output
+from pipeline_lib.planning.resume.output_state import OutputState, read_output
 from pipeline_lib.planning.version import version_of
 from pipeline_lib.storage import cleanup, integrity
 from pipeline_lib.storage import files as storage
@@ -18,14 +17,14 @@ def verify(path: str) -> tuple[Manifest, list[str]]:
     Raises:
         OutputError: nothing is published there.
     """
-    output = earlier_work.look_at(path)
+    output = read_output(path)
     success, manifest = output.success, output.manifest
     if success is None or manifest is None:
         lacks = SUCCESS if success is None else MANIFEST
         raise OutputError(f"{path!r} is not a published output: no readable {lacks}")
     with storage.faults_named(path, "verifying"):
         return manifest, [
-            *_check_success(success, manifest, whole=output.whole),
+            *_check_success(success, manifest, whole=output.is_complete),
             *_check_files(output, manifest),
             *(f"{name}: is not in {MANIFEST}" for name in cleanup.unknown(manifest, output.files)),
             *_check_version(manifest),
@@ -45,7 +44,7 @@ def _check_success(success: Success, manifest: Manifest, *, whole: bool) -> list
     return problems
 
 
-def _check_files(output: Output, manifest: Manifest) -> list[str]:
+def _check_files(output: OutputState, manifest: Manifest) -> list[str]:
     fs, folder = storage.filesystem(output.url)
     files = [file for receipt in manifest.slices for file in receipt.files]
 

@@ -1,7 +1,9 @@
-"""What a glob takes: what fsspec's own takes, less what is hidden."""
+"""Globs: they match the files that fsspec's own do, except hidden ones."""
 
 import functools
+import glob
 import re
+from typing import Any
 
 from fsspec.utils import glob_translate
 
@@ -11,7 +13,7 @@ _MAGIC = re.compile(r"[*?[]")
 
 
 def is_hidden(name: str, *, folder: bool) -> bool:
-    """Tell whether a file or folder is to be passed over by its name.
+    """Tell whether a file or folder is skipped because of its name.
 
     A folder such as `_year=2026` is a column's value, as it is for Spark.
     """
@@ -30,12 +32,29 @@ def spelled_out(pattern: str) -> str:
     return "/".join(parts[: next((at for at, part in enumerate(parts) if _MAGIC.search(part)), len(parts))])
 
 
-def check(pattern: str) -> None:
-    """Refuse a glob that fsspec can't read.
+def is_glob(fs: Any, path: str, name: str) -> bool:
+    """Tell whether a path is a glob; a path that exists as it is written is none.
+
+    Args:
+        fs: the path's file system.
+        path: as in `input.path`, for messages.
+        name: the path on that file system.
 
     Raises:
-        InputError: it has `**` within the name of a file or folder.
+        InputError: it is a glob that can't be listed.
     """
+    if not glob.has_magic(name):
+        return False
+    if not name.startswith("/") and not spelled_out(name):
+        raise InputError(f"input.path: {path!r} does not spell out the bucket, and no store is read as a whole")
+    if fs.exists(name):
+        return False
+    _refuse_unreadable(name)
+    return True
+
+
+def _refuse_unreadable(pattern: str) -> None:
+    """Refuse a glob that fsspec can't read, since it has `**` within the name of a file or folder."""
     for part in pattern.split("/"):
         if "**" in part and part != "**":
             raise InputError(

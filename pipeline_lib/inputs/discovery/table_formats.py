@@ -11,7 +11,7 @@ _LOGS = {"_delta_log": "a Delta table", ".hoodie": "a Hudi table"}
 _ICEBERG = re.compile(r"(.*/)?metadata/[^/]+\.metadata\.json")
 
 
-def refuse_tables(fs: Any, path: str, seen: Iterable[str], shards: Iterable[str]) -> None:
+def refuse_table_formats(fs: Any, path: str, seen: Iterable[str], shards: Iterable[str]) -> None:
     """Check that what was found in a folder or by a glob are plain files.
 
     Args:

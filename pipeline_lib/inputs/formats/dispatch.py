@@ -1,4 +1,4 @@
-"""One door to the shards of every format: look at one, and read a slice of one."""
+"""Choice of the reader by a shard's format: for its header, its contents, or one of its slices."""
 
 from collections.abc import Sequence
 
@@ -6,18 +6,18 @@ import pyarrow as pa
 
 from pipeline_lib.inputs import columns
 from pipeline_lib.inputs.formats import csv_shards, parquet_shards
-from pipeline_lib.inputs.shards import Contents, Format, Shard, Slice
+from pipeline_lib.inputs.shards import Contents, Format, Shard, ShardHeader, Slice
 from pipeline_lib.settings.settings import CsvSettings
 from pipeline_lib.storage.files import filesystem
 
 
-def head_of(path: str, kind: Format, settings: CsvSettings) -> tuple[pa.Schema, int | None]:
-    """Return a shard's columns from its footer or header alone, and its rows if that tells them."""
+def read_header(path: str, kind: Format, settings: CsvSettings) -> ShardHeader:
+    """Return a shard's columns, and its rows if its footer tells them, without reading the rest."""
     fs, name = filesystem(path)
     if kind == "parquet":
         contents = parquet_shards.inspect(fs, name)
-        return contents.schema, contents.rows
-    return csv_shards.read_header(fs, name, settings), None
+        return ShardHeader(contents.schema, contents.rows)
+    return ShardHeader(csv_shards.read_header(fs, name, settings), None)
 
 
 def inspect(path: str, kind: Format, settings: CsvSettings, rows_per_slice: int) -> Contents:

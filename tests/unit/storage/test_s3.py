@@ -15,7 +15,8 @@ import torch
 from pipeline_lib.errors import BusyError, GateError, InputError, InputNotReadyError
 from pipeline_lib.inputs.formats import parquet_shards
 from pipeline_lib.inputs.reader import Reader
-from pipeline_lib.planning.planner import discover, make_plan, refresh_plan
+from pipeline_lib.planning.discovery import discover
+from pipeline_lib.planning.planner import make_plan, refresh_plan
 from pipeline_lib.publishing.publisher import publish
 from pipeline_lib.publishing.verifier import verify
 from pipeline_lib.publishing.writer import Writer
@@ -153,7 +154,7 @@ def stage_and_publish(settings: Settings, confirm: Callable[[], None]) -> None:
     read, tokenize = Reader(plan.settings.input, plan.output_schema), Tokenizer(plan.settings, plan.checkpoint)
     classify, write = Classifier(plan.settings, plan.checkpoint), Writer(plan)
     receipts = [write(classify(tokenize(read(plan.shard(part.shard), part))), part) for part in plan.todo]
-    publish(plan, [*plan.standing, *receipts], confirm)
+    publish(plan, [*plan.finished, *receipts], confirm)
 
 
 @pytest.fixture
