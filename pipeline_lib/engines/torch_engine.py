@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from pipeline_lib.engines.batching import Room, room_within
 from pipeline_lib.engines.device_memory import left_on_gpu
 from pipeline_lib.engines.engine import Engine, Fetch, Floats, Ids, absent_id, is_out_of_memory, no_cache
-from pipeline_lib.engines.inspection.model_state import LoadedState
+from pipeline_lib.engines.model_state import LoadedState
 from pipeline_lib.errors import SettingsError
 
 _PROBED_TOKENS = 4_096

@@ -7,7 +7,6 @@ from typing import Any, NamedTuple, Protocol
 
 import pyarrow as pa
 
-from pipeline_lib.engines.precision import sampled
 from pipeline_lib.engines.torch_engine import prepare_process
 from pipeline_lib.inputs import columns
 from pipeline_lib.inputs.reader import Reader
@@ -16,6 +15,7 @@ from pipeline_lib.planning.plan import Plan
 from pipeline_lib.planning.score_reuse import with_earlier_scores
 from pipeline_lib.publishing.writer import Writer
 from pipeline_lib.scoring.classifier import Classifier
+from pipeline_lib.scoring.precision_drift import sampled
 from pipeline_lib.scoring.quarantine import OnBatch, carefully, reading, starting
 from pipeline_lib.scoring.tokenizer import Tokenizer
 from pipeline_lib.storage.records import Receipt

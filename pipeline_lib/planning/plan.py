@@ -4,9 +4,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pipeline_lib.checkpoints.checkpoint import Checkpoint
+from pipeline_lib.engines.computation import Computation
 from pipeline_lib.inputs.schema import Layout
 from pipeline_lib.inputs.shards import Shard, Slice
-from pipeline_lib.planning.computation import Computation
 from pipeline_lib.planning.score_reuse import Reusable
 from pipeline_lib.settings.settings import Settings
 from pipeline_lib.storage.records import Manifest, Receipt

@@ -11,6 +11,7 @@ from functools import partial
 import pyarrow as pa
 
 from pipeline_lib.checkpoints.checkpoint import Checkpoint, local_folder
+from pipeline_lib.engines.computation import Computation, computation_of
 from pipeline_lib.engines.inspection.inspector import examine
 from pipeline_lib.errors import InputNotReadyError, SettingsError
 from pipeline_lib.inputs import hive_partitions, shard_cache
@@ -21,7 +22,6 @@ from pipeline_lib.inputs.schema import Layout, lay_out
 from pipeline_lib.inputs.shards import Contents, Shard, format_of
 from pipeline_lib.machine.parallel import in_threads
 from pipeline_lib.planning import resume, shard_numbers
-from pipeline_lib.planning.computation import Computation, computation_of
 from pipeline_lib.planning.plan import Plan
 from pipeline_lib.planning.resume import Output
 from pipeline_lib.planning.score_reuse import reusable_slices

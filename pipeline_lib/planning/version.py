@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from pipeline_lib.checkpoints.checkpoint import Checkpoint
+from pipeline_lib.engines.computation import Computation
 from pipeline_lib.inputs.schema import Layout
-from pipeline_lib.planning.computation import Computation
 from pipeline_lib.settings.settings import Settings
 
 # Raised when the program itself starts to give other scores, rejects or files for the same settings.

@@ -14,15 +14,15 @@ from numpy.typing import NDArray
 from pipeline_lib.checkpoints.activation import activate, top
 from pipeline_lib.checkpoints.checkpoint import Checkpoint, fingerprint, locate
 from pipeline_lib.engines.batching import Room, distinct, equal_length_batches, micro_batches
+from pipeline_lib.engines.computation import TOKENS_PER_BATCH, computation_of, computed_by, with_computed_by
 from pipeline_lib.engines.engine import Engine, Fetch, Floats, Rows, halving, is_out_of_memory
-from pipeline_lib.engines.float32_reference import Reference, on_lack
+from pipeline_lib.engines.engine_loading import load_engine
 from pipeline_lib.engines.packed_engine import PackedEngine
-from pipeline_lib.engines.precision import ROWS, at_most, compared, with_drift
-from pipeline_lib.engines.selection import load_engine
 from pipeline_lib.engines.torch_engine import device_name, room_on_gpu
 from pipeline_lib.errors import CheckpointError, FaultError
 from pipeline_lib.inputs import columns
-from pipeline_lib.planning.computation import TOKENS_PER_BATCH, computation_of, computed_by, with_computed_by
+from pipeline_lib.scoring.float32_reference import Reference, on_lack
+from pipeline_lib.scoring.precision_drift import ROWS, at_most, compared, with_drift
 from pipeline_lib.settings.settings import Device, Settings
 
 OnBatch = Callable[[Sequence[int]], None]

@@ -25,9 +25,9 @@ from pipeline_lib.checkpoints import loading
 from pipeline_lib.checkpoints.activation import Activation
 from pipeline_lib.checkpoints.checkpoint import Checkpoint
 from pipeline_lib.engines.engine import Engine, Floats, Ids, apart
+from pipeline_lib.engines.engine_loading import load_engine
 from pipeline_lib.engines.inspection.inspector import examine
 from pipeline_lib.engines.packed_engine import PackedEngine
-from pipeline_lib.engines.selection import load_engine
 from pipeline_lib.engines.torch_engine import TorchEngine
 from pipeline_lib.errors import NightscoreError
 from pipeline_lib.settings.settings import ModelSettings

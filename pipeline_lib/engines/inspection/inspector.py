@@ -12,11 +12,11 @@ from pipeline_lib.checkpoints.checkpoint import (
     locate,
     resolve_activation,
 )
+from pipeline_lib.engines.engine_loading import PACKED_PRECISIONS, choose, narrow
 from pipeline_lib.engines.inspection.inspection_cache import remembered
 from pipeline_lib.engines.inspection.row_independence import Batch, Texts, judge
 from pipeline_lib.engines.openvino.conversion import Source
 from pipeline_lib.engines.packed_engine import why_not_packed
-from pipeline_lib.engines.selection import PACKED_PRECISIONS, choose, narrow
 from pipeline_lib.errors import CheckpointError, NightscoreError, SettingsError
 from pipeline_lib.settings.settings import ModelSettings, Settings
 

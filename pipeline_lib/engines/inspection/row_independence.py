@@ -10,8 +10,8 @@ import numpy as np
 
 from pipeline_lib.checkpoints.checkpoint import PROBE
 from pipeline_lib.engines.engine import Engine, Floats, Ids, apart, same
-from pipeline_lib.engines.inspection.model_state import LoadedState
 from pipeline_lib.engines.inspection.probe_lengths import lengths_to_try
+from pipeline_lib.engines.model_state import LoadedState
 from pipeline_lib.engines.torch_engine import TorchEngine
 from pipeline_lib.errors import CheckpointError
 

@@ -49,7 +49,7 @@ def _source(given: dict[str, Any]) -> Source:
 def _convert(source: Source, folder: str) -> None:
     import torch
 
-    from pipeline_lib.engines.selection import load_model
+    from pipeline_lib.engines.engine_loading import load_model
 
     model = load_model(source.folder, source.settings, "float32", _narrowed_by(source))
     # Models without a padding id look for none, so any will do.

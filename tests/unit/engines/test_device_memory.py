@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from pipeline_lib import Scorer
 from pipeline_lib.engines.device_memory import left_of_share, left_on_host
 from pipeline_lib.engines.engine import Engine
-from pipeline_lib.engines.float32_reference import Reference, on_lack
-from pipeline_lib.engines.precision import ROWS, Comparison, at_most, where_to_compare
 from pipeline_lib.engines.torch_engine import probed_lengths, stretched
 from pipeline_lib.errors import SettingsError
+from pipeline_lib.scoring.float32_reference import Reference, on_lack
+from pipeline_lib.scoring.precision_drift import ROWS, Comparison, at_most, where_to_compare
 from tests.helpers import poisoned
 
 GIB = 1 << 30

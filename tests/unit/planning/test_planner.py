@@ -9,13 +9,13 @@ import pyarrow as pa
 import pytest
 
 from pipeline_lib.checkpoints.checkpoint import Checkpoint
+from pipeline_lib.engines.computation import TOKENS_PER_BATCH, computation_of
 from pipeline_lib.engines.inspection.inspector import examine
 from pipeline_lib.errors import InputError, InputNotReadyError, NightscoreError, OutputError
 from pipeline_lib.inputs.discovery.listing import list_shards
 from pipeline_lib.inputs.reader import Reader
 from pipeline_lib.inputs.schema import lay_out
 from pipeline_lib.inputs.shards import Shard
-from pipeline_lib.planning.computation import TOKENS_PER_BATCH, computation_of
 from pipeline_lib.planning.planner import look, make_plan
 from pipeline_lib.planning.shard_numbers import numbered
 from pipeline_lib.planning.version import fingerprint_of, version_of

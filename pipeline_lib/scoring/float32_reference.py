@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 from pipeline_lib.engines.device_memory import left_on_gpu, left_on_host
 from pipeline_lib.engines.engine import Engine, is_out_of_memory
-from pipeline_lib.engines.precision import Comparison, where_to_compare
 from pipeline_lib.errors import SettingsError
+from pipeline_lib.scoring.precision_drift import Comparison, where_to_compare
 from pipeline_lib.settings.settings import Device
 
 Say = Callable[[str], None]

@@ -8,8 +8,8 @@ import numpy as np
 
 from pipeline_lib.checkpoints import loading
 from pipeline_lib.checkpoints.checkpoint import Checkpoint
+from pipeline_lib.engines.cls_pooling import for_first_token
 from pipeline_lib.engines.engine import Engine, Floats, Ids, same
-from pipeline_lib.engines.first_token import for_first_token
 from pipeline_lib.engines.inspection.packing_check import packs_here
 from pipeline_lib.engines.inspection.row_independence import Batch
 from pipeline_lib.engines.openvino import openvino_engine

@@ -11,8 +11,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from pipeline_lib.checkpoints import loading
 from pipeline_lib.engines.batching import padded
 from pipeline_lib.engines.engine import Ids
+from pipeline_lib.engines.engine_loading import narrow
 from pipeline_lib.engines.inspection.row_independence import Batch
-from pipeline_lib.engines.selection import narrow
 from pipeline_lib.engines.torch_engine import TorchEngine
 from pipeline_lib.settings.settings import ModelSettings
 from tests.helpers import tiny_checkpoints as tiny
