@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline_lib.checkpoints import loading
+from pipeline_lib.checkpoints.token_limits import first_position
 from pipeline_lib.engines.engine import Engine, Fetch, Floats, Ids, absent_id, apart, no_cache
 from pipeline_lib.engines.inspection.row_independence import Batch
 from pipeline_lib.engines.torch_engine import keep_float32_whole, on_its_way, to_device
@@ -41,7 +41,7 @@ class PackedEngine(Engine):
         self._model.set_attn_implementation(_NAME)
         self._base = model.base_model
         self._config = model.config.get_text_config()
-        self._first_position = loading.first_position(model)
+        self._first_position = first_position(model)
         self._causal = any(getattr(module, "is_causal", False) for module in self._base.modules())
         self.is_full_precision = bool(model.dtype == torch.float32)
         self.float32_bytes = 4 * sum(parameter.numel() for parameter in model.parameters())

@@ -11,7 +11,7 @@ from pathlib import Path
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from pipeline_lib.checkpoints.checkpoint import local_folder
+from pipeline_lib.checkpoints.fetching import local_folder
 from pipeline_lib.errors import FaultError, NightscoreError, SettingsError
 from pipeline_lib.machine.library_versions import library_versions
 from pipeline_lib.planning.plan import Plan

@@ -10,7 +10,8 @@ from functools import partial
 
 import pyarrow as pa
 
-from pipeline_lib.checkpoints.checkpoint import Checkpoint, local_folder
+from pipeline_lib.checkpoints.checkpoint import Checkpoint
+from pipeline_lib.checkpoints.fetching import local_folder
 from pipeline_lib.engines.computation import Computation, computation_of
 from pipeline_lib.engines.inspection.inspector import examine
 from pipeline_lib.errors import InputNotReadyError, SettingsError

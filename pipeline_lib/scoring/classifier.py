@@ -12,7 +12,8 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from pipeline_lib.checkpoints.activation import activate, top
-from pipeline_lib.checkpoints.checkpoint import Checkpoint, fingerprint, locate
+from pipeline_lib.checkpoints.checkpoint import Checkpoint, fingerprint
+from pipeline_lib.checkpoints.fetching import locate
 from pipeline_lib.engines.batching import Room, distinct, equal_length_batches, micro_batches
 from pipeline_lib.engines.computation import TOKENS_PER_BATCH, computation_of, computed_by, with_computed_by
 from pipeline_lib.engines.engine import Engine, Fetch, Floats, Rows, halving, is_out_of_memory

@@ -9,7 +9,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline_lib.checkpoints import loading
-from pipeline_lib.checkpoints.checkpoint import PROBE, Checkpoint, locate
+from pipeline_lib.checkpoints.checkpoint import PROBE, Checkpoint
+from pipeline_lib.checkpoints.fetching import locate
 from pipeline_lib.inputs import columns
 from pipeline_lib.settings.settings import Settings
 

@@ -9,9 +9,10 @@ from pipeline_lib.checkpoints.checkpoint import (
     Checkpoint,
     fingerprint,
     labels_of,
-    locate,
     resolve_activation,
 )
+from pipeline_lib.checkpoints.fetching import locate
+from pipeline_lib.checkpoints.token_limits import max_tokens_of
 from pipeline_lib.engines.engine_loading import PACKED_PRECISIONS, choose, narrow
 from pipeline_lib.engines.inspection.inspection_cache import remembered
 from pipeline_lib.engines.inspection.row_independence import Batch, Texts, judge
@@ -50,7 +51,7 @@ def _tried(settings: Settings, folder: Path, content: str, commit: str | None) -
     labels = labels_of(config)
     tokenizer = loading.load_tokenizer(folder, settings.model)
     model = loading.load_model(folder, settings.model, "float32")
-    limit = loading.max_tokens_of(tokenizer, model, settings.model.max_tokens)
+    limit = max_tokens_of(tokenizer, model, settings.model.max_tokens)
     _check_room(tokenizer, limit, pairs=settings.input.text_pair_column is not None)
     inputs = tuple(tokenizer.model_input_names)
     texts = Texts(tokenizer, limit)

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from pipeline_lib.checkpoints import loading
-from pipeline_lib.checkpoints.checkpoint import Checkpoint, locate
+from pipeline_lib.checkpoints.checkpoint import Checkpoint
+from pipeline_lib.checkpoints.fetching import locate
 from pipeline_lib.engines.inspection.row_independence import logits_alone
 from pipeline_lib.engines.packed_engine import why_not_packed
 from pipeline_lib.engines.torch_engine import TorchEngine
