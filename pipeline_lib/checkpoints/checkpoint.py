@@ -1,9 +1,13 @@
-"""The checkpoint: where it lies, what it promises (labels, activation, limit), and whether it can be trusted."""
+"""The checkpoint: what inspection has decided about it (labels, activation, limit, ways to compute it)."""
 
 import hashlib
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from pipeline_lib.checkpoints.activation import Activation, activation_for
 from pipeline_lib.checkpoints.checkpoint_files import loaded_files
@@ -14,10 +18,42 @@ from pipeline_lib.storage.files import chunks
 PROBE = "fine"
 """A text that every checkpoint is tried on before work starts."""
 
+IdsAndTypes = tuple[list[NDArray[np.int32]], list[NDArray[np.int32]]]
+"""Token ids and token type ids of each row, each of shape [tokens of that row]."""
+
+
+@dataclass(frozen=True)
+class TokenizedTexts:
+    """Texts as the checkpoint's tokenizer gives them to its model."""
+
+    ids: tuple[tuple[int, ...], ...] = ()
+    """Token ids of each text."""
+    type_ids: tuple[tuple[int, ...], ...] = ()
+    """Token type ids of each text; none where the tokenizer gives none."""
+
+    @classmethod
+    def of(cls, rows: Iterable[tuple[NDArray[np.int32], NDArray[np.int32]]]) -> "TokenizedTexts":
+        """Make texts of pairs of token ids and token type ids."""
+        pairs = [(tuple(ids.tolist()), tuple(type_ids.tolist())) for ids, type_ids in rows]
+        return cls(tuple(ids for ids, _ in pairs), tuple(type_ids for _, type_ids in pairs))
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def arrays(self) -> IdsAndTypes:
+        """Return token ids and token type ids as an engine takes them."""
+        return [np.array(row, np.int32) for row in self.ids], [np.array(row, np.int32) for row in self.type_ids]
+
+    def take(self, numbers: Sequence[int]) -> "TokenizedTexts":
+        """Return the texts of these numbers, in their order."""
+        return TokenizedTexts(
+            tuple(self.ids[number] for number in numbers), tuple(self.type_ids[number] for number in numbers)
+        )
+
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A checkpoint that was looked at and found usable; small, so that every worker can have it."""
+    """A checkpoint that was inspected and is usable; small, so that every worker can have it."""
 
     name: str
     """As in the settings; a local folder's absolute path, so that every worker finds it."""
@@ -35,24 +71,22 @@ class Checkpoint:
     """Rows of the model's token table: a larger id has no meaning."""
     inputs: tuple[str, ...]
     """What the tokenizer gives the model: input_ids, and often attention_mask and token_type_ids."""
-    engine: str
-    """What computes on CPUs: `torch` or `openvino`; on GPUs it is always PyTorch."""
+    cpu_engine: str
+    """The engine on CPUs: `torch` or `openvino`; on GPUs it is always PyTorch."""
     pads_safely: bool
-    """Whether a padded row gets the answer it gets alone."""
-    keeps_state: bool
-    """Whether the model changes while it computes, and is put back to what was loaded after each batch."""
+    """Whether a padded row gets the answer that it gets alone."""
     packs_safely: bool
-    """Whether rows laid end to end get the answers they get alone; asked in half precision only."""
-    first_token_alone: bool
-    """Whether the last layer can do with each row's first token, since the head looks at no other."""
+    """Whether rows laid end to end get the answers that they get alone; tried for half precision only."""
+    is_stateful: bool
+    """Whether the model changes while it computes, and is put back to what was loaded after each batch."""
+    cls_pooling: bool
+    """Whether the last layer computes each row's first token alone, since the head reads no other."""
     probe: tuple[int, ...]
-    """Token ids of the probe: when the model no longer answers them, the device is at fault."""
+    """Token ids of `PROBE`: when the model fails on them, the device is at fault."""
     long_probe: tuple[int, ...]
     """Token ids of a text as long as any that the checkpoint was tried on."""
-    probes: tuple[tuple[int, ...], ...]
-    """Token ids of all probes that the model answers; what must run it to know it is given these."""
-    probe_types: tuple[tuple[int, ...], ...]
-    """Their token type ids; empty where the tokenizer gives none."""
+    probes: TokenizedTexts
+    """A short text and a long one that the model answers; OpenVINO traces the model with these."""
 
 
 def fingerprint(folder: Path, settings: ModelSettings) -> str:

@@ -144,7 +144,7 @@ def _files(model: ModelSettings) -> frozenset[tuple[str, int]]:
 
 
 def _versions(plan: Plan) -> dict[str, str]:
-    wanted = (*_DECISIVE, "nightscore", *(["openvino"] if plan.checkpoint.engine == "openvino" else []))
+    wanted = (*_DECISIVE, "nightscore", *(["openvino"] if plan.computation.engine == "openvino" else []))
     here = _versions_here()
     return {name: here[name] for name in wanted}
 

@@ -11,7 +11,7 @@ from pipeline_lib.engines.torch_engine import prepare_process
 from pipeline_lib.inputs import columns
 from pipeline_lib.inputs.reader import Reader
 from pipeline_lib.inputs.shards import Slice
-from pipeline_lib.planning.plan import Plan
+from pipeline_lib.planning.plan import Plan, ScoringPlan
 from pipeline_lib.planning.score_reuse import with_earlier_scores
 from pipeline_lib.publishing.writer import Writer
 from pipeline_lib.scoring.classifier import Classifier
@@ -89,10 +89,10 @@ class Read:
 class Tokenize:
     """Turns the texts of a slice into token ids."""
 
-    def __init__(self, plan: Plan, worker: Worker) -> None:
+    def __init__(self, plan: ScoringPlan, worker: Worker) -> None:
         self._monitor = worker.monitor
         with starting(Tokenizer.name, worker.name, self._monitor.notes):
-            self._tokenizer = Tokenizer(plan.settings, plan.checkpoint)
+            self._tokenizer = Tokenizer(plan)
 
     def __call__(self, part: Slice, table: pa.Table) -> pa.Table:
         """Return the slice with token ids in place of texts."""
@@ -105,19 +105,12 @@ class Tokenize:
 class Classify:
     """Turns the token ids of a slice into labels and scores, and compares some rows with float32."""
 
-    def __init__(self, plan: Plan, worker: Worker) -> None:
+    def __init__(self, plan: ScoringPlan, worker: Worker) -> None:
         prepare_process(plan.computation.device, worker.threads, worker.place)
         self._monitor = worker.monitor
         self._rows_per_slice = plan.settings.tuning.rows_per_slice
         with starting(Classifier.name, worker.name, self._monitor.notes):
-            self._classifier = Classifier(
-                plan.settings,
-                plan.checkpoint,
-                plan.computation.device,
-                packed=plan.computation.layout == "packed",
-                share=worker.gpu_share,
-                say=worker.monitor.say,
-            )
+            self._classifier = Classifier(plan, worker.gpu_share, worker.monitor.say)
 
     def __call__(self, part: Slice, table: pa.Table) -> pa.Table:
         """Return the slice with scores in place of token ids."""

@@ -13,13 +13,19 @@ from pipeline_lib.storage.records import Manifest, Receipt
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What a run will do."""
+class ScoringPlan:
+    """All that the steps must know to score a table: a run's plan has it, and `Scorer` makes one without a run."""
 
     settings: Settings
     checkpoint: Checkpoint
-    layout: Layout
     computation: Computation
+
+
+@dataclass(frozen=True)
+class Plan(ScoringPlan):
+    """What a run will do."""
+
+    layout: Layout
     fingerprint: dict[str, Any]
     version: str
     shards: tuple[Shard, ...]

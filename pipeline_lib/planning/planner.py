@@ -13,7 +13,7 @@ import pyarrow as pa
 from pipeline_lib.checkpoints.checkpoint import Checkpoint
 from pipeline_lib.checkpoints.fetching import local_folder
 from pipeline_lib.engines.computation import Computation, computation_of
-from pipeline_lib.engines.inspection.inspector import examine
+from pipeline_lib.engines.inspection.inspector import inspect_checkpoint
 from pipeline_lib.errors import InputNotReadyError, SettingsError
 from pipeline_lib.inputs import hive_partitions, shard_cache
 from pipeline_lib.inputs.discovery.listing import find_shards, refuse_output_in_input
@@ -102,7 +102,7 @@ def make_plan(
         NightscoreError: as above.
     """
     settings = seen.settings
-    checkpoint = examine(settings)
+    checkpoint = inspect_checkpoint(settings)
     computation = _computation(seen, checkpoint, device, packs_on_gpus)
     fingerprint = fingerprint_of(settings, checkpoint, seen.layout, computation)
     version = version_of(fingerprint)
@@ -111,8 +111,8 @@ def make_plan(
     plan = Plan(
         settings,
         checkpoint,
-        seen.layout,
         computation,
+        seen.layout,
         fingerprint,
         version,
         _shards(seen),

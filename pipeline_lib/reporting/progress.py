@@ -143,7 +143,7 @@ def described(plan: Plan) -> list[tuple[str, str]]:
     reused = f", {done:,} already scored" if done else ""
     limit = f"{model.max_tokens:,} tokens" if model.max_tokens else "texts of any length"
     labels = _named(model.labels)
-    how = f"{settings.model.precision} by {model.engine}"
+    how = f"{settings.model.precision} by {plan.computation.engine}"
     commit = f" at {model.commit[:12]}" if model.commit else ""
     return [
         (
