@@ -14,11 +14,16 @@ from ray.data import ActorPoolStrategy
 
 from pipeline_lib.errors import DeviceError, LostWorkerError
 from pipeline_lib.execution import worker_statistics
-from pipeline_lib.execution.cluster import connected, failures_explained, joined_if_running, running_cluster
+from pipeline_lib.execution.cluster.connection import (
+    connected,
+    failures_explained,
+    joined_if_running,
+    running_cluster,
+)
+from pipeline_lib.execution.cluster.node_check import refuse_unlike_nodes
+from pipeline_lib.execution.cluster.placement import Room, device_kind, reserved, settled, with_usable_gpus
 from pipeline_lib.execution.engine_agreement import engine_agreed, packs_on_gpus
 from pipeline_lib.execution.executor import Listener, Work
-from pipeline_lib.execution.node_check import refuse_unlike_nodes
-from pipeline_lib.execution.placement import Room, device_kind, reserved, settled, with_usable_gpus
 from pipeline_lib.execution.steps import Flow, Steps, Worker, receipt_of
 from pipeline_lib.execution.transport import described, grouped, pack, unpack
 from pipeline_lib.execution.worker_statistics import Tally
