@@ -13,7 +13,7 @@ from pipeline_lib.engines.inspection.engine_choice import may_take_openvino
 from pipeline_lib.engines.inspection.packing_check import packs_on_this_gpu
 from pipeline_lib.engines.openvino import openvino_engine
 from pipeline_lib.errors import FaultError, listed
-from pipeline_lib.execution.cluster import connected, running_cluster
+from pipeline_lib.execution.cluster.connection import connected, running_cluster
 from pipeline_lib.planning.planner import Look
 from pipeline_lib.settings.settings import Settings
 

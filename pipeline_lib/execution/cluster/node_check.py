@@ -154,6 +154,6 @@ def _versions_here() -> dict[str, str]:
     # What follows a plus tells for which device it was built.
     found = {name: version.partition("+")[0] for name, version in library_versions().items()}
     code = hashlib.sha256()
-    for path in sorted(Path(__file__).parents[1].rglob("*.py")):
+    for path in sorted(Path(__file__).parents[2].rglob("*.py")):
         code.update(path.read_bytes())
     return {**found, "nightscore": code.hexdigest()[:12]}
