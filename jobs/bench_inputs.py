@@ -14,8 +14,8 @@ from pipeline_lib.errors import InputError, NightscoreError, SettingsError
 from pipeline_lib.inputs import columns
 from pipeline_lib.inputs.discovery.listing import list_shards
 from pipeline_lib.inputs.formats import dispatch
-from pipeline_lib.inputs.reader import shaped
-from pipeline_lib.inputs.schema import Layout, lay_out
+from pipeline_lib.inputs.reader import conform_to_schema
+from pipeline_lib.inputs.schema import OutputSchema, unify_schemas
 from pipeline_lib.inputs.shards import Shard, format_of
 from pipeline_lib.machine.terminal import escaped_output, printable
 from pipeline_lib.settings.settings import Settings
@@ -133,12 +133,12 @@ def _read(settings: Settings) -> Iterator[str]:
     for number, (path, stamp) in enumerate(list_shards(settings.input.paths, dated=False).items()):
         kind = format_of(path)
         contents = dispatch.inspect(path, kind, csv, _ROWS_AT_A_TIME)
-        lay_out({path: contents.schema}, settings.input)
+        unify_schemas({path: contents.schema}, settings.input)
         names = tuple(contents.schema.names)
         shard = Shard(number, path, kind, stamp, "", contents.rows, names, _ROWS_AT_A_TIME, contents.marks)
         for part in shard.slices:
             with storage.faults_named(path, "reading the shard"):
                 table = dispatch.read_slice(shard, part, [settings.input.text_column], csv)
-            table = shaped(table, settings.input, Layout(()))
+            table = conform_to_schema(table, settings.input, OutputSchema(()))
             usable: Any = table.filter(pc.is_null(table.column(columns.REJECT_CODE))).column(columns.TEXT)
             yield from (text.decode() for text in usable.to_pylist())

@@ -7,7 +7,7 @@ import datetime as dt
 
 from pipeline_lib.execution.executor import Executor
 from pipeline_lib.planning.plan import Plan
-from pipeline_lib.planning.planner import look, refreshed
+from pipeline_lib.planning.planner import discover, refresh_plan
 from pipeline_lib.publishing.publisher import check_rows, clear, publish, tidy
 from pipeline_lib.reporting.progress import Progress
 from pipeline_lib.reporting.run_record import Outcome, failures_reported, report
@@ -39,8 +39,8 @@ def run(
     attempt.date = date
     with progress.telling():
         progress.phase("listing the input and reading its columns")
-        seen = look(settings.on_date(date), date=date, replace=replace)
-        with executor.planned(seen, progress) as first:
+        discovery = discover(settings.on_date(date), date=date, replace=replace)
+        with executor.planned(discovery, progress) as first:
             attempt.plan = first
             progress.planned(first)
             check_rows(first)
@@ -48,7 +48,7 @@ def run(
                 tidy(first)
                 return report(attempt, first)
             with failures_reported(attempt), leased(first.settings.output.path, progress.note) as lease:
-                attempt.plan = plan = refreshed(first, seen)
+                attempt.plan = plan = refresh_plan(first, discovery)
                 if plan.complete:
                     return report(attempt, plan)  # by a run that ended since the first look
                 clear(plan)
@@ -70,6 +70,6 @@ def plan_only(
     Raises:
         NightscoreError: as `run` would.
     """
-    seen = look(settings.on_date(date), date=date, replace=replace)
-    with executor.planned(seen, progress) as plan:
+    discovery = discover(settings.on_date(date), date=date, replace=replace)
+    with executor.planned(discovery, progress) as plan:
         return plan

@@ -17,8 +17,8 @@ from pipeline_lib.engines.inspection.inspector import inspect_checkpoint
 from pipeline_lib.engines.inspection.packing_check import packs_on_this_gpu
 from pipeline_lib.errors import InputError, SettingsError
 from pipeline_lib.inputs import columns
-from pipeline_lib.inputs.reader import shaped
-from pipeline_lib.inputs.schema import lay_out
+from pipeline_lib.inputs.reader import conform_to_schema
+from pipeline_lib.inputs.schema import unify_schemas
 from pipeline_lib.planning.plan import ScoringPlan
 from pipeline_lib.scoring.classifier import Classifier
 from pipeline_lib.scoring.tokenizer import Tokenizer
@@ -82,8 +82,8 @@ class Scorer:
             InputError: the text column is missing or holds no text.
         """
         table = table.replace_schema_metadata(None)
-        layout, _ = lay_out({"the table": table.schema}, self._settings.input)
-        return self._tokenizer(shaped(_numbered(table), self._settings.input, layout))
+        output_schema, _ = unify_schemas({"the table": table.schema}, self._settings.input)
+        return self._tokenizer(conform_to_schema(_numbered(table), self._settings.input, output_schema))
 
     def classified(self, table: pa.Table) -> pa.Table:
         """Return a tokenized table's kept columns with label, score and `reject`."""

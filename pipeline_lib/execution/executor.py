@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from pipeline_lib.planning.plan import Plan
-from pipeline_lib.planning.planner import Look
+from pipeline_lib.planning.planner import Discovery
 from pipeline_lib.storage.records import Receipt
 
 
@@ -41,7 +41,7 @@ class Listener(Protocol):
 class Executor(Protocol):
     """Where the steps run."""
 
-    def planned(self, seen: Look, listener: Listener) -> AbstractContextManager[Plan]:
+    def planned(self, discovery: Discovery, listener: Listener) -> AbstractContextManager[Plan]:
         """Yield the plan for the machines of this executor; what was started for it ends with the block."""
 
     def receipts(self, plan: Plan, listener: Listener) -> Iterator[Receipt]:

@@ -29,7 +29,7 @@ from pipeline_lib.execution.worker import Worker
 from pipeline_lib.execution.worker_statistics import WorkerStatistics, worker_statistics
 from pipeline_lib.messages import count
 from pipeline_lib.planning.plan import Plan
-from pipeline_lib.planning.planner import Look, make_plan
+from pipeline_lib.planning.planner import Discovery, make_plan
 from pipeline_lib.planning.resources import Allotment
 from pipeline_lib.storage.records import Receipt
 
@@ -49,13 +49,13 @@ class RayExecutor:
         self.work = Work()
 
     @contextlib.contextmanager
-    def planned(self, seen: Look, listener: Listener) -> Iterator[Plan]:
+    def planned(self, discovery: Discovery, listener: Listener) -> Iterator[Plan]:
         """Yield the plan for the cluster that is there, or for this machine; see `Executor`.
 
         Raises:
             NightscoreError: as planning does, or since a cluster that is named is none.
         """
-        with joined_if_running(listener.note), engine_agreed(seen) as (agreed, notes):
+        with joined_if_running(listener.note), engine_agreed(discovery) as (agreed, notes):
             for text in notes:
                 listener.note(text)
             meanwhile = "" if agreed.published else "; Ray starts meanwhile"
@@ -114,8 +114,8 @@ def _in_words(each: Allotment) -> str:
     return f"{count(each.model_actors, 'model actor')}{beside}, on {each.device.upper()}"
 
 
-def _plan(seen: Look, *, has_ray: bool) -> Plan:
-    return make_plan(seen, device_kind(seen.settings.tuning, has_ray=has_ray), packs_on_gpus)
+def _plan(discovery: Discovery, *, has_ray: bool) -> Plan:
+    return make_plan(discovery, device_kind(discovery.settings.tuning, has_ray=has_ray), packs_on_gpus)
 
 
 def _scored(plan: Plan, room: Room, statistics: WorkerStatistics, steps: Steps) -> Iterator[Receipt]:

@@ -12,7 +12,7 @@ from pipeline_lib.inputs import columns
 from pipeline_lib.inputs.reader import Reader
 from pipeline_lib.inputs.shards import Slice
 from pipeline_lib.planning.plan import Plan, ScoringPlan
-from pipeline_lib.planning.score_reuse import with_earlier_scores
+from pipeline_lib.planning.resume.score_reuse import with_earlier_scores
 from pipeline_lib.publishing.writer import Writer
 from pipeline_lib.scoring.classifier import Classifier
 from pipeline_lib.scoring.precision_drift import sampled
@@ -41,7 +41,7 @@ class Read:
     def __init__(self, plan: Plan, worker: Worker) -> None:
         self._plan, self._monitor = plan, worker.monitor
         self._shards = {shard.number: shard for shard in plan.shards}
-        self._read = Reader(plan.settings.input, plan.layout)
+        self._read = Reader(plan.settings.input, plan.output_schema)
 
     def __call__(self, part: Slice, table: pa.Table) -> pa.Table:
         """Return the rows of the slice; the table that is given has none yet."""

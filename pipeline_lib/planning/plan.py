@@ -5,9 +5,9 @@ from typing import Any
 
 from pipeline_lib.checkpoints.checkpoint import Checkpoint
 from pipeline_lib.engines.computation import Computation
-from pipeline_lib.inputs.schema import Layout
+from pipeline_lib.inputs.schema import OutputSchema
 from pipeline_lib.inputs.shards import Shard, Slice
-from pipeline_lib.planning.score_reuse import Reusable
+from pipeline_lib.planning.resume.score_reuse import Reusable
 from pipeline_lib.settings.settings import Settings
 from pipeline_lib.storage.records import Manifest, Receipt
 
@@ -25,7 +25,7 @@ class ScoringPlan:
 class Plan(ScoringPlan):
     """What a run will do."""
 
-    layout: Layout
+    output_schema: OutputSchema
     fingerprint: dict[str, Any]
     version: str
     shards: tuple[Shard, ...]

@@ -19,13 +19,13 @@ from pipeline_lib.inputs import hive_partitions, shard_cache
 from pipeline_lib.inputs.discovery.listing import find_shards, refuse_output_in_input
 from pipeline_lib.inputs.formats import dispatch
 from pipeline_lib.inputs.hive_partitions import with_partitions
-from pipeline_lib.inputs.schema import Layout, lay_out
+from pipeline_lib.inputs.schema import OutputSchema, unify_schemas
 from pipeline_lib.inputs.shards import Contents, Shard, format_of
 from pipeline_lib.machine.parallel import in_threads
-from pipeline_lib.planning import resume, shard_numbers
 from pipeline_lib.planning.plan import Plan
-from pipeline_lib.planning.resume import Output
-from pipeline_lib.planning.score_reuse import reusable_slices
+from pipeline_lib.planning.resume import earlier_work, shard_numbers
+from pipeline_lib.planning.resume.earlier_work import Output
+from pipeline_lib.planning.resume.score_reuse import reusable_slices
 from pipeline_lib.planning.version import fingerprint_of, version_of
 from pipeline_lib.settings.settings import Device, InputSettings, Settings
 from pipeline_lib.storage import files as storage
@@ -33,7 +33,7 @@ from pipeline_lib.storage.records import Receipt
 
 
 @dataclass(frozen=True)
-class Look:
+class Discovery:
     """What a first look tells, within a second: most mistakes show here, before Ray starts."""
 
     settings: Settings
@@ -41,7 +41,7 @@ class Look:
     stamps: dict[str, storage.FileStamp]
     heads: dict[str, tuple[pa.Schema, int | None]]
     """Every shard's columns, and its rows where its head or an earlier run tells them: that of a CSV does not."""
-    layout: Layout
+    output_schema: OutputSchema
     notices: tuple[str, ...]
     replace: bool
     output: Output
@@ -53,7 +53,7 @@ class Look:
         return self.output.success is not None
 
 
-def look(settings: Settings, *, date: dt.date | None = None, replace: bool = False) -> Look:
+def discover(settings: Settings, *, date: dt.date | None = None, replace: bool = False) -> Discovery:
     """List the shards and compare their columns; nothing is written.
 
     Args:
@@ -74,14 +74,14 @@ def look(settings: Settings, *, date: dt.date | None = None, replace: bool = Fal
     except InputNotReadyError as error:
         raise InputNotReadyError(f"the input of {date} is not there yet: {error}") from None
     stamps = listed.stamps
-    output = resume.look_at(settings.output.path)
+    output = earlier_work.look_at(settings.output.path)
     known = shard_cache.known(output.manifest, stamps, settings.input) if output.manifest and output.whole else {}
     looked = _heads([path for path in stamps if path not in known], settings.input)
     found = {path: known.get(path) or looked[path] for path in stamps}
     schemas, folders = with_partitions({path: schema for path, (schema, _) in found.items()}, settings.input)
-    layout, notices = lay_out(schemas, settings.input, folders)
+    output_schema, notices = unify_schemas(schemas, settings.input, folders)
     notices = (*listed.notices, *hive_partitions.notices(stamps, settings.input), *notices)
-    return Look(settings, stamps, found, layout, notices, replace, output)
+    return Discovery(settings, stamps, found, output_schema, notices, replace, output)
 
 
 def _never(*_: object) -> bool:
@@ -89,75 +89,78 @@ def _never(*_: object) -> bool:
 
 
 def make_plan(
-    seen: Look, device: Device = "cpu", packs_on_gpus: Callable[[Settings, Checkpoint], bool] = _never
+    discovery: Discovery, device: Device = "cpu", packs_on_gpus: Callable[[Settings, Checkpoint], bool] = _never
 ) -> Plan:
     """Return the plan of a run, from a close look at the checkpoint, the output and every shard.
 
     Args:
-        seen: the first look.
+        discovery: the first look.
         device: the kind of device that the model actors will have.
         packs_on_gpus: tells whether the GPUs get packed rows of a checkpoint right.
 
     Raises:
         NightscoreError: as above.
     """
-    settings = seen.settings
+    settings = discovery.settings
     checkpoint = inspect_checkpoint(settings)
-    computation = _computation(seen, checkpoint, device, packs_on_gpus)
-    fingerprint = fingerprint_of(settings, checkpoint, seen.layout, computation)
+    computation = _computation(discovery, checkpoint, device, packs_on_gpus)
+    fingerprint = fingerprint_of(settings, checkpoint, discovery.output_schema, computation)
     version = version_of(fingerprint)
     # Refuses an output before every shard is read.
-    resume.find(seen.output, version, fingerprint, settings, replace=seen.replace)
+    earlier_work.find(discovery.output, version, fingerprint, settings, replace=discovery.replace)
     plan = Plan(
         settings,
         checkpoint,
         computation,
-        seen.layout,
+        discovery.output_schema,
         fingerprint,
         version,
-        _shards(seen),
-        seen.notices,
-        seen.replace,
+        _shards(discovery),
+        discovery.notices,
+        discovery.replace,
     )
-    return _on_top_of(plan, seen.output)
+    return _on_top_of(plan, discovery.output)
 
 
 def _computation(
-    seen: Look, checkpoint: Checkpoint, device: Device, packs_on_gpus: Callable[[Settings, Checkpoint], bool]
+    discovery: Discovery,
+    checkpoint: Checkpoint,
+    device: Device,
+    packs_on_gpus: Callable[[Settings, Checkpoint], bool],
 ) -> Computation:
     """Return how the checkpoint is computed; what was begun goes on as it was begun, and no GPU is asked."""
-    plain = computation_of(seen.settings, checkpoint, device)
+    plain = computation_of(discovery.settings, checkpoint, device)
     if device == "cpu" or not checkpoint.packs_safely:
         return plain
-    packed = computation_of(seen.settings, checkpoint, device, packed=True)
-    begun = resume.versions_in(seen.output)
+    packed = computation_of(discovery.settings, checkpoint, device, packed=True)
+    begun = earlier_work.versions_in(discovery.output)
     for each in (packed, plain):
-        if version_of(fingerprint_of(seen.settings, checkpoint, seen.layout, each)) in begun:
+        if version_of(fingerprint_of(discovery.settings, checkpoint, discovery.output_schema, each)) in begun:
             return each
-    return packed if packs_on_gpus(seen.settings, checkpoint) else plain
+    return packed if packs_on_gpus(discovery.settings, checkpoint) else plain
 
 
-def refreshed(plan: Plan, seen: Look) -> Plan:
+def refresh_plan(plan: Plan, discovery: Discovery) -> Plan:
     """Return the plan on top of what stands in the output by now; what did not change is not read again.
 
     Raises:
         OutputError: what is published there may not be replaced.
     """
-    return _on_top_of(plan, resume.look_at(plan.settings.output.path, seen.output))
+    return _on_top_of(plan, earlier_work.look_at(plan.settings.output.path, discovery.output))
 
 
 def _on_top_of(plan: Plan, output: Output) -> Plan:
-    found = resume.find(output, plan.version, plan.fingerprint, plan.settings, replace=plan.may_replace)
+    found = earlier_work.find(output, plan.version, plan.fingerprint, plan.settings, replace=plan.may_replace)
     kept = shard_numbers.read(plan.settings.output.path, plan.version) if found.numbers_kept else {}
     shards = shard_numbers.numbered(plan.shards, found.numbers, kept)
     if not plan.may_replace:
-        resume.refuse_lost_shards(found.published or found.same_scores, shards)
-    whole, broken = resume.standing(output, shards, found.receipts)
+        earlier_work.refuse_lost_shards(found.published or found.same_scores, shards)
+    whole, broken = earlier_work.standing(output, shards, found.receipts)
     marked = _with_marks(plan, shards, whole)
     if marked != shards:
         shards = marked
-        whole, broken = resume.standing(output, shards, found.receipts)
-    whole_ones = partial(resume.whole_ones, output)
+        whole, broken = earlier_work.standing(output, shards, found.receipts)
+    whole_ones = partial(earlier_work.whole_ones, output)
     return dataclasses.replace(
         plan,
         shards=shards,
@@ -190,22 +193,22 @@ def _for_every_worker(settings: Settings) -> Settings:
 def _heads(paths: Sequence[str], settings: InputSettings) -> dict[str, tuple[pa.Schema, int | None]]:
     same: dict[str, pa.Schema] = {}
 
-    def look(path: str) -> tuple[pa.Schema, int | None]:
+    def read_header(path: str) -> tuple[pa.Schema, int | None]:
         found, rows = storage.patiently(lambda: dispatch.head_of(path, format_of(path), settings.csv))
         return same.setdefault(found.to_string(), found), rows  # most shards have the same: kept once
 
-    return dict(zip(paths, in_threads(look, paths), strict=True))
+    return dict(zip(paths, in_threads(read_header, paths), strict=True))
 
 
-def _shards(seen: Look) -> tuple[Shard, ...]:
-    """Look into every shard; they are numbered in order until it is known which numbers are taken."""
-    rows_per_slice = seen.settings.tuning.rows_per_slice
+def _shards(discovery: Discovery) -> tuple[Shard, ...]:
+    """Discovery into every shard; they are numbered in order until it is known which numbers are taken."""
+    rows_per_slice = discovery.settings.tuning.rows_per_slice
     same: dict[tuple[str, ...], tuple[str, ...]] = {}
 
-    def look(numbered: tuple[int, str]) -> Shard:
+    def inspected(numbered: tuple[int, str]) -> Shard:
         number, path = numbered
-        kind, stamp, (schema, rows) = format_of(path), seen.stamps[path], seen.heads[path]
-        contents = Contents(schema, rows) if rows is not None else _inspected(path, seen.settings)
+        kind, stamp, (schema, rows) = format_of(path), discovery.stamps[path], discovery.heads[path]
+        contents = Contents(schema, rows) if rows is not None else _inspected(path, discovery.settings)
         with storage.faults_named(path, "reading the shard"):
             content = storage.content_of(*storage.filesystem(path), stamp)
         names = tuple(map(sys.intern, contents.schema.names))
@@ -215,7 +218,7 @@ def _shards(seen: Look) -> tuple[Shard, ...]:
             number, path, kind, stamp, content, contents.rows, names, rows_per_slice, marks, sys.intern(written)
         )
 
-    return tuple(in_threads(look, enumerate(seen.stamps)))
+    return tuple(in_threads(inspected, enumerate(discovery.stamps)))
 
 
 def _inspected(path: str, settings: Settings) -> Contents:

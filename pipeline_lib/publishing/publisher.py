@@ -11,8 +11,8 @@ from pipeline_lib.machine.failpoints import reached
 from pipeline_lib.machine.library_versions import library_versions
 from pipeline_lib.machine.parallel import in_threads
 from pipeline_lib.messages import count
-from pipeline_lib.planning import shard_numbers
 from pipeline_lib.planning.plan import Plan
+from pipeline_lib.planning.resume import shard_numbers
 from pipeline_lib.scoring.precision_drift import merged
 from pipeline_lib.storage import cleanup, file_tree, integrity
 from pipeline_lib.storage import files as storage
@@ -252,7 +252,7 @@ def _manifest(plan: Plan, receipts: Sequence[Receipt]) -> Manifest:
         },
         settings=plan.settings.model_dump(mode="json"),
         libraries=library_versions(),
-        columns={field.name: str(field.type) for field in plan.layout.scored_schema(plan.settings.output)},
+        columns={field.name: str(field.type) for field in plan.output_schema.scored_schema(plan.settings.output)},
         rows=sum(shard.rows for shard in shards),
         scored=sum(shard.scored for shard in shards),
         rejected=sum(shard.rejected for shard in shards),

@@ -4,8 +4,8 @@ from collections import Counter, defaultdict
 
 from pipeline_lib.errors import OutputError
 from pipeline_lib.machine.parallel import in_threads
-from pipeline_lib.planning import resume
-from pipeline_lib.planning.resume import Output
+from pipeline_lib.planning.resume import earlier_work
+from pipeline_lib.planning.resume.earlier_work import Output
 from pipeline_lib.planning.version import version_of
 from pipeline_lib.storage import cleanup, integrity
 from pipeline_lib.storage import files as storage
@@ -18,7 +18,7 @@ def verify(path: str) -> tuple[Manifest, list[str]]:
     Raises:
         OutputError: nothing is published there.
     """
-    output = resume.look_at(path)
+    output = earlier_work.look_at(path)
     success, manifest = output.success, output.manifest
     if success is None or manifest is None:
         lacks = SUCCESS if success is None else MANIFEST

@@ -166,7 +166,7 @@ def _columns(plan: Plan) -> list[tuple[str, str]]:
     """Return which columns are scored and which are kept, and how the text is kept where it is not."""
     given = plan.settings.input
     texts = [name for name in (given.text_column, given.text_pair_column) if name]
-    kept = [name for name, _ in plan.layout.kept]
+    kept = [name for name, _ in plan.output_schema.kept]
     lines = [
         ("columns", f"{_named(texts)} {'is' if len(texts) == 1 else 'are'} scored, {_named(kept) or 'none'} kept")
     ]

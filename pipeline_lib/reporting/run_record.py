@@ -11,8 +11,8 @@ from pipeline_lib.errors import BusyError, NightscoreError
 from pipeline_lib.execution.executor import Work
 from pipeline_lib.machine.library_versions import library_versions
 from pipeline_lib.messages import count, duration, size
-from pipeline_lib.planning import resume
 from pipeline_lib.planning.plan import Plan
+from pipeline_lib.planning.resume import earlier_work
 from pipeline_lib.reporting.attempt import Attempt, added
 from pipeline_lib.storage import files as storage
 from pipeline_lib.storage.records import METRICS, RUNS, Receipt
@@ -156,10 +156,10 @@ def failures_reported(attempt: Attempt) -> Iterator[None]:
 def _not_yet_told(attempt: Attempt, plan: Plan) -> list[Receipt]:
     """Return receipts of slices that workers finished and of which Ray had not told the driver yet."""
     known = {(receipt.shard, receipt.first_row) for receipt in attempt.staged}
-    output = resume.look_at(plan.settings.output.path)
-    staged = resume.staged_receipts(output, plan.version)
+    output = earlier_work.look_at(plan.settings.output.path)
+    staged = earlier_work.staged_receipts(output, plan.version)
     fresh = tuple(receipt for receipt in staged if (receipt.shard, receipt.first_row) not in known)
-    whole, _ = resume.standing(output, plan.shards, fresh)
+    whole, _ = earlier_work.standing(output, plan.shards, fresh)
     return list(whole)
 
 

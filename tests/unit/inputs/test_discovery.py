@@ -21,7 +21,7 @@ from pipeline_lib.errors import InputError, SettingsError
 from pipeline_lib.inputs.discovery.file_kinds import kind_of
 from pipeline_lib.inputs.discovery.listing import find_shards, list_shards, refuse_output_in_input
 from pipeline_lib.inputs.hive_partitions import values_of
-from pipeline_lib.planning.planner import look
+from pipeline_lib.planning.planner import discover
 from pipeline_lib.settings.settings import InputSettings
 from pipeline_lib.storage.files import filesystem, full_name
 from tests.conftest import ROOT, Runner, SettingsMaker, read_output, write_parquet
@@ -290,10 +290,10 @@ def test_companions_are_passed_over_and_unknown_kinds_are_named(tmp_path: Path) 
 def test_parquet_by_its_other_endings_is_read(tmp_path: Path, settings_for: SettingsMaker) -> None:
     write_parquet(tmp_path / "in" / "a.pq", {"text": ["x"]})
     write_parquet(tmp_path / "in" / "b.PARQ", {"text": ["x"]})
-    assert len(look(settings_for()).heads) == 2
+    assert len(discover(settings_for()).heads) == 2
     (tmp_path / "in" / "c.pq").write_text("no Parquet")
     with pytest.raises(InputError, match=r"c\.pq' is not a whole Parquet file"):
-        look(settings_for())
+        discover(settings_for())
 
 
 @pytest.mark.parametrize(
@@ -340,7 +340,7 @@ def test_a_pipe_in_the_input_blocks_nothing(tmp_path: Path, settings_for: Settin
     write_parquet(tmp_path / "in" / "a.parquet", {"text": ["x"]})
     os.mkfifo(tmp_path / "in" / "b.csv")
     with pytest.raises(InputError, match=r"b\.csv' is a named pipe"):
-        look(settings_for())
+        discover(settings_for())
 
 
 @pytest.mark.parametrize(
@@ -428,12 +428,12 @@ def test_columns_in_folders_are_kept_as_text_beside_the_others(
 def test_columns_in_folders_that_are_not_kept_are_named(tmp_path: Path, settings_for: SettingsMaker) -> None:
     write_parquet(tmp_path / "in" / "ds=01" / "hour=2" / "a.parquet", {"text": ["x"]})
     assert "the folders 'ds=...', 'hour=...' are not kept as columns; see input.partition_columns" in (
-        look(settings_for()).notices
+        discover(settings_for()).notices
     )
     spelled = {"path": str(tmp_path / "in" / "ds=01"), "partition_columns": ["hour"]}
-    assert look(settings_for(input=spelled)).notices == ()
+    assert discover(settings_for(input=spelled)).notices == ()
     with pytest.raises(InputError, match=r"has no column 'ds'; see input\.partition_columns"):
-        look(settings_for(input={"keep_columns": ["ds"]}))
+        discover(settings_for(input={"keep_columns": ["ds"]}))
 
 
 @pytest.mark.parametrize(
@@ -449,10 +449,10 @@ def test_columns_in_folders_that_can_not_be_kept_are_refused(
 ) -> None:
     write_parquet(tmp_path / "in" / "ds=01" / "a.parquet", {name: ["x"] for name in columns})
     with pytest.raises(InputError, match=message):
-        look(settings_for(input={"partition_columns": wanted}))
+        discover(settings_for(input={"partition_columns": wanted}))
 
 
 def test_a_folder_is_no_text_column(tmp_path: Path, settings_for: SettingsMaker) -> None:
     write_parquet(tmp_path / "in" / "note=x" / "a.parquet", {"text": ["x"]})
     with pytest.raises(InputError, match="'note' is a folder of"):
-        look(settings_for(input={"partition_columns": "all", "text_column": "note"}))
+        discover(settings_for(input={"partition_columns": "all", "text_column": "note"}))

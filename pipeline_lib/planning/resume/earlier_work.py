@@ -8,7 +8,7 @@ from typing import Any
 from pipeline_lib.errors import OutputError, listed
 from pipeline_lib.inputs.shards import Shard
 from pipeline_lib.machine.parallel import in_threads
-from pipeline_lib.planning.score_reuse import can_reuse
+from pipeline_lib.planning.resume.score_reuse import can_reuse
 from pipeline_lib.planning.version_changes import differences
 from pipeline_lib.settings.settings import Settings
 from pipeline_lib.storage import cleanup, file_tree
