@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 import typer
 
 from jobs.bench_shapes import SHAPES
-from pipeline_lib.checkpoints.loading import quiet
+from pipeline_lib.checkpoints.load_errors import quiet
 from pipeline_lib.errors import InputError, NightscoreError, SettingsError
 from pipeline_lib.inputs import columns
 from pipeline_lib.inputs.discovery.listing import find_shards
@@ -68,7 +68,7 @@ def checked_model(model: str, precision: str, engine: str = "auto") -> None:
     if precision == "auto":
         raise SettingsError("--precision: 'auto' may be another one for everyone; name it")
     if model not in SHAPES:
-        from pipeline_lib.checkpoints.checkpoint import locate
+        from pipeline_lib.checkpoints.fetching import locate
 
         locate(settings.model)
 

@@ -12,11 +12,14 @@ from typing import Any, TypeVar, cast
 import pandas as pd
 import pyarrow as pa
 
-from pipeline_lib.engines.inspection.inspector import examine
+from pipeline_lib.engines.computation import computation_of
+from pipeline_lib.engines.inspection.inspector import inspect_checkpoint
+from pipeline_lib.engines.inspection.packing_check import packs_on_this_gpu
 from pipeline_lib.errors import InputError, SettingsError
 from pipeline_lib.inputs import columns
 from pipeline_lib.inputs.reader import conform_to_schema
 from pipeline_lib.inputs.schema import unify_schemas
+from pipeline_lib.planning.plan import ScoringPlan
 from pipeline_lib.scoring.classifier import Classifier
 from pipeline_lib.scoring.tokenizer import Tokenizer
 from pipeline_lib.settings.settings import Device, Settings
@@ -46,9 +49,11 @@ class Scorer:
     def __init__(self, settings: Settings | Path | str | Mapping[str, Any], device: str = "cpu") -> None:
         self._settings = _settings(settings)
         _check_device(device)
-        checkpoint = examine(self._settings)
-        self._tokenizer = Tokenizer(self._settings, checkpoint)
-        self._classifier = Classifier(self._settings, checkpoint, cast("Device", device))
+        checkpoint = inspect_checkpoint(self._settings)
+        packed = device == "cuda" and packs_on_this_gpu(self._settings, checkpoint)
+        computation = computation_of(self._settings, checkpoint, cast("Device", device), packed=packed)
+        plan = ScoringPlan(self._settings, checkpoint, computation)
+        self._tokenizer, self._classifier = Tokenizer(plan), Classifier(plan)
 
     def __call__(self, rows: _T) -> _T:
         """Return the kept columns with label and score, in the order of the rows.

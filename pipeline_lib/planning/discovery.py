@@ -4,7 +4,7 @@ import datetime as dt
 import os
 from dataclasses import dataclass
 
-from pipeline_lib.checkpoints.checkpoint import local_folder
+from pipeline_lib.checkpoints.fetching import local_folder
 from pipeline_lib.errors import InputNotReadyError, SettingsError
 from pipeline_lib.inputs import hive_partitions, shard_cache
 from pipeline_lib.inputs.discovery.listing import DiscoveredShards, find_shards

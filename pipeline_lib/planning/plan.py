@@ -4,22 +4,28 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pipeline_lib.checkpoints.checkpoint import Checkpoint
+from pipeline_lib.engines.computation import Computation
 from pipeline_lib.inputs.schema import OutputSchema
 from pipeline_lib.inputs.shards import Shard, Slice
-from pipeline_lib.planning.computation import Computation
 from pipeline_lib.planning.resume.score_reuse import Reusable
 from pipeline_lib.settings.settings import Settings
 from pipeline_lib.storage.records import Manifest, Receipt
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What a run will do."""
+class ScoringPlan:
+    """All that the steps must know to score a table: a run's plan has it, and `Scorer` makes one without a run."""
 
     settings: Settings
     checkpoint: Checkpoint
-    output_schema: OutputSchema
     computation: Computation
+
+
+@dataclass(frozen=True)
+class Plan(ScoringPlan):
+    """What a run will do."""
+
+    output_schema: OutputSchema
     fingerprint: dict[str, Any]
     version: str
     shards: tuple[Shard, ...] = ()

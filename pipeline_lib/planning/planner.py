@@ -5,10 +5,9 @@ from collections.abc import Callable
 from functools import partial
 
 from pipeline_lib.checkpoints.checkpoint import Checkpoint
-from pipeline_lib.engines.inspection.inspector import examine
-from pipeline_lib.inputs.schema import OutputSchema
+from pipeline_lib.engines.computation import Computation, computation_of
+from pipeline_lib.engines.inspection.inspector import inspect_checkpoint
 from pipeline_lib.inputs.shard_inspection import inspect_shards, with_slice_offsets
-from pipeline_lib.planning.computation import Computation, computation_of
 from pipeline_lib.planning.discovery import Discovery
 from pipeline_lib.planning.plan import Plan
 from pipeline_lib.planning.resume import shard_numbers
@@ -39,7 +38,7 @@ def make_plan(discovery: Discovery, device: Device = "cpu", packs_on_gpus: Packs
         NightscoreError: of the kind whose exit code tells who can correct it; see `errors`.
     """
     settings = discovery.settings
-    checkpoint = examine(settings)
+    checkpoint = inspect_checkpoint(settings)
     computation = _computation(discovery, checkpoint, device, packs_on_gpus)
     fingerprint = fingerprint_of(settings, checkpoint, discovery.output_schema, computation)
     version = version_of(fingerprint)
@@ -68,24 +67,6 @@ def refresh_plan(plan: Plan, discovery: Discovery) -> Plan:
     output = read_output(plan.settings.output.path, discovery.output)
     earlier = find_earlier_work(output, plan.version, plan.fingerprint, plan.settings, replace=plan.may_replace)
     return _without_earlier_work(plan, output, earlier)
-
-
-def plan_for_tables(settings: Settings, device: Device, packs_on_gpus: PacksOnGpus) -> Plan:
-    """Return the plan for tables in memory: it has no shards, and nothing of it is published.
-
-    Args:
-        settings: the job's settings; its paths are not used.
-        device: the kind of device of this process.
-        packs_on_gpus: asked only where rows may be packed.
-
-    Raises:
-        CheckpointError: the checkpoint can't be found or trusted.
-    """
-    checkpoint, output_schema = examine(settings), OutputSchema(())
-    may_pack = device == "cuda" and checkpoint.packs_safely and packs_on_gpus(settings, checkpoint)
-    computation = computation_of(settings, checkpoint, device, packed=may_pack)
-    fingerprint = fingerprint_of(settings, checkpoint, output_schema, computation)
-    return Plan(settings, checkpoint, output_schema, computation, fingerprint, version_of(fingerprint))
 
 
 def _computation(

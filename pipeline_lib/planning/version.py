@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from pipeline_lib.checkpoints.checkpoint import Checkpoint
+from pipeline_lib.engines.computation import Computation
 from pipeline_lib.inputs.schema import OutputSchema
-from pipeline_lib.planning.computation import Computation
 from pipeline_lib.settings.settings import Settings
 
 # Raised when the program itself starts to give other scores, rejects or files for the same settings.
@@ -29,8 +29,8 @@ def fingerprint_of(
         "checkpoint": checkpoint.fingerprint,
         "activation": checkpoint.activation,
         "max_tokens": checkpoint.max_tokens,
-        "first_token_alone": checkpoint.first_token_alone,
-        "keeps_state": checkpoint.keeps_state,
+        "first_token_alone": checkpoint.cls_pooling,
+        "keeps_state": checkpoint.is_stateful,
         "precision": settings.model.precision,
         "computation": computation.as_json(),
         "input": settings.input.model_dump(mode="json", exclude={"path"}),

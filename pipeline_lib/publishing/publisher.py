@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from pipeline_lib.engines.precision import merged
 from pipeline_lib.errors import BusyError, FaultError, GateError
 from pipeline_lib.machine.failpoints import reached
 from pipeline_lib.machine.library_versions import library_versions
@@ -14,6 +13,7 @@ from pipeline_lib.machine.parallel import in_threads
 from pipeline_lib.messages import count
 from pipeline_lib.planning.plan import Plan
 from pipeline_lib.planning.resume import shard_numbers
+from pipeline_lib.scoring.precision_drift import merged
 from pipeline_lib.storage import cleanup, file_tree, integrity
 from pipeline_lib.storage import files as storage
 from pipeline_lib.storage.file_tree import Entry, Tree

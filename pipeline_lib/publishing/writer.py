@@ -8,12 +8,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipeline_lib.engines.precision import drift_of
+from pipeline_lib.engines.computation import computed_by_of
 from pipeline_lib.inputs import columns
 from pipeline_lib.inputs.shards import Slice
 from pipeline_lib.machine.failpoints import reached
-from pipeline_lib.planning.computation import computed_by_of
 from pipeline_lib.planning.plan import Plan
+from pipeline_lib.scoring.precision_drift import drift_of
 from pipeline_lib.storage import files as storage
 from pipeline_lib.storage.records import REJECTS, STAGING, VERSION_KEY, FileRecord, Receipt
 

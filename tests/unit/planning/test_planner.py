@@ -9,13 +9,13 @@ import pyarrow as pa
 import pytest
 
 from pipeline_lib.checkpoints.checkpoint import Checkpoint
-from pipeline_lib.engines.inspection.inspector import examine
+from pipeline_lib.engines.computation import TOKENS_PER_BATCH, computation_of
+from pipeline_lib.engines.inspection.inspector import inspect_checkpoint
 from pipeline_lib.errors import InputError, InputNotReadyError, NightscoreError, OutputError
 from pipeline_lib.inputs.discovery.listing import find_shards
 from pipeline_lib.inputs.reader import Reader
 from pipeline_lib.inputs.schema import unify_schemas
 from pipeline_lib.inputs.shards import Shard
-from pipeline_lib.planning.computation import TOKENS_PER_BATCH, computation_of
 from pipeline_lib.planning.discovery import discover
 from pipeline_lib.planning.planner import make_plan
 from pipeline_lib.planning.resume.shard_numbers import assign
@@ -214,7 +214,7 @@ def test_the_version_follows_the_kind_of_device_and_not_the_engine_that_this_mac
     on_cpu, on_gpu = make_plan(discovery, "cpu"), make_plan(discovery, "cuda")
     assert on_cpu.version != on_gpu.version
     checkpoint = on_gpu.checkpoint
-    engines = [dataclasses.replace(checkpoint, engine=engine) for engine in ("torch", "openvino")]
+    engines = [dataclasses.replace(checkpoint, cpu_engine=engine) for engine in ("torch", "openvino")]
     cpu, gpu = (
         {
             version_of(
@@ -265,7 +265,7 @@ def test_packed_rows_are_planned_where_the_gpus_get_them_right_and_what_was_begu
 def test_below_float32_the_version_follows_the_libraries_that_compute(settings_for: SettingsMaker) -> None:
     """Their kernels move scores in half precision by a thousandth; in float32 by the last digit."""
     settings = {name: settings_for(model={"precision": name}) for name in ("float32", "bfloat16", "auto")}
-    checkpoint = examine(settings["float32"])
+    checkpoint = inspect_checkpoint(settings["float32"])
     libraries = {name: computation_of(each, checkpoint, "cpu").libraries for name, each in settings.items()}
     assert libraries["float32"] == ()
     assert libraries["auto"] == libraries["bfloat16"]
@@ -273,7 +273,7 @@ def test_below_float32_the_version_follows_the_libraries_that_compute(settings_f
 
 
 def test_the_version_has_the_token_budget_that_was_resolved(settings_for: SettingsMaker) -> None:
-    checkpoint = examine(settings_for())
+    checkpoint = inspect_checkpoint(settings_for())
     stated = settings_for(tuning={"tokens_per_batch": TOKENS_PER_BATCH["cuda"]})
     assert computation_of(settings_for(), checkpoint, "cuda") == computation_of(stated, checkpoint, "cuda")
     assert computation_of(settings_for(), checkpoint, "cpu") != computation_of(stated, checkpoint, "cpu")
@@ -344,8 +344,8 @@ def test_a_run_that_scored_the_longest_shard_alone_is_ended_with_the_same_bytes(
     shutil.rmtree(tmp_path / "out")
     plan = make_plan(discover(settings))
     clear(plan)
-    read, tokenize = Reader(plan.settings.input, plan.output_schema), Tokenizer(plan.settings, plan.checkpoint)
-    classify = Classifier(plan.settings, plan.checkpoint)
+    read, tokenize = Reader(plan.settings.input, plan.output_schema), Tokenizer(plan)
+    classify = Classifier(plan)
     longest = max(plan.todo, key=lambda part: part.rows)
     Writer(plan)(classify(tokenize(read(plan.shard(longest.shard), longest))), longest)
     run_here(settings)

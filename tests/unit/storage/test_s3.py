@@ -151,8 +151,8 @@ def stage_and_publish(settings: Settings, confirm: Callable[[], None]) -> None:
     """Score in this process and publish for as long as that is confirmed."""
     torch.set_num_threads(1)
     plan = make_plan(discover(settings))
-    read, tokenize = Reader(plan.settings.input, plan.output_schema), Tokenizer(plan.settings, plan.checkpoint)
-    classify, write = Classifier(plan.settings, plan.checkpoint), Writer(plan)
+    read, tokenize = Reader(plan.settings.input, plan.output_schema), Tokenizer(plan)
+    classify, write = Classifier(plan), Writer(plan)
     receipts = [write(classify(tokenize(read(plan.shard(part.shard), part))), part) for part in plan.todo]
     publish(plan, [*plan.finished, *receipts], confirm)
 

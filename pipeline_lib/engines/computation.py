@@ -15,6 +15,9 @@ BatchLayout = Literal["padded", "packed", "equal lengths"]
 TOKENS_PER_BATCH: dict[Device, int] = {"cpu": 1_024, "cuda": 65_536}
 """Measured: on CPUs small batches stay in the cache; on GPUs larger ones gain no speed."""
 
+PACKED_PRECISIONS = ("bfloat16", "float16")
+"""Those that the GPU's attention for packed rows computes in."""
+
 # Those whose kernels and formulas compute the logits.
 _COMPUTE = ("torch", "transformers", "openvino")
 
@@ -46,13 +49,13 @@ def computation_of(
 
     Args:
         settings: the job's settings.
-        checkpoint: the examined checkpoint.
+        checkpoint: as inspected.
         device: the kind of device of all model actors.
         packed: whether rows are laid end to end, without padding.
     """
     on_cpu = device == "cpu"
     padded: BatchLayout = "padded" if checkpoint.pads_safely else "equal lengths"
-    engine = checkpoint.engine if on_cpu else "torch"
+    engine = checkpoint.cpu_engine if on_cpu else "torch"
     return Computation(
         device=device,
         engine=engine,
