@@ -20,6 +20,11 @@ class ScoringPlan:
     checkpoint: Checkpoint
     computation: Computation
 
+    @property
+    def compares_with_float32(self) -> bool:
+        """Whether a sample of rows is scored in float32 too; only a run has a manifest that records the result."""
+        return False
+
 
 @dataclass(frozen=True)
 class Plan(ScoringPlan):
@@ -47,6 +52,11 @@ class Plan(ScoringPlan):
     """Files among the published ones that this job did not write: set aside."""
     needs_cleanup: bool = False
     """Whether staged files of this version, or a lease, exist; another run may be using them."""
+
+    @property
+    def compares_with_float32(self) -> bool:
+        """See `ScoringPlan`."""
+        return True
 
     @property
     def rows(self) -> int:

@@ -33,13 +33,6 @@ def read_slice(shard: Shard, part: Slice, names: Sequence[str], settings: CsvSet
     fs, path = filesystem(shard.path)
     if shard.format == "parquet":
         table = parquet_shards.read_rows(fs, path, (part.first_row, part.rows), names)
-        for name, kind in (
-            (columns.LINE, pa.int64()),
-            (columns.REJECT_CODE, pa.string()),
-            (columns.REJECT_MESSAGE, pa.string()),
-        ):
-            table = table.append_column(name, pa.nulls(part.rows, kind))
     else:
         table = csv_shards.read_rows(fs, path, part, names, settings)
-    numbers = pa.array(range(part.first_row, part.first_row + part.rows), pa.int64())
-    return table.append_column(columns.ROW, numbers)
+    return columns.numbered(table, part.first_row)
