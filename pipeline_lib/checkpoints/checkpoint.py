@@ -14,7 +14,9 @@ from pipeline_lib.checkpoints.checkpoint_files import fetched, is_fetched, loade
 from pipeline_lib.errors import CheckpointError, did_you_mean, listed
 from pipeline_lib.machine.cache_folders import cache_folder
 from pipeline_lib.settings.settings import ModelSettings
-from pipeline_lib.storage.files import chunks, faults_named, filesystem, stamp_of
+from pipeline_lib.storage.location import stamp_of
+from pipeline_lib.storage.store_errors import translated_errors
+from pipeline_lib.storage.urls import location_of
 
 PROBE = "fine"
 """A text that every checkpoint is tried on before work starts."""
@@ -104,11 +106,8 @@ def fingerprint(folder: Path, settings: ModelSettings) -> str:
 
 def hash_of(path: Path) -> str:
     """Return the SHA-256 of a file's content."""
-    digest = hashlib.sha256()
     with path.open("rb") as file:
-        for piece in chunks(file):
-            digest.update(piece)
-    return digest.hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def labels_of(config: Any) -> tuple[str, ...]:
@@ -168,9 +167,9 @@ def _near_folders(name: str) -> str:
 
 
 def _fetch_url(settings: ModelSettings) -> Path:
-    fs, source = filesystem(settings.name)
-    with faults_named(settings.name, "listing the checkpoint"):
-        entries = [entry for entry in fs.ls(source, detail=True) if entry["type"] == "file"]
+    source = location_of(settings.name)
+    with translated_errors(settings.name, "listing the checkpoint"):
+        entries = [entry for entry in source.fs.ls(source.path, detail=True) if entry["type"] == "file"]
         stamps = sorted((entry["name"], str(stamp_of(entry))) for entry in entries)
     if not any(name.endswith("/config.json") for name, _ in stamps):
         found = listed(name.rsplit("/", 1)[-1] for name, _ in stamps)
@@ -189,9 +188,9 @@ def _fetch_url(settings: ModelSettings) -> Path:
         if not folder.is_dir():
             fetching = Path(tempfile.mkdtemp(dir=cache))
             try:
-                with faults_named(settings.name, "fetching the checkpoint"):
+                with translated_errors(settings.name, "fetching the checkpoint"):
                     for name, _ in wanted:
-                        fs.get_file(name, str(fetching / Path(name).name))
+                        source.fs.get_file(name, str(fetching / Path(name).name))
                 fetching.rename(folder)
             finally:
                 shutil.rmtree(fetching, ignore_errors=True)

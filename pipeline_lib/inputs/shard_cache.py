@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import pyarrow as pa
 
 from pipeline_lib.settings.settings import InputSettings
-from pipeline_lib.storage.files import FileStamp
+from pipeline_lib.storage.location import FileStamp
 from pipeline_lib.storage.records import Manifest
 
 

@@ -27,8 +27,11 @@ from pipeline_lib.planning.resume import Output
 from pipeline_lib.planning.score_reuse import reusable_slices
 from pipeline_lib.planning.version import fingerprint_of, version_of
 from pipeline_lib.settings.settings import Device, InputSettings, Settings
-from pipeline_lib.storage import files as storage
+from pipeline_lib.storage.integrity import content_id
+from pipeline_lib.storage.location import FileStamp
 from pipeline_lib.storage.records import Receipt
+from pipeline_lib.storage.store_errors import translated_errors, with_retries
+from pipeline_lib.storage.urls import check_store_answers, location_of
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,7 @@ class Look:
 
     settings: Settings
     """With paths that mean the same wherever a worker runs."""
-    stamps: dict[str, storage.FileStamp]
+    stamps: dict[str, FileStamp]
     heads: dict[str, tuple[pa.Schema, int | None]]
     """Every shard's columns, and its rows where its head or an earlier run tells them: that of a CSV does not."""
     layout: Layout
@@ -64,7 +67,7 @@ def look(settings: Settings, *, date: dt.date | None = None, replace: bool = Fal
         NightscoreError: of the kind that says who can mend it; see `errors`.
     """
     for url in settings.input.paths:
-        storage.refuse_silence(url)
+        check_store_answers(url)
     local_folder(settings.model)  # a wrong name is told at once
     settings = _for_every_worker(settings)
     refuse_output_in_input(settings.input.paths, settings.output.path)
@@ -173,14 +176,14 @@ def _on_top_of(plan: Plan, output: Output) -> Plan:
 def _for_every_worker(settings: Settings) -> Settings:
     """Return settings whose paths mean the same wherever a worker runs: relative ones made absolute."""
     model, output = settings.model, settings.output
-    fs, folder = storage.filesystem(output.path)
+    folder = location_of(output.path)
     # Here Ray unpacks what `ray job submit --working-dir` sends, and it deletes the copy when it likes.
-    if storage.is_local(fs) and "/runtime_resources/working_dir_files/" in folder:
+    if folder.is_local and "/runtime_resources/working_dir_files/" in folder.path:
         raise SettingsError(
-            f"output.path: {output.path!r} lies in Ray's temporary copy of the working folder, {folder!r}, which "
-            "Ray deletes; give a path from the root, such as '/data/scores', or a bucket"
+            f"output.path: {output.path!r} lies in Ray's temporary copy of the working folder, {folder.path!r}, "
+            "which Ray deletes; give a path from the root, such as '/data/scores', or a bucket"
         )
-    output = output.model_copy(update={"path": storage.full_name(fs, folder)})
+    output = output.model_copy(update={"path": folder.url})
     if os.path.isdir(model.name):
         model = model.model_copy(update={"name": os.path.abspath(model.name)})
     return settings.model_copy(update={"model": model, "output": output})
@@ -190,7 +193,7 @@ def _heads(paths: Sequence[str], settings: InputSettings) -> dict[str, tuple[pa.
     same: dict[str, pa.Schema] = {}
 
     def look(path: str) -> tuple[pa.Schema, int | None]:
-        found, rows = storage.patiently(lambda: dispatch.head_of(path, format_of(path), settings.csv))
+        found, rows = with_retries(lambda: dispatch.head_of(path, format_of(path), settings.csv))
         return same.setdefault(found.to_string(), found), rows  # most shards have the same: kept once
 
     return dict(zip(paths, in_threads(look, paths), strict=True))
@@ -205,8 +208,8 @@ def _shards(seen: Look) -> tuple[Shard, ...]:
         number, path = numbered
         kind, stamp, (schema, rows) = format_of(path), seen.stamps[path], seen.heads[path]
         contents = Contents(schema, rows) if rows is not None else _inspected(path, seen.settings)
-        with storage.faults_named(path, "reading the shard"):
-            content = storage.content_of(*storage.filesystem(path), stamp)
+        with translated_errors(path, "reading the shard"):
+            content = content_id(path, stamp)
         names = tuple(map(sys.intern, contents.schema.names))
         names = same.setdefault(names, names)
         marks, written = contents.marks, shard_cache.written(schema)
@@ -219,7 +222,7 @@ def _shards(seen: Look) -> tuple[Shard, ...]:
 
 def _inspected(path: str, settings: Settings) -> Contents:
     """Read a shard through, where its head does not tell its rows."""
-    return storage.patiently(
+    return with_retries(
         lambda: dispatch.inspect(path, format_of(path), settings.input.csv, settings.tuning.rows_per_slice)
     )
 

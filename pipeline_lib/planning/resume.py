@@ -11,10 +11,8 @@ from pipeline_lib.machine.parallel import in_threads
 from pipeline_lib.planning.score_reuse import can_reuse
 from pipeline_lib.planning.version_changes import differences
 from pipeline_lib.settings.settings import Settings
-from pipeline_lib.storage import cleanup, file_tree
-from pipeline_lib.storage import files as storage
-from pipeline_lib.storage import integrity as files
-from pipeline_lib.storage.file_tree import Entry, Tree
+from pipeline_lib.storage import cleanup, integrity
+from pipeline_lib.storage.location import Files, FileStamp
 from pipeline_lib.storage.records import (
     ASIDE,
     LEASE,
@@ -30,6 +28,8 @@ from pipeline_lib.storage.records import (
     Success,
     parse,
 )
+from pipeline_lib.storage.store_errors import translated_errors
+from pipeline_lib.storage.urls import location_of
 
 
 @dataclass(frozen=True)
@@ -37,15 +37,15 @@ class Output:
     """An output folder as one listing and its records tell it."""
 
     url: str
-    files: Tree
+    files: Files
     success: Success | None
     """The mark of a complete version, or None where nothing is published."""
     manifest: Manifest | None
     whole: bool
     """Whether the manifest is the one that `_SUCCESS` was written for."""
-    receipts: dict[str, tuple[Entry, Receipt | None]] = field(default_factory=dict)
+    receipts: dict[str, tuple[FileStamp, Receipt | None]] = field(default_factory=dict)
     """Staged receipts that were read, by their path, as they were; kept, so that none is read twice."""
-    verified: dict[str, Entry] = field(default_factory=dict)
+    verified: dict[str, FileStamp] = field(default_factory=dict)
     """Files that were read through and found to be what was written, as they were."""
 
 
@@ -86,14 +86,14 @@ def look_at(url: str, before: Output | None = None) -> Output:
         InputError: the bucket is not there, or may not be read.
         FaultError: the storage failed.
     """
-    fs, folder = storage.filesystem(url)
-    with storage.faults_named(url, "looking at the output"):
-        found = file_tree.files_below(fs, folder)
+    folder = location_of(url)
+    with translated_errors(url, "looking at the output"):
+        found = folder.files()
         for name in (REJECTS, RUNS, STAGING, ASIDE, LEASE):
             if name in found and not found[name].regular:
                 raise OutputError(f"{url!r}: {name!r} in it is a link or a device, which this job did not make")
-        success = files.read_success(fs, folder) if SUCCESS in found else None
-        content = storage.read_bytes(fs, f"{folder}/{MANIFEST}") if MANIFEST in found else None
+        success = integrity.read_success(folder) if SUCCESS in found else None
+        content = (folder / MANIFEST).read() if MANIFEST in found else None
     whole = bool(success and content and hashlib.sha256(content).hexdigest() == success.manifest_sha256)
     return Output(
         url,
@@ -122,7 +122,6 @@ def find(
         OutputError: another version is published, or the folder holds somebody else's data.
     """
     url, success, manifest = output.url, output.success, output.manifest
-    fs, folder = storage.filesystem(url)
     other = manifest if output.whole and success and success.version != version else None
     same_scores = other if can_reuse(other, fingerprint) else None
     if success and success.version != version and not replace and not same_scores:
@@ -132,8 +131,8 @@ def find(
             f"{why or 'the checkpoint or a setting differs'}; "
             "publish it instead with --replace, or choose another output.path"
         )
-    with storage.faults_named(url, "looking at the output"):
-        strange = cleanup.strangers(fs, folder, manifest, output.files)
+    with translated_errors(url, "looking at the output"):
+        strange = cleanup.foreign_files(location_of(url), manifest, output.files)
         if strange and manifest is None and not any(name.startswith(f"{STAGING}/") for name in output.files):
             raise OutputError(
                 f"{url!r} already holds {listed(strange, 3)}, which this job did not write; "
@@ -188,13 +187,12 @@ def _checked(output: Output, receipts: Sequence[Receipt]) -> list[tuple[Receipt,
     def broken(receipt: Receipt) -> list[str]:
         return [file.file for file in receipt.files if not _stands(output, receipt.version, file)]
 
-    with storage.faults_named(output.url, "verifying earlier work"):
+    with translated_errors(output.url, "verifying earlier work"):
         return list(zip(receipts, in_threads(broken, receipts), strict=True))
 
 
 def staged_receipts(output: Output, version: str) -> list[Receipt]:
     """Return the receipts that earlier attempts at this version left under `_staging/`."""
-    fs, folder = storage.filesystem(output.url)
     staging = f"{STAGING}/{version}/"
     named = {
         name: entry
@@ -203,7 +201,7 @@ def staged_receipts(output: Output, version: str) -> list[Receipt]:
     }
     known = output.receipts
     fresh = [name for name, entry in named.items() if name not in known or known[name][0] != entry]
-    for name, receipt in zip(fresh, files.read_receipts(fs, folder, fresh), strict=True):
+    for name, receipt in zip(fresh, integrity.read_receipts(location_of(output.url), fresh), strict=True):
         known[name] = (named[name], receipt)
     found = (known[name][1] for name in sorted(named))
     return [receipt for receipt in found if receipt and receipt.version == version]
@@ -215,10 +213,9 @@ def _stands(output: Output, version: str, record: FileRecord) -> bool:
         entry = output.files.get(path)
         if entry is None:
             continue
-        if files.is_proven(entry, record) or output.verified.get(path) == entry:
+        if integrity.is_proven(entry, record) or output.verified.get(path) == entry:
             return True
-        fs, folder = storage.filesystem(output.url)
-        if files.fault(fs, f"{folder}/{path}", record, entry) is None:
+        if integrity.fault(location_of(output.url) / path, record, entry) is None:
             output.verified[path] = entry
             return True
     return False

@@ -8,8 +8,9 @@ from pipeline_lib.planning import resume
 from pipeline_lib.planning.resume import Output
 from pipeline_lib.planning.version import version_of
 from pipeline_lib.storage import cleanup, integrity
-from pipeline_lib.storage import files as storage
 from pipeline_lib.storage.records import MANIFEST, SUCCESS, FileRecord, Manifest, Receipt, Success
+from pipeline_lib.storage.store_errors import translated_errors
+from pipeline_lib.storage.urls import location_of
 
 
 def verify(path: str) -> tuple[Manifest, list[str]]:
@@ -23,11 +24,11 @@ def verify(path: str) -> tuple[Manifest, list[str]]:
     if success is None or manifest is None:
         lacks = SUCCESS if success is None else MANIFEST
         raise OutputError(f"{path!r} is not a published output: no readable {lacks}")
-    with storage.faults_named(path, "verifying"):
+    with translated_errors(path, "verifying"):
         return manifest, [
             *_check_success(success, manifest, whole=output.whole),
             *_check_files(output, manifest),
-            *(f"{name}: is not in {MANIFEST}" for name in cleanup.unknown(manifest, output.files)),
+            *(f"{name}: is not in {MANIFEST}" for name in cleanup.unlisted_files(manifest, output.files)),
             *_check_version(manifest),
             *_check_slices(manifest),
             *_check_counts(manifest),
@@ -46,17 +47,17 @@ def _check_success(success: Success, manifest: Manifest, *, whole: bool) -> list
 
 
 def _check_files(output: Output, manifest: Manifest) -> list[str]:
-    fs, folder = storage.filesystem(output.url)
+    folder = location_of(output.url)
     files = [file for receipt in manifest.slices for file in receipt.files]
 
-    def fault(file: FileRecord) -> str | None:
-        path = f"{folder}/{file.file}"
-        return integrity.fault(fs, path, file, output.files.get(file.file)) or integrity.other_version(
-            fs, path, manifest.version
+    def fault(record: FileRecord) -> str | None:
+        file = folder / record.file
+        return integrity.fault(file, record, output.files.get(record.file)) or integrity.version_fault(
+            file, manifest.version
         )
 
-    found = zip(files, in_threads(fault, files), strict=True)
-    return [f"{file.file}: {what}" for file, what in found if what]
+    faults = zip(files, in_threads(fault, files), strict=True)
+    return [f"{file.file}: {what}" for file, what in faults if what]
 
 
 def _check_version(manifest: Manifest) -> list[str]:

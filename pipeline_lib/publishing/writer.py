@@ -2,7 +2,6 @@
 
 import hashlib
 import io
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -14,8 +13,10 @@ from pipeline_lib.inputs.shards import Slice
 from pipeline_lib.machine.failpoints import reached
 from pipeline_lib.planning.computation import computed_by_of
 from pipeline_lib.planning.plan import Plan
-from pipeline_lib.storage import files as storage
+from pipeline_lib.storage.location import Location
 from pipeline_lib.storage.records import REJECTS, STAGING, VERSION_KEY, FileRecord, Receipt
+from pipeline_lib.storage.store_errors import translated_errors, with_retries
+from pipeline_lib.storage.urls import location_of
 
 
 class Writer:
@@ -45,7 +46,7 @@ class Writer:
         Raises:
             FaultError: the storage failed, and again.
         """
-        return storage.patiently(lambda: self._write(table, part))
+        return with_retries(lambda: self._write(table, part))
 
     def _write(self, table: pa.Table, part: Slice) -> Receipt:
         shard = self._shards[part.shard]
@@ -53,12 +54,12 @@ class Writer:
         is_scored = pc.is_null(table.column(columns.REJECT_CODE))
         scored = _where(is_scored, table.select(self._scored.names))
         rejected = _reject_rows(_where(pc.invert(is_scored), table), shard.path, self._rejects)
-        fs, folder = storage.filesystem(self._url)
-        with storage.faults_named(self._url, "writing"):
+        staging = location_of(self._url)
+        with translated_errors(self._url, "writing"):
             reached("writer.before_part")
-            written = _write(fs, folder, f"{part.name}.parquet", scored.cast(self._scored))
+            written = _write(staging, f"{part.name}.parquet", scored.cast(self._scored))
             reached("writer.after_part")
-            rejects = _write(fs, folder, f"{REJECTS}/{part.name}.parquet", rejected) if len(rejected) else None
+            rejects = _write(staging, f"{REJECTS}/{part.name}.parquet", rejected) if len(rejected) else None
             reached("writer.after_rejects")
             receipt = Receipt(
                 version=self._version,
@@ -75,7 +76,7 @@ class Writer:
                 labels=_counts(scored.column(columns.LABEL)),
                 reject_codes=_counts(rejected.column(columns.CODE)),
             )
-            storage.write_atomically(fs, f"{folder}/{part.name}.json", receipt.to_bytes())
+            (staging / f"{part.name}.json").write(receipt.to_bytes())
             reached("writer.after_receipt")
         return receipt
 
@@ -114,13 +115,13 @@ def _readable(table: pa.Table, name: str) -> pa.Array:
     return pa.array([None if text is None else text.decode(errors="replace") for text in texts], pa.string())
 
 
-def _write(fs: Any, folder: str, name: str, table: pa.Table) -> FileRecord:
+def _write(folder: Location, name: str, table: pa.Table) -> FileRecord:
     """Write a Parquet file; the same rows give the same bytes."""
     buffer = io.BytesIO()
     pq.write_table(table.combine_chunks().unify_dictionaries(), buffer, compression="zstd")
     content = buffer.getvalue()
     md5 = hashlib.md5(content, usedforsecurity=False).hexdigest()
-    etag = storage.write_atomically(fs, f"{folder}/{name}", content)
+    etag = (folder / name).write(content)
     return FileRecord(
         file=name,
         rows=table.num_rows,

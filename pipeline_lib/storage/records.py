@@ -1,10 +1,9 @@
 """The records beside the data: what a slice left, what was published, and the mark that it is complete."""
 
+import json
 from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-
-from pipeline_lib.storage import files as storage
 
 MANIFEST = "_manifest.json"
 SUCCESS = "_SUCCESS"
@@ -34,7 +33,7 @@ class _Record(BaseModel):
 
     def to_bytes(self) -> bytes:
         """Return JSON bytes that are the same for the same record."""
-        return storage.to_json(self.model_dump(mode="json"))
+        return to_json(self.model_dump(mode="json"))
 
 
 _R = TypeVar("_R", bound=_Record)
@@ -192,3 +191,8 @@ def parse(kind: type[_R], content: bytes | None) -> _R | None:
         return kind.model_validate_json(content)
     except ValidationError:
         return None
+
+
+def to_json(value: Any) -> bytes:
+    """Return JSON bytes that are the same for the same value."""
+    return (json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode()

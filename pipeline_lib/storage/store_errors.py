@@ -58,7 +58,7 @@ _T = TypeVar("_T")
 
 
 @contextlib.contextmanager
-def faults_named(url: str, doing: str) -> Iterator[None]:
+def translated_errors(url: str, doing: str) -> Iterator[None]:
     """Turn the many exceptions of storage libraries into one that says where and what.
 
     Missing files, refused permissions and wrong settings are the user's to mend; everything else may pass.
@@ -91,7 +91,7 @@ def faults_named(url: str, doing: str) -> Iterator[None]:
         ) from error
 
 
-def patiently(work: Callable[[], _T]) -> _T:
+def with_retries(work: Callable[[], _T]) -> _T:
     """Return what some work on a storage returns, trying again a few times where its fault may pass.
 
     The work must do no harm when it is done twice.

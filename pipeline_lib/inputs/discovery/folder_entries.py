@@ -8,14 +8,15 @@ from typing import Any
 from pipeline_lib.errors import InputError
 from pipeline_lib.inputs.discovery import globs
 from pipeline_lib.inputs.discovery.file_kinds import kind_of
-from pipeline_lib.storage.files import is_local
+from pipeline_lib.storage.location import Location
 
 
 @dataclass
 class Entries:
     """What listings show, by what becomes of it."""
 
-    fs: Any
+    where: Location
+    """The location that is listed."""
     seen: list[str] = field(default_factory=list)
     """All files, hidden ones too."""
     shards: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -26,12 +27,12 @@ class Entries:
 
     def add_folder(self, root: str) -> None:
         """Add all that is below a folder and not hidden."""
-        below = self.fs.find(root, detail=True, withdirs=is_local(self.fs))
+        below = self.where.fs.find(root, detail=True, withdirs=self.where.is_local)
         self.seen += below
         for info in below.values():
             name = str(info["name"])
             rest = name[len(root) :].strip("/")
-            if not rest or globs.has_hidden(rest, folder=is_folder(self.fs, info)):
+            if not rest or globs.has_hidden(rest, folder=is_folder(self.where, info)):
                 continue
             if info["type"] == "directory":
                 _refuse_unreadable(name)
@@ -44,7 +45,7 @@ class Entries:
         self.seen.append(name)
         if name.endswith("/") or kind == "companion":  # consoles of stores show empty files as folders
             return
-        if is_local(self.fs) and (info["type"] != "file" or info.get("islink")):
+        if self.where.is_local and (info["type"] != "file" or info.get("islink")):
             if os.path.isdir(name):
                 self.links.append(name)
                 return
@@ -60,7 +61,7 @@ class Entries:
         if not os.path.exists(info["name"]):
             return info  # a link to nothing, as reading it will tell
         refuse_irregular(info["name"])
-        followed: dict[str, Any] = self.fs.info(info["name"])
+        followed: dict[str, Any] = self.where.fs.info(info["name"])
         return followed
 
 
@@ -84,11 +85,11 @@ def refuse_unreadable_below(pattern: str) -> None:
             _refuse_unreadable(os.path.join(above, name))
 
 
-def is_folder(fs: Any, info: dict[str, Any]) -> bool:
+def is_folder(where: Location, info: dict[str, Any]) -> bool:
     """Tell whether what a listing shows is a folder or a link to one."""
     if info["type"] == "directory":
         return True
-    return is_local(fs) and info["type"] != "file" and os.path.isdir(info["name"])
+    return where.is_local and info["type"] != "file" and os.path.isdir(info["name"])
 
 
 def refuse_irregular(name: str) -> None:

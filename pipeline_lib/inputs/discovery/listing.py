@@ -4,7 +4,6 @@ import glob
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
 
 from pipeline_lib.errors import InputError, InputNotReadyError, SettingsError, did_you_mean, listed
 from pipeline_lib.inputs.discovery import globs
@@ -17,7 +16,9 @@ from pipeline_lib.inputs.discovery.folder_entries import (
 from pipeline_lib.inputs.discovery.table_formats import refuse_tables
 from pipeline_lib.inputs.shards import FORMATS, is_shard
 from pipeline_lib.messages import count
-from pipeline_lib.storage.files import FileStamp, faults_named, filesystem, full_name, is_local, stamp_of
+from pipeline_lib.storage.location import FileStamp, Location, stamp_of
+from pipeline_lib.storage.store_errors import translated_errors
+from pipeline_lib.storage.urls import location_of
 
 _PART = "part-00000-000000000.parquet"
 """A name as files of an output have."""
@@ -54,7 +55,7 @@ def find_shards(paths: list[str], *, dated: bool) -> Found:
     for path in paths:
         here = _under(path)
         if not here.stamps:
-            with faults_named(path, "listing the input"):
+            with translated_errors(path, "listing the input"):
                 why = _why_nothing(path)
             missing = InputNotReadyError if dated else InputError
             raise missing(f"input.path: {'; '.join([why, *here.notices])}")
@@ -75,13 +76,13 @@ def refuse_output_in_input(paths: list[str], output: str) -> None:
     Raises:
         SettingsError: the output lies in a folder of the input, or a glob of the input matches it.
     """
-    folder = full_name(*filesystem(output))
+    folder = location_of(output).url
     target = f"{folder}/{_PART}"
     for path in paths:
-        fs, name = filesystem(path)
-        start = full_name(fs, name).rstrip("/")
-        with faults_named(path, "listing the input"):
-            is_glob = _is_glob(fs, path, name)
+        where = location_of(path)
+        start = where.url.rstrip("/")
+        with translated_errors(path, "listing the input"):
+            is_glob = _is_glob(path, where)
         if is_glob:
             inside = globs.takes(start, target) or _in_taken_folder(path, start, target)
         else:
@@ -104,50 +105,51 @@ def _in_taken_folder(path: str, pattern: str, target: str) -> bool:
     return False
 
 
-def _is_glob(fs: Any, path: str, name: str) -> bool:
+def _is_glob(path: str, where: Location) -> bool:
     """Tell whether a path is a glob; one that is there literally is a name.
 
     Raises:
         InputError: it is a glob that can't be listed.
     """
+    name = where.path
     if not glob.has_magic(name):
         return False
     if not name.startswith("/") and not globs.spelled_out(name):
         raise InputError(f"input.path: {path!r} does not spell out the bucket, and no store is read as a whole")
-    if fs.exists(name):
+    if where.fs.exists(name):
         return False
     globs.check(name)
     return True
 
 
 def _under(path: str) -> Found:
-    fs, name = filesystem(path)
-    with faults_named(path, "listing the input"):
-        if _is_glob(fs, path, name):
-            return _of_glob(fs, path, name)
-        if is_local(fs) and os.path.exists(name):
-            refuse_irregular(name)
-        if fs.isfile(name):
-            if not is_shard(name):
+    where = location_of(path)
+    with translated_errors(path, "listing the input"):
+        if _is_glob(path, where):
+            return _of_glob(path, where)
+        if where.is_local and os.path.exists(where.path):
+            refuse_irregular(where.path)
+        if where.fs.isfile(where.path):
+            if not is_shard(where.path):
                 raise InputError(f"input.path: {path!r} is not one of {listed(FORMATS)}")
-            return Found({full_name(fs, name): stamp_of(fs.info(name))})
-        return _of_folder(fs, path, name) if fs.isdir(name) else Found()
+            return Found({where.url: where.stamp()})
+        return _of_folder(path, where) if where.fs.isdir(where.path) else Found()
 
 
-def _of_folder(fs: Any, path: str, name: str) -> Found:
-    entries = Entries(fs)
-    entries.add_folder(name)
+def _of_folder(path: str, where: Location) -> Found:
+    entries = Entries(where)
+    entries.add_folder(where.path)
     return _found(entries, path)
 
 
-def _of_glob(fs: Any, path: str, name: str) -> Found:
-    entries = Entries(fs)
-    if is_local(fs):
+def _of_glob(path: str, where: Location) -> Found:
+    entries, name = Entries(where), where.path
+    if where.is_local:
         refuse_unreadable_below(name)
-    matched = fs.glob(f"{name}/" if path.endswith("/") else name, detail=True)
+    matched = where.fs.glob(f"{name}/" if path.endswith("/") else name, detail=True)
     others = []
     for info in matched.values():
-        entry, folder = str(info["name"]).rstrip("/"), is_folder(fs, info)
+        entry, folder = str(info["name"]).rstrip("/"), is_folder(where, info)
         if not globs.takes(name, entry, folder=folder):
             continue
         if not folder:
@@ -159,7 +161,7 @@ def _of_glob(fs: Any, path: str, name: str) -> Found:
     found = _found(entries, path)
     if not name.endswith(("/**", "/**/*")):  # these take what is in the folders too
         read = {folder for shard in entries.shards for folder in _folders_above(shard)}
-        left = [full_name(fs, folder) for folder in others if folder not in read]
+        left = [where.url_of(folder) for folder in others if folder not in read]
         if left:
             found.notices.append(
                 f"{path!r} matches {count(len(left), 'folder')} whose files are not read, as {listed(left, 1)}; "
@@ -174,10 +176,10 @@ def _found(entries: Entries, path: str) -> Found:
     Raises:
         InputError: some of them look like data that would be missed.
     """
-    fs = entries.fs
-    refuse_tables(fs, path, entries.seen, entries.shards)
+    where = entries.where
+    refuse_tables(where, path, entries.seen, entries.shards)
     if entries.data:
-        names = [full_name(fs, name) for name in entries.data]
+        names = [where.url_of(name) for name in entries.data]
         endings = dict.fromkeys(
             ending for ending in FORMATS if any(s.lower().endswith(ending) for s in entries.shards)
         )
@@ -187,9 +189,9 @@ def _found(entries: Entries, path: str) -> Found:
             f"input.path: {path!r} holds {listed(names, 2)}, which look like data of kinds that are not read "
             f"({listed(FORMATS)} are); convert them, or leave them out with a glob such as {which}"
         )
-    found = Found({full_name(fs, name): stamp_of(info) for name, info in entries.shards.items()})
+    found = Found({where.url_of(name): stamp_of(info) for name, info in entries.shards.items()})
     if entries.unknown:
-        names = [full_name(fs, name) for name in entries.unknown]
+        names = [where.url_of(name) for name in entries.unknown]
         found.notices.append(f"not read, since their kind is not known: {listed(names, 3)}")
     if entries.links:
         found.notices.append(
@@ -205,19 +207,20 @@ def _folders_above(path: str) -> Iterable[str]:
 
 
 def _why_nothing(path: str) -> str:
-    fs, name = filesystem(path)
-    if fs.isdir(name):
+    where = location_of(path)
+    name = where.path
+    if where.fs.isdir(name):
         return f"the folder {path!r} holds no shard ({listed(FORMATS)})"
     parent = name.rpartition("/")[0]
-    near = did_you_mean(name, _names(fs, parent) if not glob.has_magic(parent) else [])
+    near = did_you_mean(name, _names(where, parent) if not glob.has_magic(parent) else [])
     if not glob.has_magic(name):
         return f"no such file or folder: {path!r}{near}"
     brackets = "; a '[' in a name is written '[[]' in a glob" if "[" in path else ""
     return f"no file matches {path!r}{near}{brackets}"
 
 
-def _names(fs: Any, folder: str) -> list[str]:
+def _names(where: Location, folder: str) -> list[str]:
     try:
-        return [str(name) for name in fs.ls(folder, detail=False)]
+        return [str(name) for name in where.fs.ls(folder, detail=False)]
     except (OSError, ValueError):
         return []

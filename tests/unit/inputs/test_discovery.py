@@ -23,7 +23,7 @@ from pipeline_lib.inputs.discovery.listing import find_shards, list_shards, refu
 from pipeline_lib.inputs.hive_partitions import values_of
 from pipeline_lib.planning.planner import look
 from pipeline_lib.settings.settings import InputSettings
-from pipeline_lib.storage.files import filesystem, full_name
+from pipeline_lib.storage.urls import location_of
 from tests.conftest import ROOT, Runner, SettingsMaker, read_output, write_parquet
 
 FOLDERS = st.sampled_from(["a", "b", "ds=20", "ds=21", "_tmp", ".git", "_y=1", "x[1]", "{a,b}", "a b"])
@@ -89,7 +89,7 @@ def listed(root: str, pattern: str) -> set[str]:
         if "no file matches" in str(error) or "no such file" in str(error):
             return set()
         raise
-    base = full_name(*filesystem(root))
+    base = location_of(root).url
     return {path[len(base) + 1 :] for path in found}
 
 

@@ -19,12 +19,12 @@ from pipeline_lib.planning.computation import TOKENS_PER_BATCH, computation_of
 from pipeline_lib.planning.planner import look, make_plan
 from pipeline_lib.planning.shard_numbers import numbered
 from pipeline_lib.planning.version import fingerprint_of, version_of
-from pipeline_lib.publishing.publisher import clear
+from pipeline_lib.publishing.publisher import prepare_output
 from pipeline_lib.publishing.writer import Writer
 from pipeline_lib.scoring.classifier import Classifier
 from pipeline_lib.scoring.tokenizer import Tokenizer
 from pipeline_lib.settings.settings import Device, InputSettings, Settings
-from pipeline_lib.storage.files import FileStamp
+from pipeline_lib.storage.location import FileStamp
 from tests.conftest import Runner, SettingsMaker, write_parquet
 from tests.helpers.killing import tree
 
@@ -335,7 +335,7 @@ def test_a_run_that_scored_the_longest_shard_alone_is_ended_with_the_same_bytes(
     undisturbed = tree(tmp_path / "out")
     shutil.rmtree(tmp_path / "out")
     plan = make_plan(look(settings))
-    clear(plan)
+    prepare_output(plan)
     read, tokenize = Reader(plan.settings.input, plan.layout), Tokenizer(plan.settings, plan.checkpoint)
     classify = Classifier(plan.settings, plan.checkpoint)
     longest = max(plan.todo, key=lambda part: part.rows)
