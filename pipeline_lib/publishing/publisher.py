@@ -1,4 +1,4 @@
-"""Publish: recount, pass the gates, move the parts into place, and set the mark of completeness last."""
+"""Publish: count the rows again, check the gates, move the parts into place, and write `_SUCCESS` last."""
 
 import contextlib
 from collections.abc import Callable, Sequence

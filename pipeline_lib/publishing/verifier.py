@@ -1,4 +1,4 @@
-"""Verify: read what was published again and check every file and count against the manifest."""
+"""Verify: read a published output and check every file and every count against the manifest."""
 
 from collections import Counter, defaultdict
 
@@ -22,8 +22,8 @@ def verify(path: str) -> tuple[Manifest, list[str]]:
     output = resume.look_at(path)
     success, manifest = output.success, output.manifest
     if success is None or manifest is None:
-        lacks = SUCCESS if success is None else MANIFEST
-        raise OutputError(f"{path!r} is not a published output: no readable {lacks}")
+        missing = SUCCESS if success is None else MANIFEST
+        raise OutputError(f"{path!r} is not a published output: no readable {missing}")
     with translated_errors(path, "verifying"):
         return manifest, [
             *_check_success(success, manifest, whole=output.whole),
@@ -40,9 +40,9 @@ def _check_success(success: Success, manifest: Manifest, *, whole: bool) -> list
     if not whole:
         problems.append(f"{MANIFEST}: is not the manifest that {SUCCESS} was written for")
     for name in ("version", "rows", "scored", "rejected"):
-        said, counted = getattr(success, name), getattr(manifest, name)
-        if said != counted:
-            problems.append(f"{SUCCESS}: says {name} {said}, {MANIFEST} says {counted}")
+        marked, listed = getattr(success, name), getattr(manifest, name)
+        if marked != listed:
+            problems.append(f"{SUCCESS}: says {name} {marked}, {MANIFEST} says {listed}")
     return problems
 
 
@@ -69,7 +69,7 @@ def _check_version(manifest: Manifest) -> list[str]:
 
 
 def _check_slices(manifest: Manifest) -> list[str]:
-    """Check that the slices of each shard cover its rows, each once."""
+    """Check that the slices of each shard cover each of its rows once."""
     problems = []
     by_shard: dict[int, list[Receipt]] = defaultdict(list)
     for receipt in manifest.slices:

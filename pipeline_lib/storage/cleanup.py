@@ -74,7 +74,7 @@ def unlisted_files(manifest: Manifest | None, files: Files) -> list[str]:
 
 
 def _is_visible(name: str) -> bool:
-    """Return whether readers see a file: no name in its path is hidden, except that of the folder of rejects."""
+    """Return whether readers see a file: it is a reject, or neither the file nor its top folder is hidden."""
     first, _, below = name.partition("/")
     if first == REJECTS and below:
         return not below.startswith(".")

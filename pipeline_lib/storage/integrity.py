@@ -1,4 +1,4 @@
-"""Which files of earlier attempts stand: whole, unchanged, and of the version that is wanted."""
+"""Integrity: whether files are still what was planned or written, by ETag, hash, footer and row count."""
 
 import hashlib
 import io

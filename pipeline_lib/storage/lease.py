@@ -1,9 +1,9 @@
 """The lease on an output: one run at a time publishes there.
 
-A lease names its owner and holds a count that the owner raises every few seconds. It is free once its owner is
-known to be dead, which another process of the same machine can look up at once, or once the count has not moved for
-a minute of the watcher's own time; no clock time is written or compared, so clocks may differ or jump. An owner
-that was taken for dead finds its lease changed and publishes nothing.
+A lease names its owner and holds a count that the owner raises every few seconds, its heartbeat. Another run may
+take the lease once the owner is dead, which a process on the same machine can look up at once, or once the count
+has not changed for a minute. The waiting run alone measures that minute: no clock time is written or compared, so
+the clocks of two machines may differ or jump. An owner whose lease was taken sees that and publishes nothing.
 """
 
 import contextlib
@@ -70,7 +70,7 @@ def leased(url: str, on_wait: Callable[[str], None] | None = None) -> Iterator[L
 
     Args:
         url: the output folder.
-        on_wait: called with the reason when it takes a while; None, not to wait at all.
+        on_wait: called with the reason for a wait; None means not to wait at all.
 
     Raises:
         BusyError: another run holds it, or may hold it.
