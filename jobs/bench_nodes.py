@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 _SECONDS_TO_START = 400.0
 # Room for a model, a writer and a tokenizer, as on the smallest machine with a GPU.
 if TYPE_CHECKING:
-    from pipeline_lib.execution.steps import Worker
+    from pipeline_lib.execution.worker import Worker
     from pipeline_lib.inputs.shards import Slice
     from pipeline_lib.planning.plan import Plan
 

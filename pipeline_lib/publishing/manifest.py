@@ -4,10 +4,10 @@ import hashlib
 from collections import Counter
 from collections.abc import Sequence
 
-from pipeline_lib.engines.precision import merged
 from pipeline_lib.errors import FaultError
 from pipeline_lib.machine.library_versions import library_versions
 from pipeline_lib.planning.plan import Plan
+from pipeline_lib.scoring.precision_drift import merged
 from pipeline_lib.storage.location import Files
 from pipeline_lib.storage.records import FileRecord, Manifest, Receipt, ShardRecord, Success
 
@@ -48,7 +48,7 @@ def manifest_of(plan: Plan, receipts: Sequence[Receipt]) -> Manifest:
         },
         settings=plan.settings.model_dump(mode="json"),
         libraries=library_versions(),
-        columns={field.name: str(field.type) for field in plan.layout.scored_schema(plan.settings.output)},
+        columns={field.name: str(field.type) for field in plan.output_schema.scored_schema(plan.settings.output)},
         rows=sum(shard.rows for shard in shards),
         scored=sum(shard.scored for shard in shards),
         rejected=sum(shard.rejected for shard in shards),

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from pipeline_lib.errors import BusyError
 from pipeline_lib.machine.failpoints import reached
 from pipeline_lib.machine.parallel import in_threads
-from pipeline_lib.planning import shard_numbers
 from pipeline_lib.planning.plan import Plan
+from pipeline_lib.planning.resume import shard_numbers
 from pipeline_lib.publishing.accounting import CurrentFiles, check_rows_add_up, current_files
 from pipeline_lib.publishing.gates import check_gates
 from pipeline_lib.publishing.manifest import manifest_of, success_of, with_etags
@@ -29,8 +29,8 @@ def prepare_output(plan: Plan) -> None:
     output = location_of(url)
     with translated_errors(url, "cleaning up after crashed runs"):
         cleanup.remove_partial_files(output, plan.version)
-        cleanup.set_aside(output, output / STAGING / plan.version, plan.broken)
-    shard_numbers.keep(url, plan.version, plan.shards)
+        cleanup.set_aside(output, output / STAGING / plan.version, plan.damaged_files)
+    shard_numbers.save(url, plan.version, plan.shards)
 
 
 def publish(plan: Plan, receipts: Sequence[Receipt], confirm: Callable[[], None]) -> Manifest:
@@ -62,7 +62,7 @@ def publish(plan: Plan, receipts: Sequence[Receipt], confirm: Callable[[], None]
         # Readers wait while parts are added to the published ones.
         (output / SUCCESS).remove()
         reached("publisher.after_take_down")
-        cleanup.set_aside(output, output, plan.broken)
+        cleanup.set_aside(output, output, plan.damaged_files)
         _move(output, current)
         reached("publisher.after_moving")
         files = output.files()
@@ -82,7 +82,7 @@ def publish(plan: Plan, receipts: Sequence[Receipt], confirm: Callable[[], None]
 
 def finish_cleanup(plan: Plan) -> None:
     """Remove the staged files of a published version that a run could not remove; not while another run works."""
-    if not plan.untidy:
+    if not plan.needs_cleanup:
         return
     url = plan.settings.output.path
     with contextlib.suppress(BusyError), leased(url), translated_errors(url, "cleaning"):

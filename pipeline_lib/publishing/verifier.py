@@ -4,8 +4,7 @@ from collections import Counter, defaultdict
 
 from pipeline_lib.errors import OutputError
 from pipeline_lib.machine.parallel import in_threads
-from pipeline_lib.planning import resume
-from pipeline_lib.planning.resume import Output
+from pipeline_lib.planning.resume.output_state import OutputState, read_output
 from pipeline_lib.planning.version import version_of
 from pipeline_lib.storage import cleanup, integrity
 from pipeline_lib.storage.records import MANIFEST, SUCCESS, FileRecord, Manifest, Receipt, Success
@@ -19,14 +18,14 @@ def verify(path: str) -> tuple[Manifest, list[str]]:
     Raises:
         OutputError: nothing is published there.
     """
-    output = resume.look_at(path)
+    output = read_output(path)
     success, manifest = output.success, output.manifest
     if success is None or manifest is None:
         missing = SUCCESS if success is None else MANIFEST
         raise OutputError(f"{path!r} is not a published output: no readable {missing}")
     with translated_errors(path, "verifying"):
         return manifest, [
-            *_check_success(success, manifest, whole=output.whole),
+            *_check_success(success, manifest, whole=output.is_complete),
             *_check_files(output, manifest),
             *(f"{name}: is not in {MANIFEST}" for name in cleanup.unlisted_files(manifest, output.files)),
             *_check_version(manifest),
@@ -46,7 +45,7 @@ def _check_success(success: Success, manifest: Manifest, *, whole: bool) -> list
     return problems
 
 
-def _check_files(output: Output, manifest: Manifest) -> list[str]:
+def _check_files(output: OutputState, manifest: Manifest) -> list[str]:
     folder = location_of(output.url)
     files = [file for receipt in manifest.slices for file in receipt.files]
 

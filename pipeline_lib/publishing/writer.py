@@ -7,12 +7,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipeline_lib.engines.precision import drift_of
+from pipeline_lib.engines.computation import computed_by_of
 from pipeline_lib.inputs import columns
 from pipeline_lib.inputs.shards import Slice
 from pipeline_lib.machine.failpoints import reached
-from pipeline_lib.planning.computation import computed_by_of
 from pipeline_lib.planning.plan import Plan
+from pipeline_lib.scoring.precision_drift import drift_of
 from pipeline_lib.storage.location import Location
 from pipeline_lib.storage.records import REJECTS, STAGING, VERSION_KEY, FileRecord, Receipt
 from pipeline_lib.storage.store_errors import translated_errors, with_retries
@@ -35,8 +35,8 @@ class Writer:
             "nightscore.model": plan.checkpoint.name,
             "nightscore.commit": plan.checkpoint.commit or "",
         }
-        self._scored = plan.layout.scored_schema(output).with_metadata(lineage)
-        self._rejects = plan.layout.reject_schema(output).with_metadata(lineage)
+        self._scored = plan.output_schema.scored_schema(output).with_metadata(lineage)
+        self._rejects = plan.output_schema.reject_schema(output).with_metadata(lineage)
         self._reusable = plan.reusable
         self._shards = {shard.number: shard for shard in plan.shards}
 

@@ -14,7 +14,6 @@ from rich.progress import Progress as Bar
 from pipeline_lib.machine.terminal import printable
 from pipeline_lib.messages import count, duration, shortened
 from pipeline_lib.planning.plan import Plan
-from pipeline_lib.planning.resources import Allotment
 from pipeline_lib.reporting.attempt import Attempt
 
 _SECONDS_OF_SILENCE = 10.0
@@ -72,12 +71,9 @@ class Progress:
         for topic, text in described(plan):
             self._say(topic, text)
 
-    def starting(self, plan: Plan, allotment: Allotment) -> None:
+    def starting(self, plan: Plan, workers: str) -> None:
         """Say what works on it, and start counting."""
-        beside = "" if allotment.together else f", {count(allotment.tokenizer_actors, 'tokenizer')}"
-        self._say(
-            "workers", f"{count(allotment.model_actors, 'model actor')}{beside}, on {allotment.device.upper()}"
-        )
+        self._say("workers", workers)
         self._total = sum(part.rows for part in plan.todo)
         self._began = time.monotonic()
         self.phase("loading the checkpoint, no rows yet", "scoring")
@@ -143,7 +139,7 @@ def described(plan: Plan) -> list[tuple[str, str]]:
     reused = f", {done:,} already scored" if done else ""
     limit = f"{model.max_tokens:,} tokens" if model.max_tokens else "texts of any length"
     labels = _named(model.labels)
-    how = f"{settings.model.precision} by {model.engine}"
+    how = f"{settings.model.precision} by {plan.computation.engine}"
     commit = f" at {model.commit[:12]}" if model.commit else ""
     return [
         (
@@ -161,8 +157,8 @@ def described(plan: Plan) -> list[tuple[str, str]]:
             for reused in [len(plan.reusable)]
             if reused
         ),
-        *(("note", f"{name} does not verify; it is set aside and made again") for name in plan.broken),
-        *(("note", f"{name} is none of this job's files; it is set aside") for name in plan.strangers),
+        *(("note", f"{name} does not verify; it is set aside and made again") for name in plan.damaged_files),
+        *(("note", f"{name} is none of this job's files; it is set aside") for name in plan.foreign_files),
     ]
 
 
@@ -170,7 +166,7 @@ def _columns(plan: Plan) -> list[tuple[str, str]]:
     """Return which columns are scored and which are kept, and how the text is kept where it is not."""
     given = plan.settings.input
     texts = [name for name in (given.text_column, given.text_pair_column) if name]
-    kept = [name for name, _ in plan.layout.kept]
+    kept = [name for name, _ in plan.output_schema.kept]
     lines = [
         ("columns", f"{_named(texts)} {'is' if len(texts) == 1 else 'are'} scored, {_named(kept) or 'none'} kept")
     ]

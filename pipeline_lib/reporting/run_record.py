@@ -11,8 +11,9 @@ from pipeline_lib.errors import BusyError, NightscoreError
 from pipeline_lib.execution.executor import Work
 from pipeline_lib.machine.library_versions import library_versions
 from pipeline_lib.messages import count, duration, size
-from pipeline_lib.planning import resume
 from pipeline_lib.planning.plan import Plan
+from pipeline_lib.planning.resume.output_state import read_output, staged_receipts
+from pipeline_lib.planning.resume.verification import finished_slices
 from pipeline_lib.reporting.attempt import Attempt, added
 from pipeline_lib.storage.records import METRICS, RUNS, Receipt, to_json
 from pipeline_lib.storage.store_errors import translated_errors
@@ -157,10 +158,10 @@ def failures_reported(attempt: Attempt) -> Iterator[None]:
 def _not_yet_told(attempt: Attempt, plan: Plan) -> list[Receipt]:
     """Return receipts of slices that workers finished and of which Ray had not told the driver yet."""
     known = {(receipt.shard, receipt.first_row) for receipt in attempt.staged}
-    output = resume.look_at(plan.settings.output.path)
-    staged = resume.staged_receipts(output, plan.version)
+    output = read_output(plan.settings.output.path)
+    staged = staged_receipts(output, plan.version)
     fresh = tuple(receipt for receipt in staged if (receipt.shard, receipt.first_row) not in known)
-    whole, _ = resume.standing(output, plan.shards, fresh)
+    whole, _ = finished_slices(output, plan.shards, fresh)
     return list(whole)
 
 

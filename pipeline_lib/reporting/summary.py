@@ -21,7 +21,7 @@ def summary(plan: Plan, outcome: Outcome) -> list[tuple[str, str]]:
     """Return what a run published, as (topic, text) lines."""
     output = plan.settings.output
     folder = _short(output.path)
-    names = ", ".join(shortened(name, 40) for name in plan.layout.scored_schema(output).names)
+    names = ", ".join(shortened(name, 40) for name in plan.output_schema.scored_schema(output).names)
     lines = [("result", f"{folder}: {count(outcome.scored, 'row')} in {count(plan.slices, 'file')}, with {names}")]
     lines += [("", line) for line in bars(outcome.labels or {})]
     lines.append(("open", _opening(folder)))

@@ -10,7 +10,7 @@ import pytest
 import s3fs
 
 from pipeline_lib.errors import FaultError, NightscoreError
-from pipeline_lib.planning.planner import look
+from pipeline_lib.planning.discovery import discover
 from pipeline_lib.publishing.verifier import verify
 from pipeline_lib.settings.settings import Settings
 from tests.conftest import Runner, SettingsMaker, pointed_at
@@ -102,7 +102,7 @@ def test_an_endpoint_that_accepts_and_never_answers_is_given_up_within_a_minute(
     proxy.answer = hang
     began = time.monotonic()
     with pytest.raises(FaultError, match=r"s3://.*failed: Read timeout") as told:
-        look(settings)
+        discover(settings)
     assert time.monotonic() - began < 60
     assert "\n" not in str(told.value)
 
@@ -127,7 +127,7 @@ def test_what_only_a_person_can_mend_ends_with_2_and_one_line_before_work_starts
 
     proxy.answer = answer
     with pytest.raises(NightscoreError) as told:
-        look(settings)
+        discover(settings)
     assert told.value.exit_code == 2, told.value
     assert "\n" not in str(told.value)
 
@@ -137,7 +137,7 @@ def test_an_output_bucket_that_is_not_there_is_told_before_work_starts(
 ) -> None:
     del store
     with pytest.raises(NightscoreError, match=r"'s3://nobodys-bucket/out': looking at the output failed") as told:
-        look(settings_for(input={"path": f"s3://{BUCKET}/in"}, output={"path": "s3://nobodys-bucket/out"}))
+        discover(settings_for(input={"path": f"s3://{BUCKET}/in"}, output={"path": "s3://nobodys-bucket/out"}))
     assert told.value.exit_code == 2
 
 
@@ -148,7 +148,7 @@ def test_a_profile_that_nobody_wrote_is_told_by_its_name(
     monkeypatch.setenv("AWS_PROFILE", "nobody")
     s3fs.S3FileSystem.clear_instance_cache()
     with pytest.raises(NightscoreError, match="nobody") as told:
-        look(settings)
+        discover(settings)
     assert told.value.exit_code == 2
 
 

@@ -11,11 +11,11 @@ _LOGS = {"_delta_log": "a Delta table", ".hoodie": "a Hudi table"}
 _ICEBERG = re.compile(r"(.*/)?metadata/[^/]+\.metadata\.json")
 
 
-def refuse_tables(where: Location, path: str, seen: Iterable[str], shards: Iterable[str]) -> None:
+def refuse_table_formats(location: Location, path: str, seen: Iterable[str], shards: Iterable[str]) -> None:
     """Check that what was found in a folder or by a glob are plain files.
 
     Args:
-        where: a location in their file system.
+        location: any location in the same file system.
         path: as in `input.path`.
         seen: every file that the listing showed, hidden ones too.
         shards: those that would be read; the log of their table may lie above what was listed.
@@ -26,7 +26,7 @@ def refuse_tables(where: Location, path: str, seen: Iterable[str], shards: Itera
     log = next(filter(None, map(_log_of, seen)), None)
     if log is None:
         roots = sorted(set(map(_root, shards)))
-        log = next(filter(None, in_threads(lambda root: _log_in(where, root), roots)), None)
+        log = next(filter(None, in_threads(lambda root: _log_in(location, root), roots)), None)
     if log:
         name, table = log
         raise InputError(
@@ -43,15 +43,15 @@ def _log_of(name: str) -> tuple[str, str] | None:
     return (name, "an Iceberg table") if _ICEBERG.fullmatch(name) else None
 
 
-def _log_in(where: Location, root: str) -> tuple[str, str] | None:
+def _log_in(location: Location, root: str) -> tuple[str, str] | None:
     """Look for a log in the folder of a table, or beside the folder `data` that Iceberg writes files into."""
     for name, table in _LOGS.items():
-        if _exists(where, f"{root}/{name}"):
+        if _exists(location, f"{root}/{name}"):
             return f"{root}/{name}", table
     above, _, last = root.rpartition("/")
     for folder in (root, above) if last == "data" and above else (root,):
-        if _exists(where, f"{folder}/metadata"):
-            found = where.fs.glob(f"{folder}/metadata/*.metadata.json")
+        if _exists(location, f"{folder}/metadata"):
+            found = location.fs.glob(f"{folder}/metadata/*.metadata.json")
             if found:
                 return str(found[0]), "an Iceberg table"
     return None
@@ -65,8 +65,8 @@ def _root(shard: str) -> str:
     return "/".join(folders)
 
 
-def _exists(where: Location, path: str) -> bool:
+def _exists(location: Location, path: str) -> bool:
     try:
-        return bool(where.fs.exists(path))
+        return bool(location.fs.exists(path))
     except PermissionError:  # who may not look there can't know
         return False

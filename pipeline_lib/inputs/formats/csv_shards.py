@@ -48,13 +48,13 @@ def inspect(shard: Location, settings: CsvSettings, rows_per_slice: int) -> Cont
         InputError: there is no header, a name in it repeats, a quote never closes, the encoding is wrong, lines end
             in bare carriage returns, or a slice would hold too much.
     """
-    path, marks, rows, undecodable, slice_bytes = shard.path, [], 0, 0, 0
+    path, slice_offsets, rows, undecodable, slice_bytes = shard.path, [], 0, 0, 0
     with _opened(shard, "whole") as file:
         records = _records(file, path, settings)
         schema = _schema(records.header(), path, settings)
         for record in records:
             if rows % rows_per_slice == 0:
-                marks.append((record.offset, record.line))
+                slice_offsets.append((record.offset, record.line))
                 slice_bytes = 0
             rows += 1
             undecodable += any(map(_has_lost_bytes, record.fields))
@@ -69,7 +69,7 @@ def inspect(shard: Location, settings: CsvSettings, rows_per_slice: int) -> Cont
             f"{path!r} is not {settings.encoding}: {undecodable:,} of {rows:,} rows don't decode; "
             "set input.csv.encoding"
         )
-    return Contents(schema, rows, tuple(marks))
+    return Contents(schema, rows, tuple(slice_offsets))
 
 
 def read_header(shard: Location, settings: CsvSettings) -> pa.Schema:

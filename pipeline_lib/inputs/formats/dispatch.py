@@ -1,4 +1,4 @@
-"""One door to the shards of every format: look at one, and read a slice of one."""
+"""Choice of the reader by a shard's format: for its header, its contents, or one of its slices."""
 
 from collections.abc import Sequence
 
@@ -6,18 +6,18 @@ import pyarrow as pa
 
 from pipeline_lib.inputs import columns
 from pipeline_lib.inputs.formats import csv_shards, parquet_shards
-from pipeline_lib.inputs.shards import Contents, Format, Shard, Slice
+from pipeline_lib.inputs.shards import Contents, Format, Shard, ShardHeader, Slice
 from pipeline_lib.settings.settings import CsvSettings
 from pipeline_lib.storage.urls import location_of
 
 
-def head_of(path: str, kind: Format, settings: CsvSettings) -> tuple[pa.Schema, int | None]:
-    """Return a shard's columns from its footer or header alone, and its rows if that tells them."""
+def read_header(path: str, kind: Format, settings: CsvSettings) -> ShardHeader:
+    """Return a shard's columns, and its rows if its footer tells them, without reading the rest."""
     file = location_of(path)
     if kind == "parquet":
         contents = parquet_shards.inspect(file)
-        return contents.schema, contents.rows
-    return csv_shards.read_header(file, settings), None
+        return ShardHeader(contents.schema, contents.rows)
+    return ShardHeader(csv_shards.read_header(file, settings), None)
 
 
 def inspect(path: str, kind: Format, settings: CsvSettings, rows_per_slice: int) -> Contents:
@@ -33,13 +33,6 @@ def read_slice(shard: Shard, part: Slice, names: Sequence[str], settings: CsvSet
     file = location_of(shard.path)
     if shard.format == "parquet":
         table = parquet_shards.read_rows(file, (part.first_row, part.rows), names)
-        for name, kind in (
-            (columns.LINE, pa.int64()),
-            (columns.REJECT_CODE, pa.string()),
-            (columns.REJECT_MESSAGE, pa.string()),
-        ):
-            table = table.append_column(name, pa.nulls(part.rows, kind))
     else:
         table = csv_shards.read_rows(file, part, names, settings)
-    numbers = pa.array(range(part.first_row, part.first_row + part.rows), pa.int64())
-    return table.append_column(columns.ROW, numbers)
+    return columns.numbered(table, part.first_row)

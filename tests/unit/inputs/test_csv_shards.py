@@ -19,7 +19,7 @@ from pipeline_lib.errors import FaultError, InputError
 from pipeline_lib.inputs import columns
 from pipeline_lib.inputs.formats import csv_shards
 from pipeline_lib.inputs.formats.csv_records import Records, _Quotes
-from pipeline_lib.inputs.shards import cut
+from pipeline_lib.inputs.shards import cut_slices
 from pipeline_lib.settings.settings import CsvSettings
 from pipeline_lib.storage.location import Location
 from pipeline_lib.storage.urls import location_of
@@ -32,7 +32,7 @@ def read(path: Path, rows_per_slice: int = 2, settings: CsvSettings = UTF8) -> l
     """Read a shard slice by slice, as the job does."""
     contents = csv_shards.inspect(location_of(str(path)), settings, rows_per_slice)
     names = contents.schema.names
-    slices = cut(0, contents.rows, rows_per_slice, contents.marks)
+    slices = cut_slices(0, contents.rows, rows_per_slice, contents.slice_offsets)
     tables = [csv_shards.read_rows(location_of(str(path)), part, names, settings) for part in slices]
     rows: list[dict[str, Any]] = pa.concat_tables(tables).to_pylist()
     assert len(rows) == contents.rows
@@ -231,7 +231,7 @@ def test_files_of_object_stores_are_copied_once_and_not_for_each_line(name: str,
     store = ObjectStore()
     contents = csv_shards.inspect(Location(store, str(path)), UTF8, 1000)
     assert store.bytes_read <= 1.1 * path.stat().st_size
-    part = cut(0, contents.rows, 1000, contents.marks)[15]
+    part = cut_slices(0, contents.rows, 1000, contents.slice_offsets)[15]
     texts = csv_shards.read_rows(Location(store, str(path)), part, ["text"], UTF8).column("text").to_pylist()
     assert texts == [f"text {row * 7919}" for row in range(15_000, 16_000)]
 
@@ -320,4 +320,6 @@ def test_a_shard_that_shrank_since_the_plan_is_an_error(tmp_path: Path) -> None:
     contents = csv_shards.inspect(location_of(str(path)), UTF8, 10)
     shard(tmp_path, "id,text\n1,a\n")
     with pytest.raises(InputError, match="1 rows from row 0 on, expected 2"):
-        csv_shards.read_rows(location_of(str(path)), cut(0, contents.rows, 10, contents.marks)[0], ["text"], UTF8)
+        csv_shards.read_rows(
+            location_of(str(path)), cut_slices(0, contents.rows, 10, contents.slice_offsets)[0], ["text"], UTF8
+        )

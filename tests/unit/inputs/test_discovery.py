@@ -18,10 +18,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pipeline_lib.errors import InputError, SettingsError
-from pipeline_lib.inputs.discovery.file_kinds import kind_of
-from pipeline_lib.inputs.discovery.listing import find_shards, list_shards, refuse_output_in_input
-from pipeline_lib.inputs.hive_partitions import values_of
-from pipeline_lib.planning.planner import look
+from pipeline_lib.inputs.discovery.file_kinds import file_kind
+from pipeline_lib.inputs.discovery.listing import find_shards
+from pipeline_lib.inputs.discovery.output_in_input import refuse_output_in_input
+from pipeline_lib.inputs.hive_partitions import partition_values
+from pipeline_lib.planning.discovery import discover
 from pipeline_lib.settings.settings import InputSettings
 from pipeline_lib.storage.urls import location_of
 from tests.conftest import ROOT, Runner, SettingsMaker, read_output, write_parquet
@@ -84,7 +85,7 @@ def hidden(names: list[str]) -> bool:
 def listed(root: str, pattern: str) -> set[str]:
     """Return what the job takes, below a root; none is an error of its own."""
     try:
-        found = list_shards([f"{root}/{pattern}"], dated=False)
+        found = find_shards([f"{root}/{pattern}"], dated=False).stamps
     except InputError as error:
         if "no file matches" in str(error) or "no such file" in str(error):
             return set()
@@ -211,11 +212,11 @@ def test_other_folders_that_a_glob_matches_are_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("path", ["in", "in/*/*.parquet", "in/**", "in/[!b]*/x.parquet"])
 def test_a_folder_that_may_not_be_listed_is_refused_and_not_left_out(path: str) -> None:
-    look = (
+    program = (
         "import os, sys\n"
-        "from pipeline_lib.inputs.discovery.listing import list_shards\n"
+        "from pipeline_lib.inputs.discovery.listing import find_shards\n"
         "os.setuid(65534)\n"
-        "try: print(list(list_shards([sys.argv[1]], dated=False)))\n"
+        "try: print(list(find_shards([sys.argv[1]], dated=False).stamps))\n"
         "except Exception as error: print(error)"
     )
     if os.geteuid():
@@ -225,7 +226,7 @@ def test_a_folder_that_may_not_be_listed_is_refused_and_not_left_out(path: str) 
         touch(Path(root), "in/a.parquet", "in/locked/b.parquet", "in/b/x.parquet", "in/_locked/c.parquet")
         for folder in ("in/locked", "in/_locked"):
             Path(root, folder).chmod(0)
-        command = [sys.executable, "-c", look, f"{root}/{path}"]
+        command = [sys.executable, "-c", program, f"{root}/{path}"]
         said = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT).stdout
     assert f"the folder '{root}/in/locked' can't be read: permission denied" in said
 
@@ -267,7 +268,7 @@ def test_a_glob_that_fsspec_can_not_read_is_refused(pattern: str, tmp_path: Path
     ],
 )
 def test_every_name_is_of_one_kind(name: str, kind: str) -> None:
-    assert kind_of(f"some/where/{name}") == kind
+    assert file_kind(f"some/where/{name}") == kind
 
 
 @pytest.mark.parametrize("other", ["b.jsonl", "b.csv.bz2", "deep/b.orc", "part-00000", "b.parquet.gz", "b.xlsx"])
@@ -290,10 +291,10 @@ def test_companions_are_passed_over_and_unknown_kinds_are_named(tmp_path: Path) 
 def test_parquet_by_its_other_endings_is_read(tmp_path: Path, settings_for: SettingsMaker) -> None:
     write_parquet(tmp_path / "in" / "a.pq", {"text": ["x"]})
     write_parquet(tmp_path / "in" / "b.PARQ", {"text": ["x"]})
-    assert len(look(settings_for()).heads) == 2
+    assert len(discover(settings_for()).headers) == 2
     (tmp_path / "in" / "c.pq").write_text("no Parquet")
     with pytest.raises(InputError, match=r"c\.pq' is not a whole Parquet file"):
-        look(settings_for())
+        discover(settings_for())
 
 
 @pytest.mark.parametrize(
@@ -340,7 +341,7 @@ def test_a_pipe_in_the_input_blocks_nothing(tmp_path: Path, settings_for: Settin
     write_parquet(tmp_path / "in" / "a.parquet", {"text": ["x"]})
     os.mkfifo(tmp_path / "in" / "b.csv")
     with pytest.raises(InputError, match=r"b\.csv' is a named pipe"):
-        look(settings_for())
+        discover(settings_for())
 
 
 @pytest.mark.parametrize(
@@ -398,15 +399,15 @@ HIVE = "{}/ds=2026-11-22/city=S%C3%A3o%20Paulo%2FSul/a.parquet"
 
 def test_values_in_folders_are_decoded() -> None:
     kept = InputSettings(path="in", partition_columns="all")
-    assert values_of(HIVE, kept) == {"ds": "2026-11-22", "city": "São Paulo/Sul"}
-    assert values_of("/x/a=__HIVE_DEFAULT_PARTITION__/b=/c", kept) == {"a": None, "b": ""}
-    assert values_of("/x/a=1=2/b", kept) == {"a": "1=2"}
+    assert partition_values(HIVE, kept) == {"ds": "2026-11-22", "city": "São Paulo/Sul"}
+    assert partition_values("/x/a=__HIVE_DEFAULT_PARTITION__/b=/c", kept) == {"a": None, "b": ""}
+    assert partition_values("/x/a=1=2/b", kept) == {"a": "1=2"}
     some = InputSettings(path="in", partition_columns=["city", "ds"])
-    assert list(values_of(HIVE, some)) == ["city", "ds"]
-    assert values_of(HIVE, InputSettings(path="in")) == {}
+    assert list(partition_values(HIVE, some)) == ["city", "ds"]
+    assert partition_values(HIVE, InputSettings(path="in")) == {}
     for path in ("/x/a=1/a=2/b", "/x/a=%FF/b"):
         with pytest.raises(InputError):
-            values_of(path, kept)
+            partition_values(path, kept)
 
 
 def test_columns_in_folders_are_kept_as_text_beside_the_others(
@@ -428,12 +429,12 @@ def test_columns_in_folders_are_kept_as_text_beside_the_others(
 def test_columns_in_folders_that_are_not_kept_are_named(tmp_path: Path, settings_for: SettingsMaker) -> None:
     write_parquet(tmp_path / "in" / "ds=01" / "hour=2" / "a.parquet", {"text": ["x"]})
     assert "the folders 'ds=...', 'hour=...' are not kept as columns; see input.partition_columns" in (
-        look(settings_for()).notices
+        discover(settings_for()).notices
     )
     spelled = {"path": str(tmp_path / "in" / "ds=01"), "partition_columns": ["hour"]}
-    assert look(settings_for(input=spelled)).notices == ()
+    assert discover(settings_for(input=spelled)).notices == ()
     with pytest.raises(InputError, match=r"has no column 'ds'; see input\.partition_columns"):
-        look(settings_for(input={"keep_columns": ["ds"]}))
+        discover(settings_for(input={"keep_columns": ["ds"]}))
 
 
 @pytest.mark.parametrize(
@@ -449,10 +450,10 @@ def test_columns_in_folders_that_can_not_be_kept_are_refused(
 ) -> None:
     write_parquet(tmp_path / "in" / "ds=01" / "a.parquet", {name: ["x"] for name in columns})
     with pytest.raises(InputError, match=message):
-        look(settings_for(input={"partition_columns": wanted}))
+        discover(settings_for(input={"partition_columns": wanted}))
 
 
 def test_a_folder_is_no_text_column(tmp_path: Path, settings_for: SettingsMaker) -> None:
     write_parquet(tmp_path / "in" / "note=x" / "a.parquet", {"text": ["x"]})
     with pytest.raises(InputError, match="'note' is a folder of"):
-        look(settings_for(input={"partition_columns": "all", "text_column": "note"}))
+        discover(settings_for(input={"partition_columns": "all", "text_column": "note"}))

@@ -12,5 +12,5 @@ def test_a_run_of_rows_is_a_slice_exactly_if_it_is_among_them(rows: int, size: i
     shard = Shard(0, "a.parquet", "parquet", FileStamp(1, "x"), "etag:x", rows, ("text",), size)
     slices = [(part.first_row, part.rows) for part in shard.slices]
     assert len(slices) == len(shard.starts)
-    assert all(shard.has(*part) for part in slices)
-    assert shard.has(first, run) == ((first, run) in slices)
+    assert all(shard.has_slice(*part) for part in slices)
+    assert shard.has_slice(first, run) == ((first, run) in slices)

@@ -38,7 +38,7 @@ def reaped(folder: Path) -> Iterator[None]:
         return
     # A session of its own, so that what ends the driver's group, as Ctrl-C does, does not end it.
     command = [sys.executable, "-S", "-m", __name__, str(os.getpid()), str(folder)]
-    above = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    above = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
     program = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True, env=above)  # noqa: S603
     try:
         yield

@@ -15,7 +15,7 @@ import psutil
 import pytest
 import torch
 
-from pipeline_lib.execution.cluster import running_cluster
+from pipeline_lib.execution.cluster.connection import running_cluster
 from tests.conftest import ROOT, free_port
 from tests.helpers.killing import family, gone_within, kill
 
@@ -33,7 +33,7 @@ def home() -> Iterator[Path]:
 def start(home: Path, code: str) -> subprocess.Popen[str]:
     """Run code on a Ray of its own, as a user with that home would."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
-    program = "from pipeline_lib.execution.cluster import connected\nwith connected(lambda: None):\n"
+    program = "from pipeline_lib.execution.cluster.connection import connected\nwith connected(lambda: None):\n"
     return subprocess.Popen(
         [sys.executable, "-c", program + textwrap.indent(code, "    ")],
         cwd=ROOT,

@@ -9,16 +9,17 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from pipeline_lib.checkpoints import loading
+from pipeline_lib.checkpoints.checkpoint import TokenizedTexts
 from pipeline_lib.engines.batching import padded
-from pipeline_lib.engines.engine import Ids
-from pipeline_lib.engines.inspection.row_independence import Batch
-from pipeline_lib.engines.selection import narrow
+from pipeline_lib.engines.engine import Floats, Ids
+from pipeline_lib.engines.inspection.cls_pooling_check import compute_cls_only
+from pipeline_lib.engines.inspection.probe_answers import AnsweredTexts
 from pipeline_lib.engines.torch_engine import TorchEngine
 from pipeline_lib.settings.settings import ModelSettings
 from tests.helpers import tiny_checkpoints as tiny
 from tests.helpers.tiny_checkpoints import ADVERSARIAL_TEXTS, ARCHITECTURES, EXTRA_ARCHITECTURES, Recipe
 
-NARROWED = {"bert", "camembert", "distilbert", "electra", "roberta", "xlm-roberta"}
+POOLS_THE_FIRST_TOKEN = {"bert", "camembert", "distilbert", "electra", "roberta", "xlm-roberta"}
 REFUSE_TO_BE_PADDED = {"bart", "opt", "t5"}
 Probes = tuple[list[Ids], list[Ids]]
 
@@ -29,6 +30,10 @@ def loaded(architecture: str, folder: Path) -> tuple[Any, list[str], Probes]:
     encoded = tokenizer([text for text in ADVERSARIAL_TEXTS if text], truncation=True, max_length=60)
     rows = [np.array(ids, np.int32) for ids in encoded["input_ids"]]
     return model, tokenizer.model_input_names, (rows, [np.zeros_like(row) for row in rows])
+
+
+def answered(probes: Probes, logits: Floats) -> AnsweredTexts:
+    return AnsweredTexts(TokenizedTexts.of(zip(*probes, strict=True)), logits)
 
 
 def flops(model: Any, probes: Probes) -> int:
@@ -43,14 +48,14 @@ def test_every_architecture_answers_as_before(architecture: str, tmp_path: Path)
     model, inputs, probes = loaded(architecture, tmp_path / "model")
     engine = TorchEngine(model, inputs, "cpu")
     before = engine.logits(*probes)
-    assert narrow(model, inputs, [Batch(*probes, before)]) == (architecture in NARROWED)
+    assert compute_cls_only(model, inputs, [answered(probes, before)]) == (architecture in POOLS_THE_FIRST_TOKEN)
     np.testing.assert_allclose(engine.logits(*probes), before, rtol=0, atol=1e-5)
 
 
 def test_it_computes_less(tmp_path: Path) -> None:
     model, inputs, probes = loaded("bert", tmp_path / "model")
     whole = flops(model, probes)
-    assert narrow(model, inputs, [Batch(*probes, TorchEngine(model, inputs, "cpu").logits(*probes))])
+    assert compute_cls_only(model, inputs, [answered(probes, TorchEngine(model, inputs, "cpu").logits(*probes))])
     assert flops(model, probes) < (1 - 0.6 / model.config.num_hidden_layers) * whole
 
 
@@ -66,6 +71,6 @@ def test_a_head_that_looks_at_all_tokens_is_found_out_and_left_as_it_was(tmp_pat
     model.bert.pooler = Mean()
     engine = TorchEngine(model, inputs, "cpu")
     before, whole = engine.logits(*probes), flops(model, probes)
-    assert not narrow(model, inputs, [Batch(*probes, before)])
+    assert not compute_cls_only(model, inputs, [answered(probes, before)])
     assert np.array_equal(engine.logits(*probes), before)
     assert flops(model, probes) == whole

@@ -1,7 +1,7 @@
-"""The last layer computed for the first token alone, where the head looks at no other.
+"""Compute the last layer for the first token alone, where the head reads no other (CLS pooling, as in BERT).
 
-The others' keys and values are still needed, but neither their queries nor what comes after attention: with BERT's
-shape that is five sixths of a layer, and the answers are the same.
+The other tokens' keys and values are still needed, but neither their queries nor what comes after attention. With
+BERT's shape that saves five sixths of a layer, and the answers are the same.
 """
 
 from collections.abc import Callable, Iterator
@@ -17,7 +17,7 @@ _Compute = Callable[[], Any]
 
 @dataclass(frozen=True)
 class _Parts:
-    """What is where in a model."""
+    """The modules of a model's last layer."""
 
     layer: Any
     attention: Any
@@ -25,84 +25,86 @@ class _Parts:
     value: Any
 
 
-def for_first_token(model: Any, compute: _Compute) -> Callable[[], None] | None:
-    """Have a model's last layer compute its first token only; what the model answers then is to be compared.
+def skip_other_tokens(model: Any, compute: _Compute) -> Callable[[], None] | None:
+    """Have a model's last layer skip all tokens but the first; whoever calls this compares the answers then.
 
     Args:
         model: of transformers, in evaluation mode; it is changed.
         compute: runs the model on any batch.
 
     Returns:
-        What changes it back; None if nothing was changed, as with a model that is built in another way.
+        A function that undoes the change; None if nothing was changed, since the model is built in another way.
     """
     if getattr(model.config, "_attn_implementation", None) != _ORIGINAL:
         return None
     _register()
     try:
         model.set_attn_implementation(_NAME)
-        parts = _find(model, compute)
+        parts = _find_parts(model, compute)
     except Exception:  # noqa: BLE001 - an architecture may refuse in any way
         parts = None
     if parts is None:
         model.set_attn_implementation(_ORIGINAL)
         return None
-    hooks = _Narrowing(parts).hooks()
+    hooks = _LastLayer(parts).hooks()
 
     def undo() -> None:
         for hook in hooks:
             hook.remove()
-        del parts.attention.nightscore_narrowing
+        del parts.attention.nightscore_last_layer
         model.set_attn_implementation(_ORIGINAL)
 
     return undo
 
 
-class _Narrowing:
-    """Hands the last layer its first token, and its attention the keys and values of all."""
+class _LastLayer:
+    """Gives the last layer the first token of each row, and its attention the keys and values of all tokens."""
 
     def __init__(self, parts: _Parts) -> None:
         self._parts = parts
         self._hidden: Any = None
-        self._made: dict[Any, Any] = {}
-        parts.attention.nightscore_narrowing = self
+        self._outputs: dict[Any, Any] = {}
+        parts.attention.nightscore_last_layer = self
 
     def hooks(self) -> list[Any]:
-        """Attach to the layer, and return what detaches."""
+        """Attach to the layer, and return the handles that detach."""
         projections = (self._parts.key, self._parts.value)
         return [
-            self._parts.layer.register_forward_pre_hook(self._enter, with_kwargs=True),
-            *(projection.register_forward_pre_hook(self._all_tokens) for projection in projections),
-            *(projection.register_forward_hook(self._keep) for projection in projections),
+            self._parts.layer.register_forward_pre_hook(self._give_first_token, with_kwargs=True),
+            *(projection.register_forward_pre_hook(self._give_all_tokens) for projection in projections),
+            *(projection.register_forward_hook(self._keep_all) for projection in projections),
         ]
 
     def keys_and_values(self, width: int) -> list[Any]:
-        """Return keys and values of all tokens, shape [rows, heads, tokens, width]; they are let go."""
+        """Return keys and values of all tokens, shape [rows, heads, tokens, width]; they are not kept."""
         self._hidden = None
-        both = [self._made.pop(projection) for projection in (self._parts.key, self._parts.value)]
-        return [made.view(*made.shape[:2], -1, width).transpose(1, 2) for made in both]
+        both = [self._outputs.pop(projection) for projection in (self._parts.key, self._parts.value)]
+        return [tensor.view(*tensor.shape[:2], -1, width).transpose(1, 2) for tensor in both]
 
-    def _enter(self, _: Any, given: tuple[Any, ...], named: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
-        if given:
-            self._hidden = given[0]
-            return (_first(given[0]), *given[1:]), named
+    def _give_first_token(
+        self, _: Any, arguments: tuple[Any, ...], named: dict[str, Any]
+    ) -> tuple[Any, dict[str, Any]]:
+        if arguments:
+            self._hidden = arguments[0]
+            return (_first(arguments[0]), *arguments[1:]), named
         self._hidden = named["hidden_states"]
         return (), {**named, "hidden_states": _first(self._hidden)}
 
-    def _all_tokens(self, _: Any, __: tuple[Any, ...]) -> tuple[Any, ...]:
+    def _give_all_tokens(self, _: Any, __: tuple[Any, ...]) -> tuple[Any, ...]:
         return (self._hidden,)
 
-    def _keep(self, projection: Any, _: tuple[Any, ...], made: Any) -> Any:
-        self._made[projection] = made
-        return _first(made)  # of the shape that the layer expects; attention takes what is kept
+    def _keep_all(self, projection: Any, _: tuple[Any, ...], output: Any) -> Any:
+        self._outputs[projection] = output
+        return _first(output)  # of the shape that the layer expects; attention takes what is kept
 
 
 def _first(hidden: Any) -> Any:
     return hidden[:, :1]
 
 
-def _find(model: Any, compute: _Compute) -> _Parts | None:
+def _find_parts(model: Any, compute: _Compute) -> _Parts | None:
     """Find the last layer's parts by watching which outputs arrive at its attention as keys and values."""
-    with _watched(model) as (outputs, calls):
+    with _recorded(model) as (outputs, calls):
         compute()
     if not calls:
         return None
@@ -117,8 +119,8 @@ def _find(model: Any, compute: _Compute) -> _Parts | None:
 
 
 @contextmanager
-def _watched(model: Any) -> Iterator[tuple[list[tuple[Any, Any]], list[tuple[Any, Any, Any]]]]:
-    """Note what linear layers give, and what attention takes; all is kept, so that no memory is used twice."""
+def _recorded(model: Any) -> Iterator[tuple[list[tuple[Any, Any]], list[tuple[Any, Any, Any]]]]:
+    """Record outputs of linear layers and inputs of attention; all are kept, so that no memory is reused."""
     import torch
 
     outputs: list[tuple[Any, Any]] = []
@@ -167,9 +169,9 @@ def _attention(module: Any, query: Any, key: Any, value: Any, attention_mask: An
 
     for calls in _CALLS:
         calls.append((module, key, value))
-    narrowing = getattr(module, "nightscore_narrowing", None)
-    if narrowing is not None:
-        key, value = narrowing.keys_and_values(query.shape[-1])
+    last_layer = getattr(module, "nightscore_last_layer", None)
+    if last_layer is not None:
+        key, value = last_layer.keys_and_values(query.shape[-1])
         if attention_mask is not None:
             attention_mask = attention_mask[..., :1, :]
     return ALL_ATTENTION_FUNCTIONS[_ORIGINAL](module, query, key, value, attention_mask, **options)

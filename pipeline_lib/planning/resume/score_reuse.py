@@ -60,7 +60,7 @@ def reusable_slices(
     wanted: dict[tuple[int, int], tuple[int, Receipt]] = {}
     for receipt in published.slices:
         shard = by_content.get((receipt.path, receipt.size, receipt.content))
-        if shard is not None and shard.has(receipt.first_row, receipt.rows):
+        if shard is not None and shard.has_slice(receipt.first_row, receipt.rows):
             wanted[receipt.shard, receipt.first_row] = (shard.number, receipt)
     return {
         (wanted[receipt.shard, receipt.first_row][0], receipt.first_row): EarlierSlice(

@@ -10,10 +10,13 @@ from pipeline_lib.inputs import columns
 from pipeline_lib.machine.library_versions import library_versions
 from pipeline_lib.settings.settings import Device, Settings
 
-Layout = Literal["padded", "packed", "equal lengths"]
+BatchLayout = Literal["padded", "packed", "equal lengths"]
 
 TOKENS_PER_BATCH: dict[Device, int] = {"cpu": 1_024, "cuda": 65_536}
 """Measured: on CPUs small batches stay in the cache; on GPUs larger ones gain no speed."""
+
+PACKED_PRECISIONS = ("bfloat16", "float16")
+"""Those that the GPU's attention for packed rows computes in."""
 
 # Those whose kernels and formulas compute the logits.
 _COMPUTE = ("torch", "transformers", "openvino")
@@ -26,7 +29,7 @@ class Computation:
     device: Device
     engine: str
     """`torch` or `openvino`; on a GPU always `torch`."""
-    layout: Layout
+    layout: BatchLayout
     """How the rows of a batch lie beside each other."""
     tokens_per_batch: int
     threads: int | None
@@ -46,13 +49,13 @@ def computation_of(
 
     Args:
         settings: the job's settings.
-        checkpoint: the examined checkpoint.
+        checkpoint: as inspected.
         device: the kind of device of all model actors.
         packed: whether rows are laid end to end, without padding.
     """
     on_cpu = device == "cpu"
-    padded: Layout = "padded" if checkpoint.pads_safely else "equal lengths"
-    engine = checkpoint.engine if on_cpu else "torch"
+    padded: BatchLayout = "padded" if checkpoint.pads_safely else "equal lengths"
+    engine = checkpoint.cpu_engine if on_cpu else "torch"
     return Computation(
         device=device,
         engine=engine,

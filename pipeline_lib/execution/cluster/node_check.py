@@ -11,7 +11,7 @@ from pathlib import Path
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from pipeline_lib.checkpoints.checkpoint import local_folder
+from pipeline_lib.checkpoints.fetching import local_folder
 from pipeline_lib.errors import FaultError, NightscoreError, SettingsError
 from pipeline_lib.machine.library_versions import library_versions
 from pipeline_lib.planning.plan import Plan
@@ -146,7 +146,7 @@ def _files(model: ModelSettings) -> frozenset[tuple[str, int]]:
 
 
 def _versions(plan: Plan) -> dict[str, str]:
-    wanted = (*_DECISIVE, "nightscore", *(["openvino"] if plan.checkpoint.engine == "openvino" else []))
+    wanted = (*_DECISIVE, "nightscore", *(["openvino"] if plan.computation.engine == "openvino" else []))
     here = _versions_here()
     return {name: here[name] for name in wanted}
 
@@ -156,6 +156,6 @@ def _versions_here() -> dict[str, str]:
     # What follows a plus tells for which device it was built.
     found = {name: version.partition("+")[0] for name, version in library_versions().items()}
     code = hashlib.sha256()
-    for path in sorted(Path(__file__).parents[1].rglob("*.py")):
+    for path in sorted(Path(__file__).parents[2].rglob("*.py")):
         code.update(path.read_bytes())
     return {**found, "nightscore": code.hexdigest()[:12]}

@@ -16,14 +16,14 @@ import ray
 
 from pipeline_lib import errors
 from pipeline_lib.errors import FaultError, LostWorkerError, NightscoreError, SettingsError
-from pipeline_lib.execution.local_ray import (
+from pipeline_lib.execution.cluster.local_ray import (
     Start,
     keep_token_out_of_the_home,
     last_line,
     own_folder,
     temporary_folder,
 )
-from pipeline_lib.execution.orphans import reaped
+from pipeline_lib.execution.cluster.orphans import reaped
 
 # What Ray would print and this job has better words for, or no use for.
 _QUIET = {
@@ -104,7 +104,7 @@ def _starting() -> Iterator[dict[str, Any]]:
 def _joining(address: str) -> dict[str, Any]:
     """Return the options for a cluster that runs."""
     # Workers on other machines get this very package, whatever is installed there.
-    return {"address": address, "runtime_env": {"py_modules": [str(Path(__file__).parents[1])]}}
+    return {"address": address, "runtime_env": {"py_modules": [str(Path(__file__).parents[2])]}}
 
 
 @contextlib.contextmanager
