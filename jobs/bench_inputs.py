@@ -20,7 +20,7 @@ from pipeline_lib.inputs.shards import Shard, format_of
 from pipeline_lib.machine.terminal import escaped_output, printable
 from pipeline_lib.settings.settings import Settings
 from pipeline_lib.settings.settings_file import parse_settings
-from pipeline_lib.storage import files as storage
+from pipeline_lib.storage.store_errors import translated_errors
 
 _SEED = 11
 _ROWS_AT_A_TIME = 8192
@@ -137,7 +137,7 @@ def _read(settings: Settings) -> Iterator[str]:
         names = tuple(contents.schema.names)
         shard = Shard(number, path, kind, stamp, "", contents.rows, names, _ROWS_AT_A_TIME, contents.slice_offsets)
         for part in shard.slices:
-            with storage.faults_named(path, "reading the shard"):
+            with translated_errors(path, "reading the shard"):
                 table = dispatch.read_slice(shard, part, [settings.input.text_column], csv)
             table = conform_to_schema(table, settings.input, OutputSchema(()))
             usable: Any = table.filter(pc.is_null(table.column(columns.REJECT_CODE))).column(columns.TEXT)

@@ -7,7 +7,7 @@ import pyarrow as pa
 
 from pipeline_lib.inputs.shards import ShardHeader
 from pipeline_lib.settings.settings import InputSettings
-from pipeline_lib.storage.files import FileStamp
+from pipeline_lib.storage.location import FileStamp
 from pipeline_lib.storage.records import Manifest
 
 

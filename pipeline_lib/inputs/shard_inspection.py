@@ -10,8 +10,9 @@ from pipeline_lib.inputs.formats import dispatch
 from pipeline_lib.inputs.shards import Contents, Shard, ShardHeader, format_of
 from pipeline_lib.machine.parallel import in_threads
 from pipeline_lib.settings.settings import InputSettings, Settings
-from pipeline_lib.storage import files as storage
-from pipeline_lib.storage.files import FileStamp
+from pipeline_lib.storage.integrity import content_id
+from pipeline_lib.storage.location import FileStamp
+from pipeline_lib.storage.store_errors import translated_errors, with_retries
 
 
 def read_headers(paths: Sequence[str], settings: InputSettings) -> dict[str, ShardHeader]:
@@ -23,7 +24,7 @@ def read_headers(paths: Sequence[str], settings: InputSettings) -> dict[str, Sha
     schemas: dict[str, Any] = {}
 
     def read_header(path: str) -> ShardHeader:
-        header = storage.patiently(lambda: dispatch.read_header(path, format_of(path), settings.csv))
+        header = with_retries(lambda: dispatch.read_header(path, format_of(path), settings.csv))
         # Most shards have the same schema: it is kept in memory once.
         return header._replace(schema=schemas.setdefault(header.schema.to_string(), header.schema))
 
@@ -49,8 +50,8 @@ def inspect_shards(
         number, path = numbered
         stamp, header = stamps[path], headers[path]
         contents = Contents(header.schema, header.rows) if header.rows is not None else _inspect(path, settings)
-        with storage.faults_named(path, "reading the shard"):
-            content = storage.content_of(*storage.filesystem(path), stamp)
+        with translated_errors(path, "reading the shard"):
+            content = content_id(path, stamp)
         names = tuple(map(sys.intern, contents.schema.names))
         return Shard(
             number=number,
@@ -90,6 +91,6 @@ def with_slice_offsets(
 
 
 def _inspect(path: str, settings: Settings) -> Contents:
-    return storage.patiently(
+    return with_retries(
         lambda: dispatch.inspect(path, format_of(path), settings.input.csv, settings.tuning.rows_per_slice)
     )

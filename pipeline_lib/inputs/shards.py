@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple
 
 import pyarrow as pa
 
-from pipeline_lib.storage.files import FileStamp
+from pipeline_lib.storage.location import FileStamp
 
 Format = Literal["parquet", "csv"]
 

@@ -15,8 +15,8 @@ from pipeline_lib.inputs.shard_inspection import read_headers
 from pipeline_lib.inputs.shards import ShardHeader
 from pipeline_lib.planning.resume.output_state import OutputState, read_output
 from pipeline_lib.settings.settings import InputSettings, Settings
-from pipeline_lib.storage import files as storage
-from pipeline_lib.storage.files import FileStamp
+from pipeline_lib.storage.location import FileStamp
+from pipeline_lib.storage.urls import check_store_answers, location_of
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def discover(settings: Settings, *, date: dt.date | None = None, replace: bool =
         NightscoreError: of the kind whose exit code tells who can correct it; see `errors`.
     """
     for url in settings.input.paths:
-        storage.refuse_silence(url)
+        check_store_answers(url)
     local_folder(settings.model)  # refuses a wrong name at once
     settings = _for_every_machine(settings)
     refuse_output_in_input(settings.input.paths, settings.output.path)
@@ -81,14 +81,14 @@ def _for_every_machine(settings: Settings) -> Settings:
         SettingsError: the output lies in a folder that Ray deletes.
     """
     model, output = settings.model, settings.output
-    fs, folder = storage.filesystem(output.path)
+    folder = location_of(output.path)
     # Ray unpacks here what `ray job submit --working-dir` sends, and deletes the copy when it likes.
-    if storage.is_local(fs) and "/runtime_resources/working_dir_files/" in folder:
+    if folder.is_local and "/runtime_resources/working_dir_files/" in folder.path:
         raise SettingsError(
-            f"output.path: {output.path!r} lies in Ray's temporary copy of the working folder, {folder!r}, which "
-            "Ray deletes; give a path from the root, such as '/data/scores', or a bucket"
+            f"output.path: {output.path!r} lies in Ray's temporary copy of the working folder, {folder.path!r}, "
+            "which Ray deletes; give a path from the root, such as '/data/scores', or a bucket"
         )
-    output = output.model_copy(update={"path": storage.full_name(fs, folder)})
+    output = output.model_copy(update={"path": folder.url})
     if os.path.isdir(model.name):
         model = model.model_copy(update={"name": os.path.abspath(model.name)})
     return settings.model_copy(update={"model": model, "output": output})

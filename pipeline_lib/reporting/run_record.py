@@ -15,8 +15,9 @@ from pipeline_lib.planning.plan import Plan
 from pipeline_lib.planning.resume.output_state import read_output, staged_receipts
 from pipeline_lib.planning.resume.verification import finished_slices
 from pipeline_lib.reporting.attempt import Attempt, added
-from pipeline_lib.storage import files as storage
-from pipeline_lib.storage.records import METRICS, RUNS, Receipt
+from pipeline_lib.storage.records import METRICS, RUNS, Receipt, to_json
+from pipeline_lib.storage.store_errors import translated_errors
+from pipeline_lib.storage.urls import location_of
 
 _NO_WORK = Work()
 
@@ -165,7 +166,7 @@ def _not_yet_told(attempt: Attempt, plan: Plan) -> list[Receipt]:
 
 
 def _record(plan: Plan, outcome: Outcome, *, metrics: bool) -> None:
-    fs, folder = storage.filesystem(plan.settings.output.path)
+    output = location_of(plan.settings.output.path)
     now = dt.datetime.now(dt.UTC)
     found: dict[str, Any] = {
         **asdict(outcome),
@@ -175,7 +176,7 @@ def _record(plan: Plan, outcome: Outcome, *, metrics: bool) -> None:
         "libraries": library_versions(),
     }
     run = f"{now:%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:8]}"
-    with storage.faults_named(plan.settings.output.path, "recording the run"):
-        storage.write_atomically(fs, f"{folder}/{RUNS}/{run}.json", storage.to_json(found))
+    with translated_errors(plan.settings.output.path, "recording the run"):
+        (output / RUNS / f"{run}.json").write(to_json(found))
         if metrics:
-            storage.write_atomically(fs, f"{folder}/{METRICS}", storage.to_json(found))
+            (output / METRICS).write(to_json(found))

@@ -16,8 +16,11 @@ from pipeline_lib.errors import FaultError, NightscoreError, SettingsError
 from pipeline_lib.machine.library_versions import library_versions
 from pipeline_lib.planning.plan import Plan
 from pipeline_lib.settings.settings import ModelSettings
-from pipeline_lib.storage import files as storage
+from pipeline_lib.storage.integrity import check_unchanged
+from pipeline_lib.storage.location import FileStamp
 from pipeline_lib.storage.records import STAGING
+from pipeline_lib.storage.store_errors import translated_errors
+from pipeline_lib.storage.urls import location_of
 
 _DECISIVE = ("torch", "transformers", "tokenizers")
 """Libraries that decide a score."""
@@ -33,7 +36,7 @@ class _Sight:
     mark: str
     """URL of a small file below the output."""
     nonce: bytes
-    shards: tuple[tuple[str, storage.FileStamp], ...]
+    shards: tuple[tuple[str, FileStamp], ...]
     model: ModelSettings
     checkpoint: frozenset[tuple[str, int]]
     """Names and bytes of the checkpoint's files; empty where it is fetched. The model's actors look into them."""
@@ -84,16 +87,15 @@ def _sight_of(plan: Plan) -> Iterator[_Sight]:
     mark = f"{settings.output.path.rstrip('/')}/{STAGING}/{plan.version}/.nodes.{nonce}.tmp"
     numbers = sorted({part.shard for part in plan.todo})
     shards = tuple((shard.path, shard.stamp) for shard in map(plan.shard, {*numbers[:1], *numbers[-1:]}))
-    fs, path = storage.filesystem(mark)
-    with storage.faults_named(mark, "writing"):
-        storage.write_atomically(fs, path, nonce.encode())
+    with translated_errors(mark, "writing"):
+        location_of(mark).write(nonce.encode())
     try:
         yield _Sight(
             mark, nonce.encode(), shards, settings.model, _files(settings.model), tuple(_versions(plan).items())
         )
     finally:
         with contextlib.suppress(Exception):  # it is only a mark; what failed before is the news
-            fs.rm_file(path)
+            location_of(mark).remove()
 
 
 def _differences(sight: _Sight) -> list[str]:
@@ -104,7 +106,7 @@ def _differences(sight: _Sight) -> list[str]:
         found.append(f"the output {folder!r} is another folder there, or can't be reached; {_SHARED}")
     for path, stamp in sight.shards:
         try:
-            storage.refuse_changed(path, stamp)
+            check_unchanged(path, stamp)
         except NightscoreError:
             found.append(f"the shard {path!r} is missing or another file there; {_SHARED}")
             break
@@ -124,7 +126,7 @@ def _sees_mark(sight: _Sight) -> bool:
     until = time.monotonic() + _SECONDS_TO_APPEAR  # a network disk may show it a moment later
     while True:
         with contextlib.suppress(Exception):  # whatever keeps it from being read
-            if storage.read_bytes(*storage.filesystem(sight.mark)) == sight.nonce:
+            if location_of(sight.mark).read() == sight.nonce:
                 return True
         if time.monotonic() > until:
             return False

@@ -3,11 +3,11 @@
 import functools
 import glob
 import re
-from typing import Any
 
 from fsspec.utils import glob_translate
 
 from pipeline_lib.errors import InputError
+from pipeline_lib.storage.location import Location
 
 _MAGIC = re.compile(r"[*?[]")
 
@@ -32,22 +32,22 @@ def spelled_out(pattern: str) -> str:
     return "/".join(parts[: next((at for at, part in enumerate(parts) if _MAGIC.search(part)), len(parts))])
 
 
-def is_glob(fs: Any, path: str, name: str) -> bool:
+def is_glob(path: str, location: Location) -> bool:
     """Tell whether a path is a glob; a path that exists as it is written is none.
 
     Args:
-        fs: the path's file system.
         path: as in `input.path`, for messages.
-        name: the path on that file system.
+        location: the location of that path.
 
     Raises:
         InputError: it is a glob that can't be listed.
     """
+    name = location.path
     if not glob.has_magic(name):
         return False
     if not name.startswith("/") and not spelled_out(name):
         raise InputError(f"input.path: {path!r} does not spell out the bucket, and no store is read as a whole")
-    if fs.exists(name):
+    if location.fs.exists(name):
         return False
     _refuse_unreadable(name)
     return True

@@ -10,14 +10,15 @@ from pipeline_lib.inputs.discovery.file_kinds import file_kind
 from pipeline_lib.inputs.discovery.local_files import is_folder, refuse_irregular, refuse_unreadable
 from pipeline_lib.inputs.discovery.table_formats import refuse_table_formats
 from pipeline_lib.inputs.shards import FORMATS
-from pipeline_lib.storage.files import full_name, is_local
+from pipeline_lib.storage.location import Location
 
 
 @dataclass
 class ListedFiles:
     """The files of one or more listings, as names on their file system."""
 
-    fs: Any
+    location: Location
+    """The location that is listed."""
     names: list[str] = field(default_factory=list)
     """All files, hidden ones too."""
     shards: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -33,12 +34,12 @@ class ListedFiles:
         Raises:
             InputError: a folder below may not be listed, or a file would block who reads it.
         """
-        below = self.fs.find(root, detail=True, withdirs=is_local(self.fs))
+        below = self.location.fs.find(root, detail=True, withdirs=self.location.is_local)
         self.names += below
         for info in below.values():
             name = str(info["name"])
             relative = name[len(root) :].strip("/")
-            if not relative or globs.has_hidden(relative, folder=is_folder(self.fs, info)):
+            if not relative or globs.has_hidden(relative, folder=is_folder(self.location, info)):
                 continue
             if info["type"] == "directory":
                 refuse_unreadable(name)
@@ -55,7 +56,7 @@ class ListedFiles:
         self.names.append(name)
         if name.endswith("/") or kind == "companion":  # consoles of stores show empty files as folders
             return
-        if is_local(self.fs) and (info["type"] != "file" or info.get("islink")):
+        if self.location.is_local and (info["type"] != "file" or info.get("islink")):
             if os.path.isdir(name):
                 self.folder_links.append(name)
                 return
@@ -74,9 +75,9 @@ class ListedFiles:
         Raises:
             InputError: there are some, or the files belong to a table whose log says which rows count.
         """
-        refuse_table_formats(self.fs, path, self.names, self.shards)
+        refuse_table_formats(self.location, path, self.names, self.shards)
         if self.other_data:
-            names = [full_name(self.fs, name) for name in self.other_data]
+            names = [self.location.url_of(name) for name in self.other_data]
             lower = [shard.lower() for shard in self.shards]
             endings = [ending for ending in FORMATS if any(name.endswith(ending) for name in lower)]
             folder = globs.spelled_out(path.rstrip("/"))
@@ -91,7 +92,7 @@ class ListedFiles:
         """Notices for the user about files that are not read."""
         notices = []
         if self.unknown:
-            names = [full_name(self.fs, name) for name in self.unknown]
+            names = [self.location.url_of(name) for name in self.unknown]
             notices.append(f"not read, since their kind is not known: {listed(names, 3)}")
         if self.folder_links:
             links = listed(self.folder_links, 3)
@@ -103,5 +104,5 @@ class ListedFiles:
         if not os.path.exists(info["name"]):
             return info  # reading the link will raise the error
         refuse_irregular(info["name"])
-        target: dict[str, Any] = self.fs.info(info["name"])
+        target: dict[str, Any] = self.location.fs.info(info["name"])
         return target

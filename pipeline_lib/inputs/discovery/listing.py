@@ -4,7 +4,6 @@ import glob
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
 
 from pipeline_lib.errors import InputError, InputNotReadyError, did_you_mean, listed
 from pipeline_lib.inputs.discovery import globs
@@ -12,7 +11,9 @@ from pipeline_lib.inputs.discovery.listed_files import ListedFiles
 from pipeline_lib.inputs.discovery.local_files import is_folder, refuse_irregular, refuse_unreadable_below
 from pipeline_lib.inputs.shards import FORMATS, is_shard
 from pipeline_lib.messages import count
-from pipeline_lib.storage.files import FileStamp, faults_named, filesystem, full_name, is_local, stamp_of
+from pipeline_lib.storage.location import FileStamp, Location, stamp_of
+from pipeline_lib.storage.store_errors import translated_errors
+from pipeline_lib.storage.urls import location_of
 
 
 @dataclass
@@ -46,7 +47,7 @@ def find_shards(paths: list[str], *, dated: bool) -> DiscoveredShards:
     for path in paths:
         here = _shards_under(path)
         if not here.stamps:
-            with faults_named(path, "listing the input"):
+            with translated_errors(path, "listing the input"):
                 why = _why_nothing(path)
             missing = InputNotReadyError if dated else InputError
             raise missing(f"input.path: {'; '.join([why, *here.notices])}")
@@ -57,34 +58,34 @@ def find_shards(paths: list[str], *, dated: bool) -> DiscoveredShards:
 
 
 def _shards_under(path: str) -> DiscoveredShards:
-    fs, name = filesystem(path)
-    with faults_named(path, "listing the input"):
-        if globs.is_glob(fs, path, name):
-            return _matching(fs, path, name)
-        if is_local(fs) and os.path.exists(name):
-            refuse_irregular(name)
-        if fs.isfile(name):
-            if not is_shard(name):
+    location = location_of(path)
+    with translated_errors(path, "listing the input"):
+        if globs.is_glob(path, location):
+            return _matching(path, location)
+        if location.is_local and os.path.exists(location.path):
+            refuse_irregular(location.path)
+        if location.fs.isfile(location.path):
+            if not is_shard(location.path):
                 raise InputError(f"input.path: {path!r} is not one of {listed(FORMATS)}")
-            return DiscoveredShards({full_name(fs, name): stamp_of(fs.info(name))})
-        return _in_folder(fs, path, name) if fs.isdir(name) else DiscoveredShards()
+            return DiscoveredShards({location.url: location.stamp()})
+        return _in_folder(path, location) if location.fs.isdir(location.path) else DiscoveredShards()
 
 
-def _in_folder(fs: Any, path: str, name: str) -> DiscoveredShards:
-    files = ListedFiles(fs)
-    files.add_folder(name)
+def _in_folder(path: str, location: Location) -> DiscoveredShards:
+    files = ListedFiles(location)
+    files.add_folder(location.path)
     return _shards_among(files, path)
 
 
-def _matching(fs: Any, path: str, pattern: str) -> DiscoveredShards:
+def _matching(path: str, location: Location) -> DiscoveredShards:
     """Return the shards that a glob matches, and those in folders that it matches and that are to be expanded."""
-    files = ListedFiles(fs)
-    if is_local(fs):
+    files, pattern = ListedFiles(location), location.path
+    if location.is_local:
         refuse_unreadable_below(pattern)
-    matched = fs.glob(f"{pattern}/" if path.endswith("/") else pattern, detail=True)
+    matched = location.fs.glob(f"{pattern}/" if path.endswith("/") else pattern, detail=True)
     other_folders = []
     for info in matched.values():
-        entry, folder = str(info["name"]).rstrip("/"), is_folder(fs, info)
+        entry, folder = str(info["name"]).rstrip("/"), is_folder(location, info)
         if not globs.takes(pattern, entry, folder=folder):
             continue
         if not folder:
@@ -96,7 +97,7 @@ def _matching(fs: Any, path: str, pattern: str) -> DiscoveredShards:
     shards = _shards_among(files, path)
     if not pattern.endswith(("/**", "/**/*")):  # these take the files in the folders too
         read = {folder for shard in files.shards for folder in _folders_above(shard)}
-        unread = [full_name(fs, folder) for folder in other_folders if folder not in read]
+        unread = [location.url_of(folder) for folder in other_folders if folder not in read]
         if unread:
             number = count(len(unread), "folder")
             shards.notices.append(
@@ -108,7 +109,7 @@ def _matching(fs: Any, path: str, pattern: str) -> DiscoveredShards:
 
 def _shards_among(files: ListedFiles, path: str) -> DiscoveredShards:
     files.refuse_other_data(path)
-    stamps = {full_name(files.fs, name): stamp_of(info) for name, info in files.shards.items()}
+    stamps = {files.location.url_of(name): stamp_of(info) for name, info in files.shards.items()}
     return DiscoveredShards(stamps, files.notices)
 
 
@@ -119,19 +120,20 @@ def _folders_above(path: str) -> Iterable[str]:
 
 
 def _why_nothing(path: str) -> str:
-    fs, name = filesystem(path)
-    if fs.isdir(name):
+    location = location_of(path)
+    name = location.path
+    if location.fs.isdir(name):
         return f"the folder {path!r} holds no shard ({listed(FORMATS)})"
     parent = name.rpartition("/")[0]
-    near = did_you_mean(name, _names_in(fs, parent) if not glob.has_magic(parent) else [])
+    near = did_you_mean(name, _names_in(location, parent) if not glob.has_magic(parent) else [])
     if not glob.has_magic(name):
         return f"no such file or folder: {path!r}{near}"
     brackets = "; a '[' in a name is written '[[]' in a glob" if "[" in path else ""
     return f"no file matches {path!r}{near}{brackets}"
 
 
-def _names_in(fs: Any, folder: str) -> list[str]:
+def _names_in(location: Location, folder: str) -> list[str]:
     try:
-        return [str(name) for name in fs.ls(folder, detail=False)]
+        return [str(name) for name in location.fs.ls(folder, detail=False)]
     except (OSError, ValueError):
         return []

@@ -6,7 +6,7 @@ from typing import Any
 
 from pipeline_lib.errors import InputError
 from pipeline_lib.inputs.discovery import globs
-from pipeline_lib.storage.files import is_local
+from pipeline_lib.storage.location import Location
 
 _IRREGULAR = (
     (stat.S_ISFIFO, "named pipe"),
@@ -16,11 +16,11 @@ _IRREGULAR = (
 )
 
 
-def is_folder(fs: Any, info: dict[str, Any]) -> bool:
+def is_folder(location: Location, info: dict[str, Any]) -> bool:
     """Tell whether an entry of a listing is a folder or a link to one."""
     if info["type"] == "directory":
         return True
-    return is_local(fs) and info["type"] != "file" and os.path.isdir(info["name"])
+    return location.is_local and info["type"] != "file" and os.path.isdir(info["name"])
 
 
 def refuse_unreadable(folder: str) -> None:

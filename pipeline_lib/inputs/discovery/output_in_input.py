@@ -3,7 +3,8 @@
 from pipeline_lib.errors import SettingsError
 from pipeline_lib.inputs.discovery import globs
 from pipeline_lib.inputs.shards import is_shard
-from pipeline_lib.storage.files import faults_named, filesystem, full_name
+from pipeline_lib.storage.store_errors import translated_errors
+from pipeline_lib.storage.urls import location_of
 
 _PART = "part-00000-000000000.parquet"
 """A file name that an output has."""
@@ -19,12 +20,12 @@ def refuse_output_in_input(paths: list[str], output: str) -> None:
     Raises:
         SettingsError: the output lies in a folder of the input, or a glob of the input matches it.
     """
-    part = f"{full_name(*filesystem(output))}/{_PART}"
+    part = f"{location_of(output).url}/{_PART}"
     for path in paths:
-        fs, name = filesystem(path)
-        start = full_name(fs, name).rstrip("/")
-        with faults_named(path, "listing the input"):
-            is_glob = globs.is_glob(fs, path, name)
+        location = location_of(path)
+        start = location.url.rstrip("/")
+        with translated_errors(path, "listing the input"):
+            is_glob = globs.is_glob(path, location)
         if is_glob:
             inside = globs.takes(start, part) or _in_matched_folder(path, start, part)
         else:

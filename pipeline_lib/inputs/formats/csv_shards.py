@@ -7,7 +7,7 @@ import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import islice
-from typing import IO, Any
+from typing import IO
 
 import pyarrow as pa
 
@@ -17,22 +17,23 @@ from pipeline_lib.inputs.formats.csv_records import Records
 from pipeline_lib.inputs.formats.csv_tables import ARROW_TYPES, checked, has_lost_bytes, to_table
 from pipeline_lib.inputs.shards import MOST_COLUMNS, MOST_SLICE_BYTES, Contents, Slice
 from pipeline_lib.settings.settings import CsvSettings
-from pipeline_lib.storage.files import faults_named
+from pipeline_lib.storage.location import Location
+from pipeline_lib.storage.store_errors import translated_errors
 
 _BUFFER_BYTES = 1 << 20
 # Files of object stores read ahead by this much; a slice needs little of what follows it.
 _BLOCK_BYTES = {"whole": 8 << 20, "slice": 1 << 20}
 
 
-def inspect(fs: Any, path: str, settings: CsvSettings, rows_per_slice: int) -> Contents:
+def inspect(shard: Location, settings: CsvSettings, rows_per_slice: int) -> Contents:
     """Read a shard through once: its header, how many rows it has, and where its slices start.
 
     Raises:
         InputError: there is no header, a name in it repeats, a quote never closes, the encoding is wrong, lines end
             in bare carriage returns, or a slice would hold too much.
     """
-    slice_offsets, rows, undecodable, slice_bytes = [], 0, 0, 0
-    with _opened(fs, path, "whole") as file:
+    path, slice_offsets, rows, undecodable, slice_bytes = shard.path, [], 0, 0, 0
+    with _opened(shard, "whole") as file:
         records = _records(file, path, settings)
         schema = _schema(records.header(), path, settings)
         for record in records:
@@ -55,23 +56,25 @@ def inspect(fs: Any, path: str, settings: CsvSettings, rows_per_slice: int) -> C
     return Contents(schema, rows, tuple(slice_offsets))
 
 
-def read_header(fs: Any, path: str, settings: CsvSettings) -> pa.Schema:
+def read_header(shard: Location, settings: CsvSettings) -> pa.Schema:
     """Return the columns of a shard, reading no more than its first record.
 
     Raises:
         InputError: there is no header, it has too many names, or one repeats.
     """
-    with _opened(fs, path, "slice") as file:
+    path = shard.path
+    with _opened(shard, "slice") as file:
         return _schema(_records(file, path, settings).header(), path, settings)
 
 
-def read_rows(fs: Any, path: str, part: Slice, names: Sequence[str], settings: CsvSettings) -> pa.Table:
+def read_rows(shard: Location, part: Slice, names: Sequence[str], settings: CsvSettings) -> pa.Table:
     """Return the named columns of a slice, its line numbers, and the rejects among its rows.
 
     Raises:
         InputError: the file has fewer rows than it had when it was planned.
     """
-    with _opened(fs, path, "slice") as file:
+    path = shard.path
+    with _opened(shard, "slice") as file:
         schema = _schema(_records(file, path, settings).header(), path, settings)
         file.seek(part.offset)
         records = _records(file, path, settings, start=(part.offset, part.line))
@@ -83,17 +86,17 @@ def read_rows(fs: Any, path: str, part: Slice, names: Sequence[str], settings: C
 
 
 @contextlib.contextmanager
-def _opened(fs: Any, path: str, what: str) -> Iterator[IO[bytes]]:
-    with faults_named(path, "reading CSV"):
+def _opened(shard: Location, what: str) -> Iterator[IO[bytes]]:
+    with translated_errors(shard.path, "reading CSV"):
         try:
             with (
-                fs.open(path, "rb", block_size=_BLOCK_BYTES[what], compression="infer") as file,
+                shard.fs.open(shard.path, "rb", block_size=_BLOCK_BYTES[what], compression="infer") as file,
                 # Those of object stores copy all that they hold for each line, unless a buffer is between.
                 io.BufferedReader(file, _BUFFER_BYTES) as buffered,
             ):
                 yield buffered
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-            raise InputError(f"{path!r} is not a whole gzip file: {error}") from error
+            raise InputError(f"{shard.path!r} is not a whole gzip file: {error}") from error
 
 
 def _records(file: IO[bytes], path: str, settings: CsvSettings, start: tuple[int, int] = (0, 0)) -> Records:

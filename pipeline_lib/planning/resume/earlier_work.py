@@ -11,8 +11,9 @@ from pipeline_lib.planning.resume.score_reuse import can_reuse
 from pipeline_lib.planning.version_changes import differences
 from pipeline_lib.settings.settings import Settings
 from pipeline_lib.storage import cleanup
-from pipeline_lib.storage import files as storage
 from pipeline_lib.storage.records import LEASE, NUMBERS, STAGING, Manifest, Receipt
+from pipeline_lib.storage.store_errors import translated_errors
+from pipeline_lib.storage.urls import location_of
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ def find_earlier_work(
             f"{why or 'the checkpoint or a setting differs'}; "
             "publish it instead with --replace, or choose another output.path"
         )
-    with storage.faults_named(output.url, "looking at the output"):
+    with translated_errors(output.url, "looking at the output"):
         foreign_files = _foreign_files(output)
         staged = staged_receipts(output, version)
     ours = manifest if manifest and manifest.version == version else None
@@ -104,8 +105,7 @@ def _foreign_files(output: OutputState) -> tuple[str, ...]:
     Raises:
         OutputError: there are some, and nothing shows that this job ever wrote here.
     """
-    fs, folder = storage.filesystem(output.url)
-    foreign = cleanup.strangers(fs, folder, output.manifest, output.files)
+    foreign = cleanup.foreign_files(location_of(output.url), output.manifest, output.files)
     if foreign and output.manifest is None and not any(name.startswith(f"{STAGING}/") for name in output.files):
         raise OutputError(
             f"{output.url!r} already holds {listed(foreign, 3)}, which this job did not write; "

@@ -4,9 +4,8 @@ import hashlib
 from dataclasses import dataclass, field
 
 from pipeline_lib.errors import OutputError
-from pipeline_lib.storage import file_tree, integrity
-from pipeline_lib.storage import files as storage
-from pipeline_lib.storage.file_tree import Entry, Tree
+from pipeline_lib.storage import integrity
+from pipeline_lib.storage.location import Files, FileStamp
 from pipeline_lib.storage.records import (
     ASIDE,
     LEASE,
@@ -20,6 +19,8 @@ from pipeline_lib.storage.records import (
     Success,
     parse,
 )
+from pipeline_lib.storage.store_errors import translated_errors
+from pipeline_lib.storage.urls import location_of
 
 
 @dataclass(frozen=True)
@@ -27,15 +28,15 @@ class OutputState:
     """An output folder at the moment when it was listed."""
 
     url: str
-    files: Tree
+    files: Files
     success: Success | None
     """The content of `_SUCCESS`, or None where nothing is published."""
     manifest: Manifest | None
     is_complete: bool
     """Whether the manifest is the one that `_SUCCESS` was written for."""
-    receipts: dict[str, tuple[Entry, Receipt | None]] = field(default_factory=dict)
+    receipts: dict[str, tuple[FileStamp, Receipt | None]] = field(default_factory=dict)
     """Cache of staged receipts by path, with the state of the file that was read, so that none is read twice."""
-    verified: dict[str, Entry] = field(default_factory=dict)
+    verified: dict[str, FileStamp] = field(default_factory=dict)
     """Cache of files whose hash was right, by path, with the state of the file that was hashed."""
 
     @property
@@ -63,14 +64,14 @@ def read_output(url: str, previous: OutputState | None = None) -> OutputState:
         InputError: the bucket does not exist, or access to it is denied.
         FaultError: the storage failed.
     """
-    fs, folder = storage.filesystem(url)
-    with storage.faults_named(url, "looking at the output"):
-        files = file_tree.files_below(fs, folder)
+    folder = location_of(url)
+    with translated_errors(url, "looking at the output"):
+        files = folder.files()
         for name in (REJECTS, RUNS, STAGING, ASIDE, LEASE):
             if name in files and not files[name].regular:
                 raise OutputError(f"{url!r}: {name!r} in it is a link or a device, which this job did not make")
-        success = integrity.read_success(fs, folder) if SUCCESS in files else None
-        content = storage.read_bytes(fs, f"{folder}/{MANIFEST}") if MANIFEST in files else None
+        success = integrity.read_success(folder) if SUCCESS in files else None
+        content = (folder / MANIFEST).read() if MANIFEST in files else None
     is_complete = bool(success and content and hashlib.sha256(content).hexdigest() == success.manifest_sha256)
     caches = (previous.receipts, previous.verified) if previous else ({}, {})
     return OutputState(url, files, success, parse(Manifest, content), is_complete, *caches)
@@ -78,7 +79,6 @@ def read_output(url: str, previous: OutputState | None = None) -> OutputState:
 
 def staged_receipts(output: OutputState, version: str) -> list[Receipt]:
     """Return the receipts that earlier runs of this version left under `_staging/`."""
-    fs, folder = storage.filesystem(output.url)
     prefix = f"{STAGING}/{version}/part-"
     entries = {
         name: entry
@@ -87,7 +87,7 @@ def staged_receipts(output: OutputState, version: str) -> list[Receipt]:
     }
     cache = output.receipts
     unread = [name for name, entry in entries.items() if name not in cache or cache[name][0] != entry]
-    for name, receipt in zip(unread, integrity.read_receipts(fs, folder, unread), strict=True):
+    for name, receipt in zip(unread, integrity.read_receipts(location_of(output.url), unread), strict=True):
         cache[name] = (entries[name], receipt)
     receipts = (cache[name][1] for name in sorted(entries))
     return [receipt for receipt in receipts if receipt and receipt.version == version]

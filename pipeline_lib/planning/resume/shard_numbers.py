@@ -4,24 +4,23 @@ import dataclasses
 from collections.abc import Mapping
 
 from pipeline_lib.inputs.shards import Shard
-from pipeline_lib.storage import files as storage
 from pipeline_lib.storage.records import NUMBERS, STAGING, ShardNumbers, parse
+from pipeline_lib.storage.store_errors import translated_errors
+from pipeline_lib.storage.urls import location_of
 
 
 def read(url: str, version: str) -> dict[str, int]:
     """Return the numbers, by path, that an earlier run of a version saved before it began to score."""
-    fs, folder = storage.filesystem(url)
-    with storage.faults_named(url, "reading the shards' numbers"):
-        saved = parse(ShardNumbers, storage.read_bytes(fs, f"{folder}/{STAGING}/{version}/{NUMBERS}"))
+    with translated_errors(url, "reading the shards' numbers"):
+        saved = parse(ShardNumbers, (location_of(url) / STAGING / version / NUMBERS).read())
     return saved.numbers if saved and saved.version == version else {}
 
 
 def save(url: str, version: str, shards: tuple[Shard, ...]) -> None:
     """Save the numbers of all shards beside the files that will be staged; only the owner of the lease may."""
-    fs, folder = storage.filesystem(url)
     record = ShardNumbers(version=version, numbers={shard.path: shard.number for shard in shards})
-    with storage.faults_named(url, "saving the shards' numbers"):
-        storage.write_atomically(fs, f"{folder}/{STAGING}/{version}/{NUMBERS}", record.to_bytes())
+    with translated_errors(url, "saving the shards' numbers"):
+        (location_of(url) / STAGING / version / NUMBERS).write(record.to_bytes())
 
 
 def assign(shards: tuple[Shard, ...], used: Mapping[str, int], saved: Mapping[str, int]) -> tuple[Shard, ...]:

@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from pipeline_lib.inputs.shards import Shard
 from pipeline_lib.machine.parallel import in_threads
 from pipeline_lib.planning.resume.output_state import OutputState
-from pipeline_lib.storage import files as storage
 from pipeline_lib.storage import integrity
 from pipeline_lib.storage.records import STAGING, FileRecord, Receipt
+from pipeline_lib.storage.store_errors import translated_errors
+from pipeline_lib.storage.urls import location_of
 
 
 def finished_slices(
@@ -39,7 +40,7 @@ def _with_damage(output: OutputState, receipts: Sequence[Receipt]) -> list[tuple
     def damaged(receipt: Receipt) -> list[str]:
         return [file.file for file in receipt.files if not _is_whole(output, receipt.version, file)]
 
-    with storage.faults_named(output.url, "verifying earlier work"):
+    with translated_errors(output.url, "verifying earlier work"):
         return list(zip(receipts, in_threads(damaged, receipts), strict=True))
 
 
@@ -51,8 +52,7 @@ def _is_whole(output: OutputState, version: str, record: FileRecord) -> bool:
             continue
         if integrity.is_proven(entry, record) or output.verified.get(path) == entry:
             return True
-        fs, folder = storage.filesystem(output.url)
-        if integrity.fault(fs, f"{folder}/{path}", record, entry) is None:
+        if integrity.fault(location_of(output.url) / path, record, entry) is None:
             output.verified[path] = entry
             return True
     return False

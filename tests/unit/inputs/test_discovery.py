@@ -24,7 +24,7 @@ from pipeline_lib.inputs.discovery.output_in_input import refuse_output_in_input
 from pipeline_lib.inputs.hive_partitions import partition_values
 from pipeline_lib.planning.discovery import discover
 from pipeline_lib.settings.settings import InputSettings
-from pipeline_lib.storage.files import filesystem, full_name
+from pipeline_lib.storage.urls import location_of
 from tests.conftest import ROOT, Runner, SettingsMaker, read_output, write_parquet
 
 FOLDERS = st.sampled_from(["a", "b", "ds=20", "ds=21", "_tmp", ".git", "_y=1", "x[1]", "{a,b}", "a b"])
@@ -90,7 +90,7 @@ def listed(root: str, pattern: str) -> set[str]:
         if "no file matches" in str(error) or "no such file" in str(error):
             return set()
         raise
-    base = full_name(*filesystem(root))
+    base = location_of(root).url
     return {path[len(base) + 1 :] for path in found}
 
 

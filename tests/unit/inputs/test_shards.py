@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline_lib.inputs.shards import Shard
-from pipeline_lib.storage.files import FileStamp
+from pipeline_lib.storage.location import FileStamp
 
 
 @given(rows=st.integers(0, 40), size=st.integers(1, 12), first=st.integers(-3, 45), run=st.integers(0, 15))

@@ -20,12 +20,12 @@ from pipeline_lib.planning.discovery import discover
 from pipeline_lib.planning.planner import make_plan
 from pipeline_lib.planning.resume.shard_numbers import assign
 from pipeline_lib.planning.version import fingerprint_of, version_of
-from pipeline_lib.publishing.publisher import clear
+from pipeline_lib.publishing.publisher import prepare_output
 from pipeline_lib.publishing.writer import Writer
 from pipeline_lib.scoring.classifier import Classifier
 from pipeline_lib.scoring.tokenizer import Tokenizer
 from pipeline_lib.settings.settings import Device, InputSettings, Settings
-from pipeline_lib.storage.files import FileStamp
+from pipeline_lib.storage.location import FileStamp
 from tests.conftest import Runner, SettingsMaker, write_parquet
 from tests.helpers.killing import tree
 
@@ -343,7 +343,7 @@ def test_a_run_that_scored_the_longest_shard_alone_is_ended_with_the_same_bytes(
     undisturbed = tree(tmp_path / "out")
     shutil.rmtree(tmp_path / "out")
     plan = make_plan(discover(settings))
-    clear(plan)
+    prepare_output(plan)
     read, tokenize = Reader(plan.settings.input, plan.output_schema), Tokenizer(plan)
     classify = Classifier(plan)
     longest = max(plan.todo, key=lambda part: part.rows)
