@@ -13,6 +13,7 @@ import pandas as pd
 import pyarrow as pa
 
 from pipeline_lib.engines.inspection.inspector import examine
+from pipeline_lib.engines.torch_engine import has_gpu
 from pipeline_lib.errors import InputError, SettingsError
 from pipeline_lib.inputs import columns
 from pipeline_lib.inputs.reader import shaped
@@ -118,11 +119,9 @@ def _from_file(path: Path) -> Settings:
 
 
 def _check_device(device: str) -> None:
-    import torch
-
     if device not in {"cpu", "cuda"}:
         raise SettingsError(f"device: {device!r} is neither 'cpu' nor 'cuda'")
-    if device == "cuda" and not torch.cuda.is_available():
+    if device == "cuda" and not has_gpu():
         raise SettingsError("device: PyTorch sees no GPU here")
 
 

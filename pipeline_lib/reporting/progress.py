@@ -1,6 +1,7 @@
 """What a run tells while it works: a bar on a terminal, a plain line now and then in a log."""
 
 import contextlib
+import os
 import shlex
 import threading
 import time
@@ -11,6 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
+from pipeline_lib.engines.torch_engine import gpu_names
 from pipeline_lib.machine.terminal import printable
 from pipeline_lib.messages import count, duration, shortened
 from pipeline_lib.planning.plan import Plan
@@ -139,7 +141,7 @@ def described(plan: Plan) -> list[tuple[str, str]]:
     reused = f", {done:,} already scored" if done else ""
     limit = f"{model.max_tokens:,} tokens" if model.max_tokens else "texts of any length"
     labels = _named(model.labels)
-    how = f"{settings.model.precision} by {model.engine}"
+    how = f"{settings.model.precision} by {plan.computation.engine}"
     commit = f" at {model.commit[:12]}" if model.commit else ""
     return [
         (
@@ -191,11 +193,6 @@ def _named(names: Sequence[str]) -> str:
 
 def devices() -> str:
     """Return what this machine would compute on; a cluster has its own."""
-    import os
-
-    import torch
-
-    cards = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
-    here = f"{count(os.cpu_count() or 1, 'CPU')} and {', '.join(cards) or 'no GPU'} here"
+    here = f"{count(os.cpu_count() or 1, 'CPU')} and {', '.join(gpu_names()) or 'no GPU'} here"
     address = os.environ.get("RAY_ADDRESS")
     return f"the cluster at {address}" if address not in (None, "", "local", "auto") else here

@@ -4,12 +4,14 @@ import contextlib
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from importlib.metadata import version
 from typing import Any
 
 import ray
 from ray.util.placement_group import placement_group, remove_placement_group
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
+from pipeline_lib.engines.torch_engine import has_gpu
 from pipeline_lib.errors import FaultError, SettingsError
 from pipeline_lib.execution.cluster.address import running_cluster
 from pipeline_lib.execution.cluster.autoscaling import asked_for
@@ -151,15 +153,13 @@ def device_kind(tuning: TuningSettings, *, has_ray: bool) -> Device:
         tuning: what the settings ask for.
         has_ray: whether this process is connected to a Ray; else one will be started on this machine.
     """
-    import torch
-
     if tuning.gpus_per_model_actor is not None:
         return "cuda" if tuning.gpus_per_model_actor > 0 else "cpu"
     if has_ray and not any(node.gpus for node in nodes()):
         return "cpu"
     # On this machine alone, what PyTorch can't use is left alone; on a cluster it is for its machines to say.
     is_cluster = has_ray and running_cluster() is not None
-    return "cuda" if is_cluster or torch.cuda.is_available() else "cpu"
+    return "cuda" if is_cluster or has_gpu() else "cpu"
 
 
 def settled(tuning: TuningSettings, device: Device) -> TuningSettings:
@@ -187,12 +187,10 @@ def with_usable_gpus(tuning: TuningSettings, note: Note) -> TuningSettings:
     Raises:
         SettingsError: the settings ask for GPUs that are there and of no use.
     """
-    import torch
-
     seen = sum(node.gpus for node in nodes())
-    if tuning.gpus_per_model_actor == 0 or not seen or torch.cuda.is_available():
+    if tuning.gpus_per_model_actor == 0 or not seen or has_gpu():
         return tuning
-    why = f"Ray sees {amount(seen, 'GPU')} and PyTorch {torch.__version__} can use none"
+    why = f"Ray sees {amount(seen, 'GPU')} and PyTorch {version('torch')} can use none"
     if tuning.gpus_per_model_actor:
         raise SettingsError(f"tuning.gpus_per_model_actor: {why}; set it to 0 to score on CPUs")
     note(f"{why}; scoring on CPUs")
