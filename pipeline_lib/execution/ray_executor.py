@@ -15,9 +15,10 @@ from ray.data import ActorPoolStrategy
 from pipeline_lib.errors import DeviceError, LostWorkerError
 from pipeline_lib.execution.cluster.address import running_cluster
 from pipeline_lib.execution.cluster.connection import connected, joined_if_running
+from pipeline_lib.execution.cluster.devices import device_kind, with_gpus_stated, with_usable_gpus
 from pipeline_lib.execution.cluster.failures import failures_explained
 from pipeline_lib.execution.cluster.node_check import refuse_unlike_nodes
-from pipeline_lib.execution.cluster.placement import Room, device_kind, reserved, settled, with_usable_gpus
+from pipeline_lib.execution.cluster.placement import Room, reserved
 from pipeline_lib.execution.engine_agreement import engine_agreed, packs_on_gpus
 from pipeline_lib.execution.executor import Listener, Work
 from pipeline_lib.execution.steps import Flow, Steps, receipt_of
@@ -87,7 +88,7 @@ class RayExecutor:
         tuning = plan.settings.tuning
         if running_cluster() is None:
             tuning = with_usable_gpus(tuning, listener.note)
-        tuning = settled(tuning, plan.computation.device)
+        tuning = with_gpus_stated(tuning, plan.computation.device)
         done: list[Receipt] = []
         for losses_left in reversed(range(_LOSSES)):
             left = replace(plan, standing=(*plan.standing, *done))

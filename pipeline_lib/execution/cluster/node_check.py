@@ -12,7 +12,7 @@ import ray
 
 from pipeline_lib.checkpoints.checkpoint import local_folder
 from pipeline_lib.errors import NightscoreError, SettingsError
-from pipeline_lib.execution.cluster.node_tasks import answers_by_node, node_names
+from pipeline_lib.execution.cluster.nodes import answers_by_node, node_names
 from pipeline_lib.machine.library_versions import library_versions
 from pipeline_lib.planning.plan import Plan
 from pipeline_lib.settings.settings import ModelSettings
