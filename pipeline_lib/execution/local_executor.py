@@ -31,8 +31,9 @@ class LocalExecutor:
         self.work = Work()
 
     @contextlib.contextmanager
-    def planned(self, discovery: Discovery, listener: Listener) -> Iterator[Plan]:
+    def planned(self, discovery: Discovery, listener: Listener, *, is_run: bool) -> Iterator[Plan]:
         """Yield the plan for this process; see `Executor`."""
+        del is_run
         listener.phase("looking at the checkpoint, the output and every shard")
         asked = discovery.settings.tuning.gpus_per_model_actor
         on_gpu = asked > 0 if asked is not None else has_gpu()
