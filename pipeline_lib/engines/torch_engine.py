@@ -95,7 +95,7 @@ def prepare_process(device: str, threads: int | None, place: str) -> None:
 
     Args:
         device: of the plan.
-        threads: CPU threads; None: as many as the process has already.
+        threads: CPU threads, or None to keep the number that PyTorch has.
         place: the machine, as a message names it.
 
     Raises:
@@ -103,7 +103,7 @@ def prepare_process(device: str, threads: int | None, place: str) -> None:
     """
     import torch
 
-    if threads is not None:
+    if threads:
         torch.set_num_threads(threads)
     if device == "cuda" and not torch.cuda.is_available():
         raise SettingsError(

@@ -34,7 +34,7 @@ class Worker:
     place: str
     """The machine, as messages name it."""
     threads: int | None
-    """CPU threads of the model; None: as many as this process has already."""
+    """CPU threads of the model; None leaves the number that PyTorch has."""
     gpu_share: float
     """The share of a GPU that is this process's."""
     monitor: Monitor
