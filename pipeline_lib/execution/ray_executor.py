@@ -28,10 +28,10 @@ from pipeline_lib.execution.transport import described, grouped, pack, unpack
 from pipeline_lib.execution.worker import Worker
 from pipeline_lib.execution.worker_statistics import WorkerStatistics, worker_statistics
 from pipeline_lib.messages import count
+from pipeline_lib.planning.capacity import Allotment
 from pipeline_lib.planning.discovery import Discovery
 from pipeline_lib.planning.plan import Plan
 from pipeline_lib.planning.planner import make_plan
-from pipeline_lib.planning.resources import Allotment
 from pipeline_lib.storage.records import Receipt
 
 # A machine may be lost now and then; one loss after another is a fault of the cluster.

@@ -14,7 +14,8 @@ from pipeline_lib.errors import FaultError, SettingsError
 from pipeline_lib.execution.cluster.autoscaling import asked_for
 from pipeline_lib.execution.cluster.connection import running_cluster
 from pipeline_lib.messages import amount, count
-from pipeline_lib.planning.resources import Allotment, Node, allot, fits, nodes_in_words, wanted
+from pipeline_lib.planning.capacity import Allotment, Node, fits, nodes_in_words
+from pipeline_lib.planning.resources import allot, wanted
 from pipeline_lib.settings.settings import Device, TuningSettings
 
 Note = Callable[[str], None]

@@ -1,7 +1,4 @@
-"""CSV and TSV shards, gzipped or not: their header, their rows counted, and any run of their rows.
-
-Which records there are, and what is wrong with one, `csv_records` tells.
-"""
+"""CSV and TSV shards, gzipped or not: their header, their number of rows, and the rows of a slice."""
 
 import contextlib
 import gzip
@@ -9,32 +6,19 @@ import io
 import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from itertools import islice
 from typing import IO
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from pipeline_lib.errors import InputError
-from pipeline_lib.inputs import columns
 from pipeline_lib.inputs.column_names import shown
-from pipeline_lib.inputs.formats.csv_records import Record, Records
+from pipeline_lib.inputs.formats.csv_records import Records
+from pipeline_lib.inputs.formats.csv_tables import ARROW_TYPES, checked, has_lost_bytes, to_table
 from pipeline_lib.inputs.shards import MOST_COLUMNS, MOST_SLICE_BYTES, Contents, Slice
 from pipeline_lib.settings.settings import CsvSettings
 from pipeline_lib.storage.location import Location
 from pipeline_lib.storage.store_errors import translated_errors
-
-_ARROW_TYPES: dict[str, pa.DataType] = {
-    "string": pa.string(),
-    "int64": pa.int64(),
-    "float64": pa.float64(),
-    "bool": pa.bool_(),
-    "date32": pa.date32(),
-    "timestamp": pa.timestamp("us"),
-    "timestamp_utc": pa.timestamp("us", "UTC"),  # for texts with an offset or a Z
-}
-
 
 _BUFFER_BYTES = 1 << 20
 # Files of object stores read ahead by this much; a slice needs little of what follows it.
@@ -57,8 +41,8 @@ def inspect(shard: Location, settings: CsvSettings, rows_per_slice: int) -> Cont
                 slice_offsets.append((record.offset, record.line))
                 slice_bytes = 0
             rows += 1
-            undecodable += any(map(_has_lost_bytes, record.fields))
-            slice_bytes += record.held_bytes
+            undecodable += any(map(has_lost_bytes, record.fields))
+            slice_bytes += record.size_bytes
             if slice_bytes > MOST_SLICE_BYTES:
                 raise InputError(_too_much(path, rows, rows_per_slice))
         if rows == 1:
@@ -94,11 +78,11 @@ def read_rows(shard: Location, part: Slice, names: Sequence[str], settings: CsvS
         schema = _schema(_records(file, path, settings).header(), path, settings)
         file.seek(part.offset)
         records = _records(file, path, settings, start=(part.offset, part.line))
-        rows = [_checked(record, schema) for record in islice(records, part.rows)]
+        rows = [checked(record, schema) for record in islice(records, part.rows)]
     if len(rows) != part.rows:
         found = f"{len(rows):,} rows from row {part.first_row:,} on, expected {part.rows:,}"
         raise InputError(f"{path!r} has {found}: did it change?")
-    return _to_table(rows, schema, names)
+    return to_table(rows, schema, names)
 
 
 @contextlib.contextmanager
@@ -136,60 +120,7 @@ def _schema(header: list[str], path: str, settings: CsvSettings) -> pa.Schema:
     repeated = [name for name, count in Counter(header).items() if count > 1]
     if repeated:
         raise InputError(f"{path!r}: the header names {shown(*repeated[:3])} more than once")
-    if any(map(_has_lost_bytes, header)):
+    if any(map(has_lost_bytes, header)):
         raise InputError(f"{path!r}: the header is not {settings.encoding}; set input.csv.encoding")
     types = settings.column_types
-    return pa.schema([(name, _ARROW_TYPES[types.get(name, "string")]) for name in header])
-
-
-def _checked(record: Record, schema: pa.Schema) -> Record:
-    """Return a record that is a row of this schema, or one that has a fault and no fields."""
-    fault = record.fault or _fault(record, schema)
-    return replace(record, fields=[], fault=fault) if fault else record
-
-
-def _to_table(rows: list[Record], schema: pa.Schema, names: Sequence[str]) -> pa.Table:
-    blank = [""] * len(schema)
-    whole = [blank if row.fault else row.fields for row in rows]
-    arrays = {}
-    for name in names:
-        at = schema.get_field_index(name)
-        texts = pa.array([fields[at] for fields in whole], pa.string())
-        arrays[name] = _typed(texts, schema.field(name), rows)
-    valid = pa.array([row.fault is None for row in rows])
-    arrays = {name: pc.if_else(valid, array, pa.scalar(None, array.type)) for name, array in arrays.items()}
-    arrays[columns.LINE] = pa.array([row.line + 1 for row in rows], pa.int64())
-    arrays[columns.REJECT_CODE] = pa.array([row.fault and row.fault[0] for row in rows], pa.string())
-    arrays[columns.REJECT_MESSAGE] = pa.array([row.fault and row.fault[1] for row in rows], pa.string())
-    return pa.table(arrays)
-
-
-def _fault(row: Record, schema: pa.Schema) -> tuple[str, str] | None:
-    if len(row.fields) != len(schema):
-        return "ragged", f"line {row.line + 1} has {len(row.fields)} fields, the header has {len(schema)}"
-    if any(map(_has_lost_bytes, row.fields)):
-        return "not_decodable", f"line {row.line + 1} holds bytes that the encoding does not have"
-    return None
-
-
-def _typed(texts: pa.Array, field: pa.Field, rows: list[Record]) -> pa.Array:
-    """Return a column in its declared type; a value that is none of it makes its row a reject."""
-    if pa.types.is_string(field.type):
-        return texts
-    filled = pc.if_else(pc.equal(texts, ""), None, texts)
-    try:
-        return filled.cast(field.type)
-    except pa.ArrowInvalid:
-        return pa.concat_arrays([_cast_one(filled[at : at + 1], field, row) for at, row in enumerate(rows)])
-
-
-def _cast_one(text: pa.Array, field: pa.Field, row: Record) -> pa.Array:
-    try:
-        return text.cast(field.type)
-    except pa.ArrowInvalid:
-        row.fault = ("bad_value", f"line {row.line + 1}: column {field.name!r} holds no {field.type}")
-        return pa.nulls(1, field.type)
-
-
-def _has_lost_bytes(text: str) -> bool:
-    return not text.isascii() and any("\udc80" <= character <= "\udcff" for character in text)
+    return pa.schema([(name, ARROW_TYPES[types.get(name, "string")]) for name in header])

@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from pipeline_lib.errors import FaultError, InputError
 from pipeline_lib.inputs import columns
 from pipeline_lib.inputs.formats import csv_shards
-from pipeline_lib.inputs.formats.csv_records import Records, _Quotes
+from pipeline_lib.inputs.formats.csv_quotes import QuoteState
+from pipeline_lib.inputs.formats.csv_records import Records
 from pipeline_lib.inputs.shards import cut_slices
 from pipeline_lib.settings.settings import CsvSettings
 from pipeline_lib.storage.location import Location
@@ -156,7 +157,7 @@ def test_a_record_that_is_too_large_ends_where_it_would_have_ended(raw: str, mos
 
 @given(pieces=st.lists(st.text(st.sampled_from('ab,"'), max_size=8), max_size=8))
 def test_quotes_are_followed_whatever_the_pieces(pieces: list[str]) -> None:
-    apart, whole = _Quotes(","), _Quotes(",")
+    apart, whole = QuoteState(","), QuoteState(",")
     for piece in pieces:
         apart.follow(piece)
     whole.follow("".join(pieces))
