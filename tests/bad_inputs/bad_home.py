@@ -1,20 +1,17 @@
 """A job that is right, and what spoils it."""
 
 import contextlib
-import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import huggingface_hub.constants
 import pyarrow as pa
 import yaml
-from typer.testing import CliRunner, Result
 
-from jobs.score import app
 from tests.conftest import write_parquet
+from tests.helpers.command_line import Ended, nightscore
 
 PNG = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01\0\0\0\x01\x08\x06\0\0\0\x1f\x15\xc4\x89"
 GOOD = pa.table({"id": ["1", "2"], "text": ["a fine kettle", "a bad zip"]})
@@ -62,22 +59,9 @@ class Home:
         else:
             write_parquet(path, content)
 
-    def run(self, arguments: Sequence[str] = (), config: str = "job.yaml") -> Result:
+    def run(self, arguments: Sequence[str] = (), config: str = "job.yaml") -> Ended:
         """Run the job by the program's command line, in this process."""
-        os.environ["COLUMNS"] = "200"
-        with offline():
-            return CliRunner().invoke(app, ["run", str(self.folder / config), *arguments])
-
-
-@contextlib.contextmanager
-def offline() -> Iterator[None]:
-    """Do what HF_HUB_OFFLINE=1 does, also when the hub's library is imported already."""
-    before = huggingface_hub.constants.HF_HUB_OFFLINE
-    huggingface_hub.constants.HF_HUB_OFFLINE = True
-    try:
-        yield
-    finally:
-        huggingface_hub.constants.HF_HUB_OFFLINE = before
+        return nightscore("run", str(self.folder / config), *arguments, columns=200)
 
 
 Spoil = Callable[[Home], Sequence[str]]

@@ -4,8 +4,9 @@ import os
 
 from pipeline_lib.settings.settings_file import parse_settings
 from pipeline_lib.storage.lease import leased
-from tests.bad_inputs.bad_home import GOOD, Home, Kind, Spoil, offline, setting
+from tests.bad_inputs.bad_home import GOOD, Home, Kind, Spoil, setting
 from tests.conftest import run_without_ray, write_parquet
+from tests.helpers.command_line import offline
 
 
 def _strangers(home: Home) -> list[str]:

@@ -34,10 +34,11 @@ def test_a_bad_row_gets_a_code_and_takes_no_other_with_it(
     home = Home(tmp_path, checkpoint)
     home.prepare()
     table.write(home, rows)
-    result = home.run()
-    assert what_rows_got(home, rows) == [row.gets for row in rows], result.output
+    ended = home.run()
+    output = ended.stdout + ended.stderr
+    assert what_rows_got(home, rows) == [row.gets for row in rows], output
     told = [
         path.read_text() for path in (tmp_path / "out").rglob("*") if path.is_file() and path.suffix != ".parquet"
     ]
-    everything = " ".join([result.output, str(rejects_of(home)), *told])
+    everything = " ".join([output, str(rejects_of(home)), *told])
     assert not [row.name for row in rows if row.secret and row.secret in everything]
