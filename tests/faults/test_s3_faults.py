@@ -4,6 +4,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -14,6 +15,7 @@ from pipeline_lib.planning.planner import look
 from pipeline_lib.publishing.verifier import verify
 from pipeline_lib.settings.settings import Settings
 from tests.conftest import Runner, SettingsMaker, pointed_at
+from tests.helpers.command_line import error_line, nightscore
 from tests.helpers.s3_proxy import Answer, S3Proxy, hang
 
 BUCKET = f"faults-{os.getpid()}"
@@ -130,6 +132,16 @@ def test_what_only_a_person_can_mend_ends_with_2_and_one_line_before_work_starts
         look(settings)
     assert told.value.exit_code == 2, told.value
     assert "\n" not in str(told.value)
+
+
+@pytest.mark.parametrize("command", ["plan", "verify"])
+def test_an_endpoint_without_a_scheme_is_told_in_one_line(command: str, settings: Settings, tmp_path: Path) -> None:
+    (tmp_path / "job.yaml").write_text(settings.model_dump_json())
+    with pointed_at("localhost:9000"):
+        ended = nightscore(command, str(tmp_path / "job.yaml"))
+    assert ended.stdout == ""
+    line = error_line(ended)
+    assert "Invalid endpoint: localhost:9000; an endpoint is a URL such as http://host:9000" in line
 
 
 def test_an_output_bucket_that_is_not_there_is_told_before_work_starts(

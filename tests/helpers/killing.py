@@ -29,7 +29,7 @@ from pipeline_lib.settings.settings import Settings
 from pipeline_lib.storage.lease import leased
 
 _PROCESSES = multiprocessing.get_context("forkserver")
-_PROCESSES.set_forkserver_preload(["faults", "torch", "transformers.models.bert.modeling_bert"])
+_PROCESSES.set_forkserver_preload(["tests.helpers.killing", "torch", "transformers.models.bert.modeling_bert"])
 
 
 def run_apart(
