@@ -14,9 +14,10 @@ from pipeline_lib.errors import FaultError, NightscoreError
 from pipeline_lib.planning.planner import look
 from pipeline_lib.publishing.verifier import verify
 from pipeline_lib.settings.settings import Settings
-from tests.conftest import Runner, SettingsMaker, pointed_at
+from tests.conftest import Runner, SettingsMaker
 from tests.helpers.command_line import error_line, nightscore
 from tests.helpers.s3_proxy import Answer, S3Proxy, hang
+from tests.helpers.servers import s3_at
 
 BUCKET = f"faults-{os.getpid()}"
 
@@ -35,7 +36,7 @@ def store(s3_server: str) -> s3fs.S3FileSystem:
 def proxy(store: s3fs.S3FileSystem, s3_server: str) -> Iterator[S3Proxy]:
     """A proxy before the server, where libraries look for it."""
     del store
-    with S3Proxy(s3_server) as found, pointed_at(found.endpoint):
+    with S3Proxy(s3_server) as found, s3_at(found.endpoint):
         yield found
 
 
@@ -137,7 +138,7 @@ def test_what_only_a_person_can_mend_ends_with_2_and_one_line_before_work_starts
 @pytest.mark.parametrize("command", ["plan", "verify"])
 def test_an_endpoint_without_a_scheme_is_told_in_one_line(command: str, settings: Settings, tmp_path: Path) -> None:
     (tmp_path / "job.yaml").write_text(settings.model_dump_json())
-    with pointed_at("localhost:9000"):
+    with s3_at("localhost:9000"):
         ended = nightscore(command, str(tmp_path / "job.yaml"))
     assert ended.stdout == ""
     line = error_line(ended)

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT, free_port, read_output, write_parquet
+from tests.conftest import ROOT, read_output, write_parquet
 from tests.helpers.killing import end_ray
+from tests.helpers.servers import free_port
 
 BIN = Path(sys.executable).parent
 

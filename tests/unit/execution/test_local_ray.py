@@ -16,8 +16,9 @@ import pytest
 import torch
 
 from pipeline_lib.execution.cluster import running_cluster
-from tests.conftest import ROOT, free_port
+from tests.conftest import ROOT
 from tests.helpers.killing import family, gone_within, kill
+from tests.helpers.servers import free_port
 
 LOOPBACK = {"127.0.0.1", "::ffff:127.0.0.1", "::1"}
 

@@ -19,9 +19,9 @@ from pipeline_lib.storage import compare_and_swap, lease
 from pipeline_lib.storage import files as storage
 from pipeline_lib.storage.lease import leased
 from pipeline_lib.storage.records import LEASE, LeaseRecord
-from tests.conftest import free_port, pointed_at, wait_for_server
 from tests.helpers import killing
 from tests.helpers.s3_proxy import S3Proxy
+from tests.helpers.servers import free_port, s3_at, wait_for_server
 
 
 def silent(_: str) -> None:
@@ -147,7 +147,10 @@ def heedless(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """An output on a server that takes conditions and ignores them: rclone's, and one behind a proxy."""
     if request.param == "proxy":
         server = request.getfixturevalue("s3_server")
-        with S3Proxy(server, without=frozenset({"if-match", "if-none-match"})) as proxy, pointed_at(proxy.endpoint):
+        with (
+            S3Proxy(server, without=frozenset({"if-match", "if-none-match"})) as proxy,
+            s3_at(proxy.endpoint),
+        ):
             yield bucket_for(tmp_path)
         return
     program, port = Path(sys.executable).parent / "rclone", free_port()
@@ -156,7 +159,7 @@ def heedless(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     with subprocess.Popen([*command, str(tmp_path / "served")], stderr=subprocess.DEVNULL) as process:
         try:
             wait_for_server(f"http://127.0.0.1:{port}")
-            with pointed_at(f"http://127.0.0.1:{port}"):
+            with s3_at(f"http://127.0.0.1:{port}"):
                 yield bucket_for(tmp_path)
         finally:
             process.kill()

@@ -23,8 +23,9 @@ from pipeline_lib.scoring.classifier import Classifier
 from pipeline_lib.scoring.tokenizer import Tokenizer
 from pipeline_lib.settings.settings import Settings
 from pipeline_lib.storage import files as storage
-from tests.conftest import Runner, SettingsMaker, pointed_at
+from tests.conftest import Runner, SettingsMaker
 from tests.helpers.s3_proxy import S3Proxy
+from tests.helpers.servers import s3_at
 
 TEXTS = [f"review {row}" for row in range(30)]
 
@@ -158,7 +159,7 @@ def stage_and_publish(settings: Settings, confirm: Callable[[], None]) -> None:
 def proxy(s3: s3fs.S3FileSystem, s3_server: str) -> Iterator[S3Proxy]:
     """A proxy before the server that counts what comes by."""
     del s3
-    with S3Proxy(s3_server) as found, pointed_at(found.endpoint):
+    with S3Proxy(s3_server) as found, s3_at(found.endpoint):
         yield found
 
 
