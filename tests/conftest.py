@@ -29,6 +29,7 @@ hypothesis.settings.register_profile("tests", deadline=None)
 hypothesis.settings.load_profile("tests")
 
 ROOT = Path(__file__).parent.parent
+QUICK_ARCHITECTURES = ("bert", "xlm-roberta", "gpt2")
 
 _ENGINES = ("torch", "openvino", "absent")
 
@@ -48,9 +49,34 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ[AUTO_ENGINE] = config.getoption("--engine")
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    # The shared Ray holds a port of Ray's for as long as the tests run; who needs the usual ones comes before it.
-    items.sort(key=lambda item: item.get_closest_marker("first") is None)
+    """Mark the tests of each tier, and say which stay together when several processes share them (`-n 2`)."""
+    long_files = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(
+        key=lambda item: (
+            item.get_closest_marker("usual_ports") is None,
+            not _needs_ray(item),
+            item.path not in long_files,  # which would leave the other processes idle if they came last
+        )
+    )
+    for item in items:
+        if _is_repeated(item):
+            item.add_marker(pytest.mark.slow)
+        # The shared Ray starts in one process only; the tests of one file share the file's fixtures.
+        group = "ray" if _needs_ray(item) else str(item.path)
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
+def _is_repeated(item: pytest.Item) -> bool:
+    """Return whether a test repeats for a further architecture what the quick tests do for a few."""
+    callspec = getattr(item, "callspec", None)
+    architecture = callspec.params.get("architecture") if callspec else None
+    return architecture is not None and architecture not in QUICK_ARCHITECTURES
+
+
+def _needs_ray(item: pytest.Item) -> bool:
+    return "one_ray" in getattr(item, "fixturenames", ())
 
 
 def pytest_report_header(config: pytest.Config) -> str:

@@ -64,6 +64,7 @@ def staged(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Staged
     return Staged(home / "out", home / "kept", settings(1, logits=False), settings(1, logits=True))
 
 
+@pytest.mark.slow
 def test_killed_at_any_point_of_publishing_the_next_run_ends_with_the_same_bytes(
     staged: Staged, tmp_path: Path
 ) -> None:
@@ -85,6 +86,7 @@ def test_killed_at_any_point_of_publishing_the_next_run_ends_with_the_same_bytes
         assert verify(str(staged.out))[1] == []
 
 
+@pytest.mark.slow
 def test_after_a_replacement_that_died_the_old_version_can_be_had_again(staged: Staged, tmp_path: Path) -> None:
     for point in ("publisher.while_moving", "publisher.after_sweep", "publisher.after_manifest"):
         staged.restore()

@@ -17,6 +17,7 @@ from tests.helpers import poisoned
 from tests.helpers.killing import kill, tree, workers
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(400)
 def test_rows_that_fail_or_kill_stand_alone_and_a_passing_fault_is_no_reject(
     tmp_path: Path, checkpoint: Path, settings_for: SettingsMaker, run_job: Runner
@@ -55,6 +56,7 @@ def test_rows_that_fail_or_kill_stand_alone_and_a_passing_fault_is_no_reject(
     np.testing.assert_allclose(scored.column("score"), healthy.column("score"), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_model_that_ends_its_process_when_it_is_loaded_is_told_and_not_loaded_for_ever(
     tmp_path: Path, checkpoint: Path, settings_for: SettingsMaker, run_job: Runner
 ) -> None:
@@ -64,6 +66,7 @@ def test_a_model_that_ends_its_process_when_it_is_loaded_is_told_and_not_loaded_
         run_job(settings_for(model={"name": str(bad), "allow_remote_code": True}))
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(400)
 def test_a_slice_whose_reading_kills_each_worker_is_named_and_not_read_for_ever(
     tmp_path: Path, checkpoint: Path, settings_for: SettingsMaker, run_job: Runner

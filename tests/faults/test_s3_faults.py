@@ -86,6 +86,7 @@ def test_a_passing_fault_of_the_store_in_a_worker_is_tried_again(
     assert verify(settings.output.path)[1] == []
 
 
+@pytest.mark.slow
 def test_a_token_that_stays_expired_ends_the_run_as_a_fault_that_may_pass(
     settings: Settings, proxy: S3Proxy, run_here: Runner
 ) -> None:
@@ -98,6 +99,7 @@ def test_a_token_that_stays_expired_ends_the_run_as_a_fault_that_may_pass(
     assert proxy.count("PUT") > 3
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(120)
 def test_an_endpoint_that_accepts_and_never_answers_is_given_up_within_a_minute(
     settings: Settings, proxy: S3Proxy

@@ -17,6 +17,7 @@ from tests.helpers.killing import family, gone_within, kill, tree, workers
 from tests.helpers.started_runs import job, start, wait_for
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seconds", [1, 2, 3, 5])
 def test_sigterm_while_ray_starts_is_told_in_one_line(seconds: int, tmp_path: Path, checkpoint: Path) -> None:
     run = start(job(tmp_path, checkpoint, 2_000, tmp_path / "out"))
@@ -32,6 +33,7 @@ def test_sigterm_while_ray_starts_is_told_in_one_line(seconds: int, tmp_path: Pa
     assert not list(gone_within(everyone, 10))
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(400)
 def test_sigterm_ends_a_run_within_seconds_a_kill_leaves_nothing_behind_and_the_next_run_goes_on(
     tmp_path: Path, checkpoint: Path
@@ -83,6 +85,7 @@ def test_sigterm_ends_a_run_within_seconds_a_kill_leaves_nothing_behind_and_the_
     assert not list(gone_within(everyone, 90)), "Ray's agents give up after a minute by themselves"
 
 
+@pytest.mark.slow
 def test_a_run_that_is_killed_before_its_short_first_shard_is_ended_with_the_same_bytes(
     tmp_path: Path, checkpoint: Path, run_here: Runner
 ) -> None:

@@ -34,6 +34,7 @@ def config(tmp_path: Path, checkpoint: Path, one_ray: None) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_run_publishes_says_so_in_its_last_line_and_is_quiet_otherwise(config: Path, tmp_path: Path) -> None:
     result = nightscore_program("run", str(config), "--set", "output.scores=all")
     assert result.returncode == 0, result.stderr

@@ -77,6 +77,7 @@ def test_it_listens_on_loopback_alone_and_leaves_neither_token_nor_process_nor_f
     assert list((home / "tmp").iterdir()) == []
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(200)
 def test_a_kill_of_the_driver_leaves_nothing_of_ray_and_hurts_nobody_who_looks_on(home: Path) -> None:
     """Another program may have a file of Ray's open, or one whose path looks like it, and even the same parent."""
@@ -108,6 +109,7 @@ def test_a_kill_of_the_driver_leaves_nothing_of_ray_and_hurts_nobody_who_looks_o
         kill([child])
 
 
+@pytest.mark.slow
 def test_a_note_that_somebody_planted_for_a_dead_driver_gets_nobody_killed_and_nothing_written(home: Path) -> None:
     dead = subprocess.Popen(["true"])
     dead.wait()
@@ -192,6 +194,7 @@ def test_an_address_that_anybody_else_may_have_written_is_not_even_tried(
         assert said == [f"{note} may be another user's and is not followed; to use that cluster, set RAY_ADDRESS"]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(torch.cuda.is_available(), reason="PyTorch can use the GPUs of this machine")
 def test_a_gpu_of_the_own_machine_that_pytorch_cannot_use_is_left_alone_and_that_is_said(
     home: Path, checkpoint: Path

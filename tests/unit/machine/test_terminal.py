@@ -81,6 +81,7 @@ def test_file_names_are_escaped_in_an_error(config: Path, tmp_path: Path) -> Non
     assert "is not a whole Parquet file" in err
 
 
+@pytest.mark.slow
 def test_the_host_of_a_lease_is_escaped(config: Path, tmp_path: Path) -> None:
     with subprocess.Popen(["sleep", "300"]) as owner:
         record = LeaseRecord(run=EVIL, host=EVIL, pid=owner.pid, process=identity(owner.pid))

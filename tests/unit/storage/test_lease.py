@@ -131,7 +131,7 @@ def test_of_many_that_reach_for_a_lease_one_gets_it(output: str) -> None:
     assert len(won) == 1
 
 
-@pytest.mark.parametrize("pid", [1, os.getppid()])
+@pytest.mark.parametrize("pid", [1, os.getppid()], ids=["the first process", "our parent"])
 def test_a_lease_that_names_a_process_which_lives_anyway_does_not_block_for_ever(
     pid: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
