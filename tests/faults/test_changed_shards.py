@@ -9,7 +9,7 @@ import pytest
 from pipeline_lib.errors import FaultError
 from pipeline_lib.publishing.verifier import verify
 from tests.conftest import Runner, SettingsMaker, read_output, write_parquet
-from tests.helpers.killing import tree
+from tests.helpers.published import published_hashes
 from tests.helpers.started_runs import wait_for
 
 
@@ -38,10 +38,10 @@ def test_neither_name_nor_time_decides_what_is_scored_again_but_content_does(
     shard = write_parquet(tmp_path / "in" / "a.parquet", {"id": [1, 2], "text": ["x", "y"]})
     write_parquet(tmp_path / "in" / "b.parquet", {"id": [3], "text": ["y"]})
     run_here(settings_for())
-    before = tree(tmp_path / "out")
+    before = published_hashes(tmp_path / "out")
     os.utime(shard, (1, 1))  # also a clock that went backwards
     assert run_here(settings_for()).status == "COMPLETE"
-    assert tree(tmp_path / "out") == before
+    assert published_hashes(tmp_path / "out") == before
 
     size = shard.stat().st_size
     write_parquet(shard, {"id": [1, 2], "text": ["x", "z"]})

@@ -9,7 +9,7 @@ from pipeline_lib.errors import BusyError
 from pipeline_lib.publishing.verifier import verify
 from pipeline_lib.storage.lease import leased
 from tests.conftest import Runner, SettingsMaker, write_parquet
-from tests.helpers.killing import tree
+from tests.helpers.published import published_hashes
 
 
 def test_files_of_strangers_are_set_aside_and_the_published_ones_stay(
@@ -18,7 +18,7 @@ def test_files_of_strangers_are_set_aside_and_the_published_ones_stay(
     write_parquet(tmp_path / "in" / "a.parquet", {"text": ["a", "b"]})
     run_here(settings_for())
     out = tmp_path / "out"
-    before = tree(out)
+    before = published_hashes(out)
     write_parquet(out / "part-00007-000000000.parquet", {"label": ["not ours"]})
     (out / "notes.txt").write_text("mine")
     assert verify(str(out))[1] == [
@@ -26,7 +26,7 @@ def test_files_of_strangers_are_set_aside_and_the_published_ones_stay(
         "part-00007-000000000.parquet: is not in _manifest.json",
     ]
     assert run_here(settings_for()).rows_this_run == 0
-    assert tree(out) == before
+    assert published_hashes(out) == before
     assert {path.name for path in (out / "_aside").iterdir()} == {
         "notes.txt.0",
         "part-00007-000000000.parquet.0",
@@ -38,14 +38,14 @@ def test_what_a_dead_run_left_half_written_is_cleaned(
 ) -> None:
     write_parquet(tmp_path / "in" / "a.parquet", {"text": ["a", "b"]})
     run_here(settings_for())
-    before = tree(tmp_path / "out")
+    before = published_hashes(tmp_path / "out")
     left = tmp_path / "out" / f".part-00000-000000000.parquet.{'0' * 32}.tmp"
     left.write_bytes(b"half")
     write_parquet(tmp_path / "in" / "b.parquet", {"text": ["c"]})
     run_here(settings_for())
     assert not left.exists()
     assert {
-        name: content for name, content in tree(tmp_path / "out").items() if name in before
+        name: content for name, content in published_hashes(tmp_path / "out").items() if name in before
     }.keys() == before.keys()
 
 

@@ -14,7 +14,8 @@ from pipeline_lib import Scorer
 from pipeline_lib.errors import FaultError
 from tests.conftest import Runner, SettingsMaker, read_output, write_parquet
 from tests.helpers import poisoned
-from tests.helpers.killing import kill, tree, workers
+from tests.helpers.processes import kill, workers
+from tests.helpers.published import published_hashes
 
 
 @pytest.mark.slow
@@ -88,7 +89,7 @@ def test_a_worker_that_is_killed_in_the_middle_changes_no_byte(
     write_parquet(tmp_path / "in" / "a.parquet", {"text": texts})
     settings = settings_for(tuning={"rows_per_slice": 20, "model_actors": 2})
     run_here(settings)
-    undisturbed = tree(tmp_path / "out")
+    undisturbed = published_hashes(tmp_path / "out")
     shutil.rmtree(tmp_path / "out")
     killed: list[int] = []
 
@@ -102,4 +103,4 @@ def test_a_worker_that_is_killed_in_the_middle_changes_no_byte(
     run_job(settings)
     striker.join(timeout=1)
     assert killed == [1]
-    assert tree(tmp_path / "out") == undisturbed
+    assert published_hashes(tmp_path / "out") == undisturbed

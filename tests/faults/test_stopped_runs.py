@@ -13,7 +13,8 @@ import pytest
 from pipeline_lib.publishing.verifier import verify
 from pipeline_lib.settings.settings_file import load_settings
 from tests.conftest import Runner, write_parquet
-from tests.helpers.killing import family, gone_within, kill, tree, workers
+from tests.helpers.processes import kill, process_tree, survivors, workers
+from tests.helpers.published import published_hashes
 from tests.helpers.started_runs import job, start, wait_for
 
 
@@ -22,7 +23,7 @@ from tests.helpers.started_runs import job, start, wait_for
 def test_sigterm_while_ray_starts_is_told_in_one_line(seconds: int, tmp_path: Path, checkpoint: Path) -> None:
     run = start(job(tmp_path, checkpoint, 2_000, tmp_path / "out"))
     time.sleep(seconds)
-    everyone = family(run.pid)
+    everyone = process_tree(run.pid)
     run.send_signal(signal.SIGTERM)
     said, _ = run.communicate(timeout=30)
     assert run.returncode == 1, said
@@ -30,7 +31,7 @@ def test_sigterm_while_ray_starts_is_told_in_one_line(seconds: int, tmp_path: Pa
     assert error.startswith("error: stopped by SIGTERM; run the same command again")
     assert closing.startswith("STOPPED ")
     assert "Traceback" not in said
-    assert not list(gone_within(everyone, 10))
+    assert not list(survivors(everyone, 10))
 
 
 @pytest.mark.slow
@@ -41,14 +42,14 @@ def test_sigterm_ends_a_run_within_seconds_a_kill_leaves_nothing_behind_and_the_
     config = job(tmp_path, checkpoint, 20_000, tmp_path / "out")
     run = start(config)
     wait_for(tmp_path, "out/_staging/*/part-*.json")
-    everyone = family(run.pid)
+    everyone = process_tree(run.pid)
     run.send_signal(signal.SIGTERM)
     said, _ = run.communicate(timeout=30)
     assert run.returncode == 1, said
     error, closing = said.splitlines()[-2:]
     assert error == "error: stopped by SIGTERM; run the same command again to go on where it stopped"
     assert "Traceback" not in said
-    assert not list(gone_within(everyone, 10))
+    assert not list(survivors(everyone, 10))
     staged = len(list(tmp_path.glob("out/_staging/*/part-*.json")))
     told = re.fullmatch(
         r"STOPPED in=20,000 scored=([\d,]+) rejected=0 staged=(\d+) of 200 slices [\d.ms]+", closing
@@ -63,17 +64,17 @@ def test_sigterm_ends_a_run_within_seconds_a_kill_leaves_nothing_behind_and_the_
 
     run = start(config)
     wait_for(tmp_path, f"out/_staging/*/part-00000-{100 * (staged + 20):09}.json")
-    everyone = family(run.pid)
+    everyone = process_tree(run.pid)
     assert kill(everyone[:1]) == 1
     run.communicate(timeout=30)
-    assert not list(gone_within(everyone, 10)), "processes of Ray outlived their driver"
+    assert not list(survivors(everyone, 10)), "processes of Ray outlived their driver"
 
     run = start(config)
     wait_for(tmp_path, f"out/_staging/*/part-00000-{100 * (staged + 40):09}.json")
-    everyone = family(run.pid)
+    everyone = process_tree(run.pid)
     assert kill([*workers(run.pid, "pipeline_lib.execution.orphans"), everyone[0]]) == 2
     run.communicate(timeout=30)
-    assert list(gone_within(everyone, 1)), "who ended them?"
+    assert list(survivors(everyone, 1)), "who ended them?"
 
     run = start(config)
     said, _ = run.communicate(timeout=200)
@@ -82,7 +83,7 @@ def test_sigterm_ends_a_run_within_seconds_a_kill_leaves_nothing_behind_and_the_
     assert "PUBLISHED in=20,000 scored=20,000 rejected=0" in said
     assert verify(str(tmp_path / "out"))[1] == []
     assert not (tmp_path / "out" / "_lease.json").exists()
-    assert not list(gone_within(everyone, 90)), "Ray's agents give up after a minute by themselves"
+    assert not list(survivors(everyone, 90)), "Ray's agents give up after a minute by themselves"
 
 
 @pytest.mark.slow
@@ -96,15 +97,15 @@ def test_a_run_that_is_killed_before_its_short_first_shard_is_ended_with_the_sam
     )
     settings = load_settings(config)
     run_here(settings)
-    undisturbed = tree(tmp_path / "out")
+    undisturbed = published_hashes(tmp_path / "out")
     shutil.rmtree(tmp_path / "out")
 
     run = start(config)
     wait_for(tmp_path, "out/_staging/*/part-*.json")
-    everyone = family(run.pid)
+    everyone = process_tree(run.pid)
     kill(everyone)
     run.communicate(timeout=30)
-    assert not list(gone_within(everyone, 30))
+    assert not list(survivors(everyone, 30))
     assert not list(tmp_path.glob("out/_staging/*/part-00000-*.json")), "the short shard was scored already"
     run_here(settings)
-    assert tree(tmp_path / "out") == undisturbed
+    assert published_hashes(tmp_path / "out") == undisturbed

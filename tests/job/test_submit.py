@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT, read_output, write_parquet
-from tests.helpers.killing import end_ray
+from tests.helpers.processes import end_ray
 from tests.helpers.servers import free_port
 
 pytestmark = pytest.mark.slow

@@ -17,7 +17,7 @@ import torch
 
 from pipeline_lib.execution.cluster import running_cluster
 from tests.conftest import ROOT
-from tests.helpers.killing import family, gone_within, kill
+from tests.helpers.processes import kill, process_tree, survivors
 from tests.helpers.servers import free_port
 
 LOOPBACK = {"127.0.0.1", "::ffff:127.0.0.1", "::1"}
@@ -53,7 +53,7 @@ def ready(run: subprocess.Popen[str]) -> list[psutil.Process]:
     """Wait until a worker answered; return the program with all its processes."""
     assert run.stdout
     assert run.stdout.readline() == "ready\n"
-    return family(run.pid)
+    return process_tree(run.pid)
 
 
 def test_it_listens_on_loopback_alone_and_leaves_neither_token_nor_process_nor_folder(home: Path) -> None:
@@ -73,7 +73,7 @@ def test_it_listens_on_loopback_alone_and_leaves_neither_token_nor_process_nor_f
     assert {where for where in listening if where[0] not in LOOPBACK} == set()
     assert modes == ["0o700"]
     assert not (home / ".ray").exists()
-    assert list(gone_within(everyone, 5)) == []
+    assert list(survivors(everyone, 5)) == []
     assert list((home / "tmp").iterdir()) == []
 
 
@@ -97,7 +97,7 @@ def test_a_kill_of_the_driver_leaves_nothing_of_ray_and_hurts_nobody_who_looks_o
         time.sleep(2)  # the looks at Ray's processes are some way apart
         assert kill(everyone[:1]) == 1
         run.communicate(timeout=30)
-        assert [left.name() for left in gone_within(everyone, 10)] == ["sleep"]
+        assert [left.name() for left in survivors(everyone, 10)] == ["sleep"]
         time.sleep(3)
         assert [onlooker.poll() for onlooker in onlookers] == [None, None]
         assert child.is_running()

@@ -17,7 +17,7 @@ from pipeline_lib.scoring.classifier import Classifier
 from pipeline_lib.scoring.tokenizer import Tokenizer
 from pipeline_lib.storage.files import FileStamp
 from tests.conftest import Runner, SettingsMaker, write_parquet
-from tests.helpers.killing import tree
+from tests.helpers.published import published_hashes
 
 
 def test_an_output_folder_with_data_of_others_is_refused(tmp_path: Path, settings_for: SettingsMaker) -> None:
@@ -49,7 +49,7 @@ def test_a_run_that_scored_the_longest_shard_alone_is_ended_with_the_same_bytes(
     write_parquet(tmp_path / "in" / "c.parquet", {"text": ["y"] * 20})
     settings = settings_for(tuning={"rows_per_slice": 8})
     run_here(settings)
-    undisturbed = tree(tmp_path / "out")
+    undisturbed = published_hashes(tmp_path / "out")
     shutil.rmtree(tmp_path / "out")
     plan = make_plan(look(settings))
     clear(plan)
@@ -58,4 +58,4 @@ def test_a_run_that_scored_the_longest_shard_alone_is_ended_with_the_same_bytes(
     longest = max(plan.todo, key=lambda part: part.rows)
     Writer(plan)(classify(tokenize(read(plan.shard(longest.shard), longest))), longest)
     run_here(settings)
-    assert tree(tmp_path / "out") == undisturbed
+    assert published_hashes(tmp_path / "out") == undisturbed

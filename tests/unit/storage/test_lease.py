@@ -19,7 +19,7 @@ from pipeline_lib.storage import compare_and_swap, lease
 from pipeline_lib.storage import files as storage
 from pipeline_lib.storage.lease import leased
 from pipeline_lib.storage.records import LEASE, LeaseRecord
-from tests.helpers import killing
+from tests.helpers.crashes import crash_holding_a_lease
 from tests.helpers.s3_proxy import S3Proxy
 from tests.helpers.servers import free_port, s3_at, wait_for_server
 
@@ -58,7 +58,7 @@ def test_a_second_run_is_turned_away_and_a_later_one_is_not(output: str) -> None
 
 def test_the_lease_of_a_process_that_was_killed_is_free_at_once(tmp_path: Path) -> None:
     output = str(tmp_path / "out")
-    killing.hold_a_lease_and_die(output)
+    crash_holding_a_lease(output)
     assert (tmp_path / "out" / LEASE).exists()
     with leased(output, pytest.fail):
         pass
