@@ -88,7 +88,7 @@ def test_killed_at_any_point_of_publishing_the_next_run_ends_with_the_same_bytes
 
 
 @pytest.mark.slow
-def test_after_a_replacement_that_died_the_old_version_can_be_had_again(staged: Staged, tmp_path: Path) -> None:
+def test_after_a_replacement_crashed_the_old_version_can_be_published_again(staged: Staged, tmp_path: Path) -> None:
     for point in ("publisher.while_moving", "publisher.after_sweep", "publisher.after_manifest"):
         staged.restore()
         undisturbed = {
@@ -100,7 +100,7 @@ def test_after_a_replacement_that_died_the_old_version_can_be_had_again(staged: 
 
 
 @pytest.mark.parametrize("point", WRITER)
-def test_a_writer_that_is_killed_costs_nothing(
+def test_a_writer_that_is_killed_changes_no_byte(
     point: str, tmp_path: Path, settings_for: SettingsMaker, run_here: Runner, run_job: Runner
 ) -> None:
     write_parquet(tmp_path / "in" / "a.parquet", {"text": ["a", None, "b", "c", None, "d"] * 4})

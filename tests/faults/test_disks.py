@@ -44,7 +44,7 @@ def test_a_full_disk_is_a_fault_and_when_there_is_room_the_same_run_completes(
     assert verify(str(small_disk / "out"))[1] == []
 
 
-def test_a_disk_that_may_not_be_written_is_the_users_to_mend(
+def test_a_read_only_disk_is_an_error_that_the_user_must_fix(
     small_disk: Path, tmp_path: Path, settings_for: SettingsMaker, run_job: Runner
 ) -> None:
     write_parquet(tmp_path / "in" / "a.parquet", {"text": ["a"]})

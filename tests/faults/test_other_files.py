@@ -12,7 +12,7 @@ from tests.conftest import Runner, SettingsMaker, write_parquet
 from tests.helpers.published import published_hashes
 
 
-def test_files_of_strangers_are_set_aside_and_the_published_ones_stay(
+def test_files_of_others_are_set_aside_and_the_published_ones_stay(
     tmp_path: Path, settings_for: SettingsMaker, run_here: Runner
 ) -> None:
     write_parquet(tmp_path / "in" / "a.parquet", {"text": ["a", "b"]})
@@ -33,7 +33,7 @@ def test_files_of_strangers_are_set_aside_and_the_published_ones_stay(
     }
 
 
-def test_what_a_dead_run_left_half_written_is_cleaned(
+def test_partial_files_of_a_crashed_run_are_deleted(
     tmp_path: Path, settings_for: SettingsMaker, run_here: Runner
 ) -> None:
     write_parquet(tmp_path / "in" / "a.parquet", {"text": ["a", "b"]})
@@ -49,7 +49,7 @@ def test_what_a_dead_run_left_half_written_is_cleaned(
     }.keys() == before.keys()
 
 
-def test_a_run_that_finds_another_at_work_leaves_it_alone(
+def test_a_run_does_not_disturb_another_that_holds_the_output(
     tmp_path: Path, settings_for: SettingsMaker, run_job: Runner
 ) -> None:
     write_parquet(tmp_path / "in" / "a.parquet", {"text": ["a", "b"]})

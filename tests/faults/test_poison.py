@@ -20,7 +20,7 @@ from tests.helpers.published import published_hashes
 
 @pytest.mark.slow
 @pytest.mark.timeout(400)
-def test_rows_that_fail_or_kill_stand_alone_and_a_passing_fault_is_no_reject(
+def test_rows_that_fail_or_kill_are_rejected_alone_and_a_passing_fault_is_retried(
     tmp_path: Path, checkpoint: Path, settings_for: SettingsMaker, run_job: Runner
 ) -> None:
     flag = tmp_path / "flag"
@@ -58,7 +58,7 @@ def test_rows_that_fail_or_kill_stand_alone_and_a_passing_fault_is_no_reject(
 
 
 @pytest.mark.slow
-def test_a_model_that_ends_its_process_when_it_is_loaded_is_told_and_not_loaded_for_ever(
+def test_a_model_that_kills_its_process_while_it_loads_is_named_and_not_loaded_for_ever(
     tmp_path: Path, checkpoint: Path, settings_for: SettingsMaker, run_job: Runner
 ) -> None:
     bad = poisoned.build(checkpoint, tmp_path / "poisoned", tmp_path / "flag", at_start=True)

@@ -124,7 +124,7 @@ def test_an_endpoint_that_accepts_and_never_answers_is_given_up_within_a_minute(
     ],
 )
 @pytest.mark.parametrize("where", ["in", "out"])
-def test_what_only_a_person_can_mend_ends_with_2_and_one_line_before_work_starts(
+def test_a_fault_that_only_a_person_can_fix_exits_2_with_one_line_before_work_starts(
     where: str, status: int, code: str, settings: Settings, proxy: S3Proxy
 ) -> None:
     def answer(_method: str, path: str) -> tuple[int, str] | None:
@@ -138,7 +138,9 @@ def test_what_only_a_person_can_mend_ends_with_2_and_one_line_before_work_starts
 
 
 @pytest.mark.parametrize("command", ["plan", "verify"])
-def test_an_endpoint_without_a_scheme_is_told_in_one_line(command: str, settings: Settings, tmp_path: Path) -> None:
+def test_an_endpoint_without_a_scheme_is_refused_in_one_line(
+    command: str, settings: Settings, tmp_path: Path
+) -> None:
     (tmp_path / "job.yaml").write_text(settings.model_dump_json())
     with s3_at("localhost:9000"):
         ended = nightscore(command, str(tmp_path / "job.yaml"))
@@ -147,7 +149,7 @@ def test_an_endpoint_without_a_scheme_is_told_in_one_line(command: str, settings
     assert "Invalid endpoint: localhost:9000; an endpoint is a URL such as http://host:9000" in line
 
 
-def test_an_output_bucket_that_is_not_there_is_told_before_work_starts(
+def test_an_output_bucket_that_does_not_exist_is_named_before_work_starts(
     settings_for: SettingsMaker, store: s3fs.S3FileSystem
 ) -> None:
     del store
@@ -156,7 +158,7 @@ def test_an_output_bucket_that_is_not_there_is_told_before_work_starts(
     assert told.value.exit_code == 2
 
 
-def test_a_profile_that_nobody_wrote_is_told_by_its_name(
+def test_an_unknown_aws_profile_is_named(
     settings: Settings, proxy: S3Proxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     del proxy
@@ -167,7 +169,7 @@ def test_a_profile_that_nobody_wrote_is_told_by_its_name(
     assert told.value.exit_code == 2
 
 
-def test_a_mark_that_cannot_be_taken_down_keeps_what_is_published(
+def test_when_the_success_mark_cannot_be_deleted_the_published_version_stays(
     settings: Settings, proxy: S3Proxy, run_here: Runner, store: s3fs.S3FileSystem
 ) -> None:
     run_here(settings)

@@ -20,7 +20,9 @@ from tests.helpers.started_runs import job, start, wait_for
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seconds", [1, 2, 3, 5])
-def test_sigterm_while_ray_starts_is_told_in_one_line(seconds: int, tmp_path: Path, checkpoint: Path) -> None:
+def test_sigterm_while_ray_starts_ends_the_run_with_one_error_line(
+    seconds: int, tmp_path: Path, checkpoint: Path
+) -> None:
     run = start(job(tmp_path, checkpoint, 2_000, tmp_path / "out"))
     time.sleep(seconds)
     everyone = process_tree(run.pid)

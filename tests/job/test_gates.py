@@ -11,7 +11,7 @@ from pipeline_lib.publishing.verifier import verify
 from tests.conftest import Runner, SettingsMaker, write_parquet
 
 
-def test_an_empty_night_is_no_success_unless_it_is_allowed(
+def test_an_input_without_rows_is_not_published_unless_that_is_allowed(
     tmp_path: Path, settings_for: SettingsMaker, run_job: Runner
 ) -> None:
     write_parquet(

@@ -133,7 +133,7 @@ def test_decoders_without_a_pad_token_of_their_own_agree(architecture: str, pad:
     assert_same(score(folder, texts), tiny.oracle(folder, texts, 64))
 
 
-def test_repeated_label_names_are_told_apart_by_their_index(tmp_path: Path) -> None:
+def test_repeated_label_names_are_distinguished_by_their_index(tmp_path: Path) -> None:
     folder = tiny.build(Recipe("bert", num_labels=3, labels=("same", "same", "other")), tmp_path)
     texts = texts_for("bert")
     assert_same(score(folder, texts), tiny.oracle(folder, texts, 64))

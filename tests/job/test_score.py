@@ -77,7 +77,7 @@ def test_plan_shows_what_would_be_done_and_touches_nothing(config: Path, tmp_pat
     assert not (tmp_path / "out").exists()
 
 
-def test_rejects_are_told_by_reason_and_place(config: Path, tmp_path: Path) -> None:
+def test_rejects_are_reported_by_reason_and_place(config: Path, tmp_path: Path) -> None:
     write_parquet(tmp_path / "in" / "c.parquet", {"id": [1, 2], "text": [None, " "]})
     options = ["--set", "input.blank_texts=reject", "--set", "limits.max_reject_rate=1.0"]
     result = nightscore("run", str(config), *options)
