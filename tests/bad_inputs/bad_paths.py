@@ -2,139 +2,139 @@
 
 import os
 
-from tests.bad_inputs.bad_home import GOOD, Home, Kind, arguments, setting, shard
+from tests.bad_inputs.job_folder import GOOD, Case, JobFolder, arguments, setting, shard
 
 
-def _dangling(home: Home) -> list[str]:
-    (home.folder / "in" / "bad.parquet").symlink_to(home.folder / "gone.parquet")
+def _dangling(job: JobFolder) -> list[str]:
+    (job.folder / "in" / "bad.parquet").symlink_to(job.folder / "gone.parquet")
     return []
 
 
-def _pipe(home: Home) -> list[str]:
-    os.mkfifo(home.folder / "in" / "bad.csv")
+def _pipe(job: JobFolder) -> list[str]:
+    os.mkfifo(job.folder / "in" / "bad.csv")
     return []
 
 
-def _empty_folder(home: Home) -> list[str]:
-    (home.folder / "empty").mkdir()
-    return ["--set", f"input.path={home.folder}/empty"]
+def _empty_folder(job: JobFolder) -> list[str]:
+    (job.folder / "empty").mkdir()
+    return ["--set", f"input.path={job.folder}/empty"]
 
 
 PATHS = (
-    Kind("a dangling link", _dangling, r"bad\.parquet'.*(No such file|not there|no such file)"),
-    Kind("a folder without shards", _empty_folder, r"input\.path: the folder '.*/empty' holds no shard"),
-    Kind(
+    Case("a dangling link", _dangling, r"bad\.parquet'.*(No such file|not there|no such file)"),
+    Case("a folder without shards", _empty_folder, r"input\.path: the folder '.*/empty' holds no shard"),
+    Case(
         "a pattern that no file matches",
-        setting("input.path=HOME/in/*.csv"),
+        setting("input.path=JOB/in/*.csv"),
         r"input\.path: no file matches '.*/in/\*\.csv'",
     ),
-    Kind(
+    Case(
         "a file that is not there",
-        setting("input.path=HOME/in/good.parqet"),
+        setting("input.path=JOB/in/good.parqet"),
         r"input\.path: no such file or folder: '.*good\.parqet'; did you mean '.*good\.parquet'\?",
     ),
-    Kind(
+    Case(
         "one of two paths that is not there",
-        setting("input.path=[HOME/in, HOME/inn]"),
+        setting("input.path=[JOB/in, JOB/inn]"),
         r"input\.path: no such file or folder: '.*/inn'; did you mean '.*/in'\?",
     ),
-    Kind(
+    Case(
         "a file that is no shard",
-        setting("input.path=HOME/job.yaml"),
+        setting("input.path=JOB/job.yaml"),
         r"input\.path: '.*job\.yaml' is not one of '\.parquet'",
     ),
-    Kind(
+    Case(
         "a URL of an unknown kind",
         setting("input.path=s33://bucket/in"),
         r"'s33://bucket/in': can't open this kind of URL: .*did you mean 's3'\?",
     ),
-    Kind(
+    Case(
         "a URL with a password",
         setting("input.path=s3://me:zqsecret@bucket/in"),
         r"input\.path: 's3://\.\.\.@bucket/in' has a password",
     ),
-    Kind(
+    Case(
         "a chain of URLs with a password",
-        setting("input.path=[HOME/in, 'simplecache::http://me:zqsecret@host/in']"),
+        setting("input.path=[JOB/in, 'simplecache::http://me:zqsecret@host/in']"),
         r"input\.path: 'simplecache::http://\.\.\.@host/in' has a password",
     ),
-    Kind(
+    Case(
         "a URL that is signed",
         setting("input.path=https://host/in?X-Amz-Signature=zqsecret"),
         r"input\.path: 'https://host/in\?X-Amz-Signature=\.\.\.' has a password, token or signature in it",
     ),
-    Kind(
+    Case(
         "JSON lines beside a shard",
         shard("more.jsonl", b"{}\n"),
         r"input\.path: .*in/more\.jsonl', which look like",
     ),
-    Kind(
+    Case(
         "CSV packed by bzip2", shard("more.csv.bz2", b"BZh"), r"input\.path: .*in/more\.csv\.bz2', which look like"
     ),
-    Kind("a file without an ending", shard("part-00000", b"x"), r"input\.path: .*in/part-00000', which look like"),
-    Kind(
+    Case("a file without an ending", shard("part-00000", b"x"), r"input\.path: .*in/part-00000', which look like"),
+    Case(
         "a Delta table",
         shard("_delta_log/00000000000000000000.json", b"{}"),
         r"input\.path: '.*/in' holds files of a Delta table \('.*/in/_delta_log'\).*export the table",
     ),
-    Kind(
+    Case(
         "an Iceberg table",
         shard("metadata/v1.metadata.json", b"{}"),
         r"input\.path: '.*/in' holds files of an Iceberg table \('.*metadata/v1\.metadata\.json'\)",
     ),
-    Kind(
+    Case(
         "a named pipe among the shards", _pipe, r"input\.path: '.*bad\.csv' is a named pipe; shards must be regular"
     ),
-    Kind(
+    Case(
         "a named pipe for a shard",
-        lambda home: [*_pipe(home), "--set", f"input.path={home.folder}/in/bad.csv"],
+        lambda job: [*_pipe(job), "--set", f"input.path={job.folder}/in/bad.csv"],
         r"input\.path: '.*bad\.csv' is a named pipe; shards must be regular",
     ),
-    Kind(
+    Case(
         "a file of zeros without end",
         setting("input.path=/dev/zero"),
         r"input\.path: '/dev/zero' is a device; shards must be regular",
     ),
-    Kind(
-        "a glob with two stars in a name", setting("input.path=HOME/**.parquet"), r"'\*\*' stands for whole folders"
+    Case(
+        "a glob with two stars in a name", setting("input.path=JOB/**.parquet"), r"'\*\*' stands for whole folders"
     ),
-    Kind(
+    Case(
         "a glob of all buckets",
         setting("input.path='s3://*/in.parquet'"),
         r"input\.path: 's3://\*/in\.parquet' does not spell out the bucket",
     ),
-    Kind(
+    Case(
         "a file in an archive",
-        setting("input.path='zip://a.csv::HOME/in.zip'"),
+        setting("input.path='zip://a.csv::JOB/in.zip'"),
         r"files inside of archives can't be read; unpack them",
     ),
-    Kind(
+    Case(
         "a key with two colons that is not there",
-        setting("input.path='HOME/in/a::b.csv'"),
+        setting("input.path='JOB/in/a::b.csv'"),
         r"input\.path: no such file or folder: '.*/in/a::b\.csv'",
     ),
-    Kind(
+    Case(
         "a folder's column that the shard has too",
-        lambda home: [
-            *shard("text=x/bad.parquet", GOOD)(home),
-            *setting("input.partition_columns=all")(home),
+        lambda job: [
+            *shard("text=x/bad.parquet", GOOD)(job),
+            *setting("input.partition_columns=all")(job),
         ],
         r"input\.partition_columns: .*has a column 'text' of its own beside the folder 'text=\.\.\.'",
     ),
-    Kind(
+    Case(
         "a folder's column that is not there",
         setting("input.partition_columns=[ds]"),
         r"input\.partition_columns: '.*good\.parquet' has no folder 'ds=\.\.\.'",
     ),
-    Kind(
+    Case(
         "a day whose folder is not there yet",
-        arguments("--date", "2026-11-22", "--set", "input.path=HOME/in/ds={date}"),
+        arguments("--date", "2026-11-22", "--set", "input.path=JOB/in/ds={date}"),
         r"input\.path: no such file or folder: '.*/in/ds=2026-11-22'",
         exit_code=5,
     ),
-    Kind(
+    Case(
         "a day whose pattern no file matches yet",
-        arguments("--date", "2026-11-22", "--set", "input.path=HOME/in/ds={date}/*.parquet"),
+        arguments("--date", "2026-11-22", "--set", "input.path=JOB/in/ds={date}/*.parquet"),
         r"input\.path: no file matches '.*/in/ds=2026-11-22/\*\.parquet'",
         exit_code=5,
     ),

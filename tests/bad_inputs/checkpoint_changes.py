@@ -7,20 +7,20 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.bad_inputs.bad_home import Home, Spoil, setting
+from tests.bad_inputs.job_folder import Change, JobFolder, setting
 
 
-def changed_model(change: Callable[[Path], object], *more: str | Callable[[Path], object]) -> Spoil:
+def changed_model(change: Callable[[Path], object], *more: str | Callable[[Path], object]) -> Change:
     """Change a copy of the checkpoint, and name it in the settings; more changes and settings may follow."""
 
-    def spoil(home: Home) -> list[str]:
-        folder = shutil.copytree(home.checkpoint, home.folder / "changed")
+    def apply(job: JobFolder) -> list[str]:
+        folder = shutil.copytree(job.checkpoint, job.folder / "changed")
         for step in (change, *(step for step in more if not isinstance(step, str))):
             step(folder)
         overrides = [text for text in more if isinstance(text, str)]
-        return list(setting(f"model.name={folder}", *overrides)(home))
+        return list(setting(f"model.name={folder}", *overrides)(job))
 
-    return spoil
+    return apply
 
 
 def without(*names: str) -> Callable[[Path], None]:
@@ -66,8 +66,8 @@ def cut_off(name: str, share: float) -> Callable[[Path], None]:
 def with_named_pipe(name: str) -> Callable[[Path], None]:
     """Put a named pipe in the place of a file."""
 
-    def spoil(folder: Path) -> None:
+    def apply(folder: Path) -> None:
         (folder / name).unlink()
         os.mkfifo(folder / name)
 
-    return spoil
+    return apply
