@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from jobs.bench_limits import peak_flops, useful_flops
 from pipeline_lib.engines.batching import micro_batches
+from pipeline_lib.engines.computation import TOKENS_PER_BATCH
 from pipeline_lib.messages import count, size
-from pipeline_lib.planning.computation import TOKENS_PER_BATCH
 
 _PIPELINE = "pipeline, batch "
 _COLUMNS = (

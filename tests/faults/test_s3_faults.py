@@ -11,7 +11,7 @@ import pytest
 import s3fs
 
 from pipeline_lib.errors import FaultError, NightscoreError
-from pipeline_lib.planning.planner import look
+from pipeline_lib.planning.discovery import discover
 from pipeline_lib.publishing.verifier import verify
 from pipeline_lib.settings.settings import Settings
 from tests.conftest import Runner, SettingsMaker
@@ -107,7 +107,7 @@ def test_an_endpoint_that_accepts_and_never_answers_is_given_up_within_a_minute(
     proxy.answer = hang
     began = time.monotonic()
     with pytest.raises(FaultError, match=r"s3://.*failed: Read timeout") as told:
-        look(settings)
+        discover(settings)
     assert time.monotonic() - began < 60
     assert "\n" not in str(told.value)
 
@@ -132,7 +132,7 @@ def test_a_fault_that_only_a_person_can_fix_exits_2_with_one_line_before_work_st
 
     proxy.answer = answer
     with pytest.raises(NightscoreError) as told:
-        look(settings)
+        discover(settings)
     assert told.value.exit_code == 2, told.value
     assert "\n" not in str(told.value)
 
@@ -154,7 +154,7 @@ def test_an_output_bucket_that_does_not_exist_is_named_before_work_starts(
 ) -> None:
     del store
     with pytest.raises(NightscoreError, match=r"'s3://nobodys-bucket/out': looking at the output failed") as told:
-        look(settings_for(input={"path": f"s3://{BUCKET}/in"}, output={"path": "s3://nobodys-bucket/out"}))
+        discover(settings_for(input={"path": f"s3://{BUCKET}/in"}, output={"path": "s3://nobodys-bucket/out"}))
     assert told.value.exit_code == 2
 
 
@@ -165,7 +165,7 @@ def test_an_unknown_aws_profile_is_named(
     monkeypatch.setenv("AWS_PROFILE", "nobody")
     s3fs.S3FileSystem.clear_instance_cache()
     with pytest.raises(NightscoreError, match="nobody") as told:
-        look(settings)
+        discover(settings)
     assert told.value.exit_code == 2
 
 

@@ -74,7 +74,7 @@ def test_sigterm_ends_a_run_within_seconds_a_kill_leaves_nothing_behind_and_the_
     run = start(config)
     wait_for(tmp_path, f"out/_staging/*/part-00000-{100 * (staged + 40):09}.json")
     everyone = process_tree(run.pid)
-    assert kill([*workers(run.pid, "pipeline_lib.execution.orphans"), everyone[0]]) == 2
+    assert kill([*workers(run.pid, "pipeline_lib.execution.cluster.orphans"), everyone[0]]) == 2
     run.communicate(timeout=30)
     assert list(survivors(everyone, 1)), "who ended them?"
 

@@ -5,24 +5,21 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-from fsspec.implementations.local import LocalFileSystem
 
 from pipeline_lib.inputs.formats import csv_shards
-from pipeline_lib.inputs.shards import cut
+from pipeline_lib.inputs.shards import cut_slices
 from pipeline_lib.settings.settings import CsvSettings
-
-FS = LocalFileSystem()
-
+from pipeline_lib.storage.urls import location_of
 
 UTF8 = CsvSettings()
 
 
 def read(path: Path, rows_per_slice: int = 2, settings: CsvSettings = UTF8) -> list[dict[str, Any]]:
     """Read a shard slice by slice, as the job does."""
-    contents = csv_shards.inspect(FS, str(path), settings, rows_per_slice)
+    contents = csv_shards.inspect(location_of(str(path)), settings, rows_per_slice)
     names = contents.schema.names
-    slices = cut(0, contents.rows, rows_per_slice, contents.marks)
-    tables = [csv_shards.read_rows(FS, str(path), part, names, settings) for part in slices]
+    slices = cut_slices(0, contents.rows, rows_per_slice, contents.slice_offsets)
+    tables = [csv_shards.read_rows(location_of(str(path)), part, names, settings) for part in slices]
     rows: list[dict[str, Any]] = pa.concat_tables(tables).to_pylist()
     assert len(rows) == contents.rows
     return rows

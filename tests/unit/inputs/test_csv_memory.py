@@ -12,9 +12,11 @@ from fsspec.spec import AbstractBufferedFile
 
 from pipeline_lib.errors import InputError
 from pipeline_lib.inputs.formats import csv_shards
-from pipeline_lib.inputs.shards import cut
+from pipeline_lib.inputs.shards import cut_slices
+from pipeline_lib.storage.location import Location
+from pipeline_lib.storage.urls import location_of
 from tests.conftest import ROOT
-from tests.helpers.csv_files import FS, UTF8, shard
+from tests.helpers.csv_files import UTF8, shard
 
 
 def test_memory_stays_flat_whatever_a_small_file_unpacks_to(tmp_path: Path) -> None:
@@ -27,11 +29,11 @@ def test_memory_stays_flat_whatever_a_small_file_unpacks_to(tmp_path: Path) -> N
         file.write(b"\n3,b\n")
     program = (
         "import resource, sys\n"
-        "from fsspec.implementations.local import LocalFileSystem as FS\n"
+        "from pipeline_lib.storage.urls import location_of\n"
         "from pipeline_lib.inputs.formats import csv_shards\n"
         "from pipeline_lib.settings.settings import CsvSettings\n"
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
-        "assert csv_shards.inspect(FS(), sys.argv[1], CsvSettings(), 100).rows == 3\n"
+        "assert csv_shards.inspect(location_of(sys.argv[1]), CsvSettings(), 100).rows == 3\n"
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)\n"
     )
     ran = subprocess.run(
@@ -70,10 +72,10 @@ class ObjectStore(LocalFileSystem):  # type: ignore[misc]
 def test_files_of_object_stores_are_copied_once_and_not_for_each_line(name: str, tmp_path: Path) -> None:
     path = shard(tmp_path, "id,text\n" + "".join(f"{row},text {row * 7919}\n" for row in range(20_000)), name)
     store = ObjectStore()
-    contents = csv_shards.inspect(store, str(path), UTF8, 1000)
+    contents = csv_shards.inspect(Location(store, str(path)), UTF8, 1000)
     assert store.bytes_read <= 1.1 * path.stat().st_size
-    part = cut(0, contents.rows, 1000, contents.marks)[15]
-    texts = csv_shards.read_rows(store, str(path), part, ["text"], UTF8).column("text").to_pylist()
+    part = cut_slices(0, contents.rows, 1000, contents.slice_offsets)[15]
+    texts = csv_shards.read_rows(Location(store, str(path)), part, ["text"], UTF8).column("text").to_pylist()
     assert texts == [f"text {row * 7919}" for row in range(15_000, 16_000)]
 
 
@@ -85,5 +87,5 @@ def test_a_slice_that_would_hold_too_much_is_refused_with_the_setting_that_helps
         for _ in range(72):
             file.write(row)
     with pytest.raises(InputError, match=r"rows 0 to 71 hold more than 1 GiB.*set tuning\.rows_per_slice to 35"):
-        csv_shards.inspect(FS, str(path), UTF8, 100)
-    assert csv_shards.inspect(FS, str(path), UTF8, 35).rows == 72
+        csv_shards.inspect(location_of(str(path)), UTF8, 100)
+    assert csv_shards.inspect(location_of(str(path)), UTF8, 35).rows == 72

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from pipeline_lib.errors import InputError
 from pipeline_lib.inputs import columns
-from pipeline_lib.inputs.formats.csv_records import Records, _Quotes
+from pipeline_lib.inputs.formats.csv_quotes import QuoteState
+from pipeline_lib.inputs.formats.csv_records import Records
 from tests.helpers.csv_files import read, shard
 
 
@@ -76,7 +77,7 @@ def test_a_record_that_is_too_large_ends_where_it_would_have_ended(raw: str, mos
 
 @given(pieces=st.lists(st.text(st.sampled_from('ab,"'), max_size=8), max_size=8))
 def test_quotes_are_followed_whatever_the_pieces(pieces: list[str]) -> None:
-    apart, whole = _Quotes(","), _Quotes(",")
+    apart, whole = QuoteState(","), QuoteState(",")
     for piece in pieces:
         apart.follow(piece)
     whole.follow("".join(pieces))

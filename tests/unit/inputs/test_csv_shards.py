@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from pipeline_lib.errors import FaultError, InputError
 from pipeline_lib.inputs import columns
 from pipeline_lib.inputs.formats import csv_shards
-from pipeline_lib.inputs.shards import cut
+from pipeline_lib.inputs.shards import cut_slices
 from pipeline_lib.settings.settings import CsvSettings
-from tests.helpers.csv_files import FS, UTF8, read, shard
+from pipeline_lib.storage.urls import location_of
+from tests.helpers.csv_files import UTF8, read, shard
 
 CELLS = st.text(st.characters(codec="utf-8", exclude_characters="\r\0"), max_size=12)
 
@@ -78,7 +79,7 @@ def test_a_file_in_another_encoding_is_an_error_that_names_the_setting(tmp_path:
 def test_declared_columns_have_their_type_and_what_is_none_of_it_is_rejected(tmp_path: Path) -> None:
     settings = CsvSettings(column_types={"rating": "int64", "when": "timestamp"})
     path = shard(tmp_path, "rating,when,text\n5,2026-01-02 03:04:05,a\n,,b\nfive,,c\n4,2026-01-02 03:04:05Z,d\n")
-    contents = csv_shards.inspect(FS, str(path), settings, 10)
+    contents = csv_shards.inspect(location_of(str(path)), settings, 10)
     assert [str(kind) for kind in contents.schema.types] == ["int64", "timestamp[us]", "string"]
     found = read(path, settings=settings)
     assert [row["rating"] for row in found] == [5, None, None, None]
@@ -102,12 +103,14 @@ def test_a_truncated_gzip_file_is_named(tmp_path: Path) -> None:
 
 
 def test_a_header_alone_is_a_shard_without_rows(tmp_path: Path) -> None:
-    assert csv_shards.inspect(FS, str(shard(tmp_path, "id,text\n")), UTF8, 10).rows == 0
+    assert csv_shards.inspect(location_of(str(shard(tmp_path, "id,text\n"))), UTF8, 10).rows == 0
 
 
 def test_a_shard_that_shrank_since_the_plan_is_an_error(tmp_path: Path) -> None:
     path = shard(tmp_path, "id,text\n1,a\n2,b\n")
-    contents = csv_shards.inspect(FS, str(path), UTF8, 10)
+    contents = csv_shards.inspect(location_of(str(path)), UTF8, 10)
     shard(tmp_path, "id,text\n1,a\n")
     with pytest.raises(InputError, match="1 rows from row 0 on, expected 2"):
-        csv_shards.read_rows(FS, str(path), cut(0, contents.rows, 10, contents.marks)[0], ["text"], UTF8)
+        csv_shards.read_rows(
+            location_of(str(path)), cut_slices(0, contents.rows, 10, contents.slice_offsets)[0], ["text"], UTF8
+        )

@@ -12,8 +12,9 @@ import pyarrow as pa
 import pytest
 
 from pipeline_lib.errors import InputError, InputNotReadyError, SettingsError
-from pipeline_lib.inputs.discovery.listing import list_shards, refuse_output_in_input
-from pipeline_lib.planning.planner import look
+from pipeline_lib.inputs.discovery.listing import find_shards
+from pipeline_lib.inputs.discovery.output_in_input import refuse_output_in_input
+from pipeline_lib.planning.discovery import discover
 from tests.conftest import ROOT, Runner, SettingsMaker, write_parquet
 from tests.helpers.shard_listing import notices_of, shards_of, touch
 
@@ -35,11 +36,11 @@ def test_a_link_to_a_folder_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("path", ["in", "in/*/*.parquet", "in/**", "in/[!b]*/x.parquet"])
 def test_a_folder_that_may_not_be_listed_is_refused_and_not_left_out(path: str) -> None:
-    look = (
+    program = (
         "import os, sys\n"
-        "from pipeline_lib.inputs.discovery.listing import list_shards\n"
+        "from pipeline_lib.inputs.discovery.listing import find_shards\n"
         "os.setuid(65534)\n"
-        "try: print(list(list_shards([sys.argv[1]], dated=False)))\n"
+        "try: print(list(find_shards([sys.argv[1]], dated=False).stamps))\n"
         "except Exception as error: print(error)"
     )
     if os.geteuid():
@@ -49,7 +50,7 @@ def test_a_folder_that_may_not_be_listed_is_refused_and_not_left_out(path: str) 
         touch(Path(root), "in/a.parquet", "in/locked/b.parquet", "in/b/x.parquet", "in/_locked/c.parquet")
         for folder in ("in/locked", "in/_locked"):
             Path(root, folder).chmod(0)
-        command = [sys.executable, "-c", look, f"{root}/{path}"]
+        command = [sys.executable, "-c", program, f"{root}/{path}"]
         said = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT).stdout
     assert f"the folder '{root}/in/locked' can't be read: permission denied" in said
 
@@ -77,7 +78,7 @@ def test_a_pipe_in_the_input_blocks_nothing(tmp_path: Path, settings_for: Settin
     write_parquet(tmp_path / "in" / "a.parquet", {"text": ["x"]})
     os.mkfifo(tmp_path / "in" / "b.csv")
     with pytest.raises(InputError, match=r"b\.csv' is a named pipe"):
-        look(settings_for())
+        discover(settings_for())
 
 
 @pytest.mark.parametrize(
@@ -135,13 +136,13 @@ def test_folders_globs_and_lists_name_each_shard_once(tmp_path: Path) -> None:
         write_parquet(tmp_path / name, {"text": ["x"]})
     (tmp_path / "a" / "notes.txt").write_text("no shard")
     (tmp_path / "c.csv.gz").write_bytes(b"")
-    found = list_shards([str(tmp_path), f"{tmp_path}/*/*.parquet", f"{tmp_path}/a/1.parquet"], dated=False)
+    found = find_shards([str(tmp_path), f"{tmp_path}/*/*.parquet", f"{tmp_path}/a/1.parquet"], dated=False).stamps
     assert [path.removeprefix(f"{tmp_path}/") for path in found] == ["a/1.parquet", "b/2.parquet", "c.csv.gz"]
 
 
 def test_a_file_with_brackets_in_its_name_is_a_file_and_no_glob(tmp_path: Path) -> None:
     path = write_parquet(tmp_path / "day[1].parquet", {"text": ["x"]})
-    assert list(list_shards([str(path)], dated=False)) == [str(path)]
+    assert list(find_shards([str(path)], dated=False).stamps) == [str(path)]
 
 
 @pytest.mark.parametrize(
@@ -159,10 +160,10 @@ def test_a_path_that_leads_nowhere_is_explained(path: str, message: str, tmp_pat
     (tmp_path / "empty").mkdir()
     (tmp_path / "notes.txt").write_text("x")
     with pytest.raises(InputError, match=message.format(tmp_path)):
-        list_shards([f"{tmp_path}/{path}"], dated=False)
+        find_shards([f"{tmp_path}/{path}"], dated=False)
 
 
 def test_a_missing_day_can_be_waited_for(tmp_path: Path) -> None:
     with pytest.raises(InputNotReadyError) as caught:
-        list_shards([f"{tmp_path}/ds=2026-11-22"], dated=True)
+        find_shards([f"{tmp_path}/ds=2026-11-22"], dated=True)
     assert caught.value.exit_code == 5

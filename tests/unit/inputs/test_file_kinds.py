@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from pipeline_lib.errors import InputError
-from pipeline_lib.inputs.discovery.file_kinds import kind_of
-from pipeline_lib.planning.planner import look
+from pipeline_lib.inputs.discovery.file_kinds import file_kind
+from pipeline_lib.planning.discovery import discover
 from tests.conftest import SettingsMaker, write_parquet
 from tests.helpers.shard_listing import notices_of, shards_of, touch
 
@@ -42,7 +42,7 @@ from tests.helpers.shard_listing import notices_of, shards_of, touch
     ],
 )
 def test_every_name_is_of_one_kind(name: str, kind: str) -> None:
-    assert kind_of(f"some/where/{name}") == kind
+    assert file_kind(f"some/where/{name}") == kind
 
 
 @pytest.mark.parametrize("other", ["b.jsonl", "b.csv.bz2", "deep/b.orc", "part-00000", "b.parquet.gz", "b.xlsx"])
@@ -65,10 +65,10 @@ def test_companions_are_passed_over_and_unknown_kinds_are_named(tmp_path: Path) 
 def test_parquet_by_its_other_endings_is_read(tmp_path: Path, settings_for: SettingsMaker) -> None:
     write_parquet(tmp_path / "in" / "a.pq", {"text": ["x"]})
     write_parquet(tmp_path / "in" / "b.PARQ", {"text": ["x"]})
-    assert len(look(settings_for()).heads) == 2
+    assert len(discover(settings_for()).headers) == 2
     (tmp_path / "in" / "c.pq").write_text("no Parquet")
     with pytest.raises(InputError, match=r"c\.pq' is not a whole Parquet file"):
-        look(settings_for())
+        discover(settings_for())
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pipeline_lib.errors import InputError
-from pipeline_lib.inputs.discovery.listing import list_shards
-from pipeline_lib.storage.files import filesystem, full_name
+from pipeline_lib.inputs.discovery.listing import find_shards
+from pipeline_lib.storage.urls import location_of
 from tests.helpers.shard_listing import notices_of, shards_of, touch
 
 FOLDERS = st.sampled_from(["a", "b", "ds=20", "ds=21", "_tmp", ".git", "_y=1", "x[1]", "{a,b}", "a b"])
@@ -85,12 +85,12 @@ def hidden(names: list[str]) -> bool:
 def listed(root: str, pattern: str) -> set[str]:
     """Return what the job takes, below a root; none is an error of its own."""
     try:
-        found = list_shards([f"{root}/{pattern}"], dated=False)
+        found = find_shards([f"{root}/{pattern}"], dated=False).stamps
     except InputError as error:
         if "no file matches" in str(error) or "no such file" in str(error):
             return set()
         raise
-    base = full_name(*filesystem(root))
+    base = location_of(root).url
     return {path[len(base) + 1 :] for path in found}
 
 

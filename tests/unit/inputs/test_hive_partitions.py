@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from pipeline_lib.errors import InputError
-from pipeline_lib.inputs.hive_partitions import values_of
-from pipeline_lib.planning.planner import look
+from pipeline_lib.inputs.hive_partitions import partition_values
+from pipeline_lib.planning.discovery import discover
 from pipeline_lib.settings.settings import InputSettings
 from tests.conftest import Runner, SettingsMaker, read_output, write_parquet
 
@@ -16,15 +16,15 @@ HIVE = "{}/ds=2026-11-22/city=S%C3%A3o%20Paulo%2FSul/a.parquet"
 
 def test_values_in_folders_are_decoded() -> None:
     kept = InputSettings(path="in", partition_columns="all")
-    assert values_of(HIVE, kept) == {"ds": "2026-11-22", "city": "São Paulo/Sul"}
-    assert values_of("/x/a=__HIVE_DEFAULT_PARTITION__/b=/c", kept) == {"a": None, "b": ""}
-    assert values_of("/x/a=1=2/b", kept) == {"a": "1=2"}
+    assert partition_values(HIVE, kept) == {"ds": "2026-11-22", "city": "São Paulo/Sul"}
+    assert partition_values("/x/a=__HIVE_DEFAULT_PARTITION__/b=/c", kept) == {"a": None, "b": ""}
+    assert partition_values("/x/a=1=2/b", kept) == {"a": "1=2"}
     some = InputSettings(path="in", partition_columns=["city", "ds"])
-    assert list(values_of(HIVE, some)) == ["city", "ds"]
-    assert values_of(HIVE, InputSettings(path="in")) == {}
+    assert list(partition_values(HIVE, some)) == ["city", "ds"]
+    assert partition_values(HIVE, InputSettings(path="in")) == {}
     for path in ("/x/a=1/a=2/b", "/x/a=%FF/b"):
         with pytest.raises(InputError):
-            values_of(path, kept)
+            partition_values(path, kept)
 
 
 def test_columns_in_folders_are_kept_as_text_beside_the_others(
@@ -46,12 +46,12 @@ def test_columns_in_folders_are_kept_as_text_beside_the_others(
 def test_columns_in_folders_that_are_not_kept_are_named(tmp_path: Path, settings_for: SettingsMaker) -> None:
     write_parquet(tmp_path / "in" / "ds=01" / "hour=2" / "a.parquet", {"text": ["x"]})
     assert "the folders 'ds=...', 'hour=...' are not kept as columns; see input.partition_columns" in (
-        look(settings_for()).notices
+        discover(settings_for()).notices
     )
     spelled = {"path": str(tmp_path / "in" / "ds=01"), "partition_columns": ["hour"]}
-    assert look(settings_for(input=spelled)).notices == ()
+    assert discover(settings_for(input=spelled)).notices == ()
     with pytest.raises(InputError, match=r"has no column 'ds'; see input\.partition_columns"):
-        look(settings_for(input={"keep_columns": ["ds"]}))
+        discover(settings_for(input={"keep_columns": ["ds"]}))
 
 
 @pytest.mark.parametrize(
@@ -67,10 +67,10 @@ def test_columns_in_folders_that_can_not_be_kept_are_refused(
 ) -> None:
     write_parquet(tmp_path / "in" / "ds=01" / "a.parquet", {name: ["x"] for name in columns})
     with pytest.raises(InputError, match=message):
-        look(settings_for(input={"partition_columns": wanted}))
+        discover(settings_for(input={"partition_columns": wanted}))
 
 
 def test_a_folder_is_no_text_column(tmp_path: Path, settings_for: SettingsMaker) -> None:
     write_parquet(tmp_path / "in" / "note=x" / "a.parquet", {"text": ["x"]})
     with pytest.raises(InputError, match="'note' is a folder of"):
-        look(settings_for(input={"partition_columns": "all", "text_column": "note"}))
+        discover(settings_for(input={"partition_columns": "all", "text_column": "note"}))

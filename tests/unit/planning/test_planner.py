@@ -9,13 +9,14 @@ import pytest
 from pipeline_lib.errors import OutputError
 from pipeline_lib.inputs.reader import Reader
 from pipeline_lib.inputs.shards import Shard
-from pipeline_lib.planning.planner import look, make_plan
-from pipeline_lib.planning.shard_numbers import numbered
-from pipeline_lib.publishing.publisher import clear
+from pipeline_lib.planning.discovery import discover
+from pipeline_lib.planning.planner import make_plan
+from pipeline_lib.planning.resume.shard_numbers import assign
+from pipeline_lib.publishing.publisher import prepare_output
 from pipeline_lib.publishing.writer import Writer
 from pipeline_lib.scoring.classifier import Classifier
 from pipeline_lib.scoring.tokenizer import Tokenizer
-from pipeline_lib.storage.files import FileStamp
+from pipeline_lib.storage.location import FileStamp
 from tests.conftest import Runner, SettingsMaker, write_parquet
 from tests.helpers.published import published_hashes
 
@@ -24,14 +25,14 @@ def test_an_output_folder_with_data_of_others_is_refused(tmp_path: Path, setting
     write_parquet(tmp_path / "in" / "a.parquet", {"text": ["x"]})
     write_parquet(tmp_path / "out" / "theirs.parquet", {"x": [1]})
     with pytest.raises(OutputError, match=r"already holds 'theirs\.parquet'"):
-        make_plan(look(settings_for()))
+        make_plan(discover(settings_for()))
 
 
 def test_a_number_that_was_given_stays_and_is_given_once() -> None:
     def numbers(paths: str, receipts: dict[str, int], kept: dict[str, int]) -> list[int]:
         stamp = FileStamp(1, "x")
         shards = [Shard(at, path, "parquet", stamp, "etag:x", 1, ("text",), 8) for at, path in enumerate(paths)]
-        return [shard.number for shard in numbered(tuple(shards), receipts, kept)]
+        return [shard.number for shard in assign(tuple(shards), receipts, kept)]
 
     assert numbers("abc", {}, {}) == [0, 1, 2]
     assert numbers("abc", {"b": 1}, {"a": 0, "b": 1, "c": 2}) == [0, 1, 2]
@@ -51,10 +52,10 @@ def test_a_run_that_scored_the_longest_shard_alone_is_ended_with_the_same_bytes(
     run_here(settings)
     undisturbed = published_hashes(tmp_path / "out")
     shutil.rmtree(tmp_path / "out")
-    plan = make_plan(look(settings))
-    clear(plan)
-    read, tokenize = Reader(plan.settings.input, plan.layout), Tokenizer(plan.settings, plan.checkpoint)
-    classify = Classifier(plan.settings, plan.checkpoint)
+    plan = make_plan(discover(settings))
+    prepare_output(plan)
+    read, tokenize = Reader(plan.settings.input, plan.output_schema), Tokenizer(plan)
+    classify = Classifier(plan)
     longest = max(plan.todo, key=lambda part: part.rows)
     Writer(plan)(classify(tokenize(read(plan.shard(longest.shard), longest))), longest)
     run_here(settings)

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from pipeline_lib.checkpoints.checkpoint import Checkpoint
-from pipeline_lib.engines.inspection.inspector import examine
-from pipeline_lib.planning.computation import TOKENS_PER_BATCH, computation_of
-from pipeline_lib.planning.planner import look, make_plan
+from pipeline_lib.engines.computation import TOKENS_PER_BATCH, computation_of
+from pipeline_lib.engines.inspection.inspector import inspect_checkpoint
+from pipeline_lib.planning.discovery import discover
+from pipeline_lib.planning.planner import make_plan
 from pipeline_lib.planning.version import fingerprint_of, version_of
 from pipeline_lib.settings.settings import Device, Settings
 from tests.conftest import SettingsMaker, write_parquet
@@ -23,7 +24,7 @@ def test_the_version_follows_what_decides_a_score_and_nothing_else(
     write_parquet(tmp_path / "in" / "a.parquet", {"text": ["x"]})
 
     def version(**sections: dict[str, object]) -> str:
-        return make_plan(look(settings_for(**sections))).version
+        return make_plan(discover(settings_for(**sections))).version
 
     base = version()
     for same in (
@@ -53,15 +54,20 @@ def test_the_version_follows_the_kind_of_device_and_not_the_engine_that_this_mac
 ) -> None:
     """A run begun on CPUs and resumed on GPUs must not join; two drivers of one GPU cluster must agree."""
     write_parquet(tmp_path / "in" / "a.parquet", {"text": ["x"]})
-    seen = look(settings_for(model={"precision": precision, "engine": "torch"}))
-    on_cpu, on_gpu = make_plan(seen, "cpu"), make_plan(seen, "cuda")
+    discovery = discover(settings_for(model={"precision": precision, "engine": "torch"}))
+    on_cpu, on_gpu = make_plan(discovery, "cpu"), make_plan(discovery, "cuda")
     assert on_cpu.version != on_gpu.version
     checkpoint = on_gpu.checkpoint
-    engines = [dataclasses.replace(checkpoint, engine=engine) for engine in ("torch", "openvino")]
+    engines = [dataclasses.replace(checkpoint, cpu_engine=engine) for engine in ("torch", "openvino")]
     cpu, gpu = (
         {
             version_of(
-                fingerprint_of(seen.settings, each, seen.layout, computation_of(seen.settings, each, device))
+                fingerprint_of(
+                    discovery.settings,
+                    each,
+                    discovery.output_schema,
+                    computation_of(discovery.settings, each, device),
+                )
             )
             for each in engines
         }
@@ -85,25 +91,25 @@ def test_packed_rows_are_planned_where_the_gpus_get_them_right_and_what_was_begu
 
         return answer
 
-    packed = make_plan(look(settings), "cuda", gpus_answer(True))
-    padded = make_plan(look(settings), "cuda", gpus_answer(False))
+    packed = make_plan(discover(settings), "cuda", gpus_answer(True))
+    padded = make_plan(discover(settings), "cuda", gpus_answer(False))
     assert (packed.computation.layout, padded.computation.layout) == ("packed", "padded")
     assert packed.version != padded.version
     assert len(asked) == 2
-    make_plan(look(settings), "cpu", gpus_answer(True))
-    make_plan(look(settings_for(model={"precision": "float32"})), "cuda", gpus_answer(True))
+    make_plan(discover(settings), "cpu", gpus_answer(True))
+    make_plan(discover(settings_for(model={"precision": "float32"})), "cuda", gpus_answer(True))
     assert len(asked) == 2  # nothing to ask
     staged = tmp_path / "out" / "_staging" / padded.version
     staged.mkdir(parents=True)
     (staged / "_shards.json").write_text("{}")
-    assert make_plan(look(settings), "cuda", gpus_answer(True)).version == padded.version
+    assert make_plan(discover(settings), "cuda", gpus_answer(True)).version == padded.version
     assert len(asked) == 2
 
 
 def test_below_float32_the_version_follows_the_libraries_that_compute(settings_for: SettingsMaker) -> None:
     """Their kernels move scores in half precision by a thousandth; in float32 by the last digit."""
     settings = {name: settings_for(model={"precision": name}) for name in ("float32", "bfloat16", "auto")}
-    checkpoint = examine(settings["float32"])
+    checkpoint = inspect_checkpoint(settings["float32"])
     libraries = {name: computation_of(each, checkpoint, "cpu").libraries for name, each in settings.items()}
     assert libraries["float32"] == ()
     assert libraries["auto"] == libraries["bfloat16"]
@@ -111,7 +117,7 @@ def test_below_float32_the_version_follows_the_libraries_that_compute(settings_f
 
 
 def test_the_version_has_the_token_budget_that_was_resolved(settings_for: SettingsMaker) -> None:
-    checkpoint = examine(settings_for())
+    checkpoint = inspect_checkpoint(settings_for())
     stated = settings_for(tuning={"tokens_per_batch": TOKENS_PER_BATCH["cuda"]})
     assert computation_of(settings_for(), checkpoint, "cuda") == computation_of(stated, checkpoint, "cuda")
     assert computation_of(settings_for(), checkpoint, "cpu") != computation_of(stated, checkpoint, "cpu")
