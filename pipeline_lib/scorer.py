@@ -55,15 +55,13 @@ class Scorer:
     """
 
     def __init__(self, settings: Settings | Path | str | Mapping[str, Any], device: str = "cpu") -> None:
-        import torch
-
         self._settings = _settings(settings)
         _check_device(device)
         checkpoint = inspect_checkpoint(self._settings)
         packed = device == "cuda" and packs_on_this_gpu(self._settings, checkpoint)
         computation = computation_of(self._settings, checkpoint, cast("Device", device), packed=packed)
         plan = ScoringPlan(self._settings, checkpoint, computation)
-        worker = Worker("scorer", "this machine", torch.get_num_threads(), 1.0, _SilentMonitor())
+        worker = Worker("scorer", "this machine", None, 1.0, _SilentMonitor())
         steps = Steps(read=_TakeTable, write=_SelectColumns)
         self._take_and_tokenize, self._classify_and_select = (
             Flow(steps[:2], plan, worker),
