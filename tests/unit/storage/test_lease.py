@@ -19,9 +19,9 @@ from pipeline_lib.storage.lease import leased
 from pipeline_lib.storage.location import Location
 from pipeline_lib.storage.records import LEASE, LeaseRecord
 from pipeline_lib.storage.urls import location_of
-from tests.conftest import free_port, pointed_at, wait_for_server
-from tests.helpers import killing
+from tests.helpers.crashes import crash_holding_a_lease
 from tests.helpers.s3_proxy import S3Proxy
+from tests.helpers.servers import free_port, s3_at, wait_for_server
 
 
 def silent(_: str) -> None:
@@ -58,7 +58,7 @@ def test_a_second_run_is_turned_away_and_a_later_one_is_not(output: str) -> None
 
 def test_the_lease_of_a_process_that_was_killed_is_free_at_once(tmp_path: Path) -> None:
     output = str(tmp_path / "out")
-    killing.hold_a_lease_and_die(output)
+    crash_holding_a_lease(output)
     assert (tmp_path / "out" / LEASE).exists()
     with leased(output, pytest.fail):
         pass
@@ -131,7 +131,7 @@ def test_of_many_that_reach_for_a_lease_one_gets_it(output: str) -> None:
     assert len(won) == 1
 
 
-@pytest.mark.parametrize("pid", [1, os.getppid()])
+@pytest.mark.parametrize("pid", [1, os.getppid()], ids=["the first process", "our parent"])
 def test_a_lease_that_names_a_process_which_lives_anyway_does_not_block_for_ever(
     pid: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -147,7 +147,10 @@ def heedless(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """An output on a server that takes conditions and ignores them: rclone's, and one behind a proxy."""
     if request.param == "proxy":
         server = request.getfixturevalue("s3_server")
-        with S3Proxy(server, without=frozenset({"if-match", "if-none-match"})) as proxy, pointed_at(proxy.endpoint):
+        with (
+            S3Proxy(server, without=frozenset({"if-match", "if-none-match"})) as proxy,
+            s3_at(proxy.endpoint),
+        ):
             yield bucket_for(tmp_path)
         return
     program, port = Path(sys.executable).parent / "rclone", free_port()
@@ -156,7 +159,7 @@ def heedless(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     with subprocess.Popen([*command, str(tmp_path / "served")], stderr=subprocess.DEVNULL) as process:
         try:
             wait_for_server(f"http://127.0.0.1:{port}")
-            with pointed_at(f"http://127.0.0.1:{port}"):
+            with s3_at(f"http://127.0.0.1:{port}"):
                 yield bucket_for(tmp_path)
         finally:
             process.kill()

@@ -1,28 +1,25 @@
-"""A job that is right, and what spoils it."""
+"""A folder with a job that is right, and the cases of bad input that change it."""
 
 import contextlib
-import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import huggingface_hub.constants
 import pyarrow as pa
 import yaml
-from typer.testing import CliRunner, Result
 
-from jobs.score import app
 from tests.conftest import write_parquet
+from tests.helpers.command_line import Ended, nightscore
 
 PNG = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01\0\0\0\x01\x08\x06\0\0\0\x1f\x15\xc4\x89"
 GOOD = pa.table({"id": ["1", "2"], "text": ["a fine kettle", "a bad zip"]})
 
 
 @dataclass(frozen=True)
-class Home:
-    """A folder with a job that is right, for a bad input to spoil.
+class JobFolder:
+    """A folder with a job that is right, which a case of bad input changes.
 
     The job's shard is `in/good.parquet`, its settings are `job.yaml`, and it publishes in `out`.
     """
@@ -62,34 +59,21 @@ class Home:
         else:
             write_parquet(path, content)
 
-    def run(self, arguments: Sequence[str] = (), config: str = "job.yaml") -> Result:
+    def run(self, arguments: Sequence[str] = (), config: str = "job.yaml") -> Ended:
         """Run the job by the program's command line, in this process."""
-        os.environ["COLUMNS"] = "200"
-        with offline():
-            return CliRunner().invoke(app, ["run", str(self.folder / config), *arguments])
+        return nightscore("run", str(self.folder / config), *arguments, columns=200)
 
 
-@contextlib.contextmanager
-def offline() -> Iterator[None]:
-    """Do what HF_HUB_OFFLINE=1 does, also when the hub's library is imported already."""
-    before = huggingface_hub.constants.HF_HUB_OFFLINE
-    huggingface_hub.constants.HF_HUB_OFFLINE = True
-    try:
-        yield
-    finally:
-        huggingface_hub.constants.HF_HUB_OFFLINE = before
-
-
-Spoil = Callable[[Home], Sequence[str]]
+Change = Callable[[JobFolder], Sequence[str]]
 """Makes a job bad, and returns further arguments of the command line."""
 
 
 @dataclass(frozen=True)
-class Kind:
-    """A bad input that ends the whole run."""
+class Case:
+    """A case of bad input that ends the whole run."""
 
     name: str
-    spoil: Spoil
+    apply: Change
     message: str
     """What the one error line must match; it names the file or the setting."""
     exit_code: int = 2
@@ -111,29 +95,29 @@ class Row:
     """A word of its text that may be nowhere but in the input."""
 
 
-def setting(*overrides: str) -> Spoil:
-    """Override settings; HOME stands for the job's folder."""
+def setting(*overrides: str) -> Change:
+    """Override settings; JOB stands for the job's folder."""
 
-    def spoil(home: Home) -> list[str]:
-        return [word for text in overrides for word in ("--set", text.replace("HOME", str(home.folder)))]
+    def apply(job: JobFolder) -> list[str]:
+        return [word for text in overrides for word in ("--set", text.replace("JOB", str(job.folder)))]
 
-    return spoil
+    return apply
 
 
-def shard(name: str, content: bytes | pa.Table | Callable[[], bytes], *, alone: bool = False) -> Spoil:
+def shard(name: str, content: bytes | pa.Table | Callable[[], bytes], *, alone: bool = False) -> Change:
     """Add a shard beside the good one, or put it in its place."""
 
-    def spoil(home: Home) -> list[str]:
-        home.add(name, content() if callable(content) else content, alone=alone)
+    def apply(job: JobFolder) -> list[str]:
+        job.add(name, content() if callable(content) else content, alone=alone)
         return []
 
-    return spoil
+    return apply
 
 
-def arguments(*words: str) -> Spoil:
-    """Give further arguments; HOME stands for the job's folder."""
+def arguments(*words: str) -> Change:
+    """Give further arguments; JOB stands for the job's folder."""
 
-    def spoil(home: Home) -> list[str]:
-        return [word.replace("HOME", str(home.folder)) for word in words]
+    def apply(job: JobFolder) -> list[str]:
+        return [word.replace("JOB", str(job.folder)) for word in words]
 
-    return spoil
+    return apply
