@@ -6,18 +6,17 @@ from dataclasses import replace
 from importlib.metadata import version
 
 import ray
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from pipeline_lib.checkpoints.checkpoint import Checkpoint
 from pipeline_lib.engines.inspection.engine_choice import may_take_openvino
 from pipeline_lib.engines.inspection.packing_check import packs_on_this_gpu
 from pipeline_lib.engines.openvino import openvino_engine
-from pipeline_lib.errors import FaultError, listed
-from pipeline_lib.execution.cluster.connection import connected, running_cluster
+from pipeline_lib.errors import listed
+from pipeline_lib.execution.cluster.address import running_cluster
+from pipeline_lib.execution.cluster.connection import connected
+from pipeline_lib.execution.cluster.node_tasks import answers_by_node, node_names
 from pipeline_lib.planning.planner import Discovery
 from pipeline_lib.settings.settings import Settings
-
-_SECONDS_TO_ANSWER = 60.0
 
 
 @contextlib.contextmanager
@@ -35,8 +34,9 @@ def engine_agreed(discovery: Discovery) -> Iterator[tuple[Discovery, list[str]]]
         yield discovery, []
         return
     with connected(lambda: None):
-        here = _openvino()
-        lacking = sorted(name for name, there in _on_each_machine().items() if there != here)
+        here, names = _openvino_version(), node_names()
+        versions = answers_by_node(_openvino_version, names)
+        lacking = sorted({names[node] for node, there in versions.items() if there != here})
         if not lacking:
             yield discovery, []
             return
@@ -46,24 +46,8 @@ def engine_agreed(discovery: Discovery) -> Iterator[tuple[Discovery, list[str]]]
         yield replace(discovery, settings=settings), [why]
 
 
-def _openvino() -> str | None:
+def _openvino_version() -> str | None:
     return version("openvino") if openvino_engine.is_installed() else None
-
-
-def _on_each_machine() -> dict[str, str | None]:
-    """Return the version of OpenVINO on each machine that is alive, by its name and address."""
-    ask = ray.remote(_openvino)
-    asked = {
-        f"{node['NodeManagerHostname']} ({node['NodeID'][:8]})": ask.options(
-            num_cpus=0, scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
-        ).remote()
-        for node in ray.nodes()
-        if node["Alive"]
-    }
-    try:
-        return dict(zip(asked, ray.get(list(asked.values()), timeout=_SECONDS_TO_ANSWER), strict=True))
-    except ray.exceptions.RayError as error:
-        raise FaultError(f"a machine of the cluster did not say what it has: {type(error).__name__}") from error
 
 
 def packs_on_gpus(settings: Settings, checkpoint: Checkpoint) -> bool:

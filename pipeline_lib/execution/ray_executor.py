@@ -13,12 +13,9 @@ import ray.data
 from ray.data import ActorPoolStrategy
 
 from pipeline_lib.errors import DeviceError, LostWorkerError
-from pipeline_lib.execution.cluster.connection import (
-    connected,
-    failures_explained,
-    joined_if_running,
-    running_cluster,
-)
+from pipeline_lib.execution.cluster.address import running_cluster
+from pipeline_lib.execution.cluster.connection import connected, joined_if_running
+from pipeline_lib.execution.cluster.failures import failures_explained
 from pipeline_lib.execution.cluster.node_check import refuse_unlike_nodes
 from pipeline_lib.execution.cluster.placement import Room, device_kind, reserved, settled, with_usable_gpus
 from pipeline_lib.execution.engine_agreement import engine_agreed, packs_on_gpus

@@ -3,9 +3,6 @@
 import contextlib
 import logging
 import os
-import re
-import socket
-import stat
 import threading
 import warnings
 from collections.abc import Callable, Iterator
@@ -14,14 +11,12 @@ from typing import Any, TypeVar
 
 import ray
 
-from pipeline_lib import errors
-from pipeline_lib.errors import FaultError, LostWorkerError, NightscoreError, SettingsError
+from pipeline_lib.errors import FaultError
+from pipeline_lib.execution.cluster.address import running_cluster
 from pipeline_lib.execution.cluster.local_ray import (
     Start,
     keep_token_out_of_the_home,
-    last_line,
     own_folder,
-    temporary_folder,
 )
 from pipeline_lib.execution.cluster.orphans import reaped
 
@@ -34,9 +29,6 @@ _QUIET = {
     "RAY_BACKEND_LOG_LEVEL": "fatal",
 }
 
-
-_SECONDS_TO_ANSWER = 5.0
-_LONGEST_ADDRESS = 300
 
 _T = TypeVar("_T")
 
@@ -139,58 +131,6 @@ def _shows_token(address: str, note: Callable[[str], None]) -> bool:
     return True
 
 
-def running_cluster(note: Callable[[str], None] = lambda _: None) -> str | None:
-    """Return the address of the cluster to use, or None where there is none.
-
-    It is tried first: `ray.init` would wait minutes for one that is gone, and a Ray that was killed leaves its
-    address behind.
-
-    Args:
-        note: told where another user's cluster is passed over.
-
-    Raises:
-        FaultError: `RAY_ADDRESS` names a cluster that does not answer.
-        SettingsError: `RAY_ADDRESS` is not the address of a cluster.
-    """
-    named = os.environ.get("RAY_ADDRESS", "")
-    if named.startswith("http"):
-        raise SettingsError(
-            f"RAY_ADDRESS={named!r} is the address of a job server; use `ray job submit`, or name host:port"
-        )
-    if named and named != "auto":
-        if named != "local" and not _answers(named):
-            raise FaultError(f"RAY_ADDRESS={named!r}: no Ray answers there")
-        return None if named == "local" else named
-    found = _noted_address(note)
-    return found if found and _answers(found) else None
-
-
-def _noted_address(note: Callable[[str], None]) -> str | None:
-    """Return the address that `ray start` of this user left; what anybody else may have written is not followed."""
-    path = Path(temporary_folder(), "ray", "ray_current_cluster")
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    except OSError:
-        return None
-    with open(descriptor, encoding="utf-8", errors="replace") as file:
-        about = os.fstat(descriptor)
-        if not stat.S_ISREG(about.st_mode):
-            return None
-        if about.st_uid != os.getuid() or about.st_mode & stat.S_IWOTH:
-            note(f"{path} may be another user's and is not followed; to use that cluster, set RAY_ADDRESS")
-            return None
-        return file.read(_LONGEST_ADDRESS).strip()
-
-
-def _answers(address: str) -> bool:
-    host, _, port = address.removeprefix("ray://").rpartition(":")
-    try:
-        socket.create_connection((host, int(port)), timeout=_SECONDS_TO_ANSWER).close()
-    except (OSError, ValueError):
-        return False
-    return True
-
-
 def _hush() -> None:
     from ray.data import DataContext
 
@@ -202,41 +142,3 @@ def _hush() -> None:
     context.enable_progress_bars = False
     context.print_on_execution_start = False
     context.raise_original_map_exception = True  # else ours would arrive as text inside one of Ray's
-
-
-@contextlib.contextmanager
-def failures_explained() -> Iterator[None]:
-    """Turn Ray's long error into the one of ours inside it, or into one line that says what failed.
-
-    Raises:
-        NightscoreError: always, when the block raises anything of Ray's.
-    """
-    try:
-        yield
-    except ray.exceptions.RayError as error:  # may be one of ours too: Ray makes classes that are both
-        chain = _chain(error)
-        ours = next((found for found in map(_ours, chain) if found), None)
-        if ours:
-            raise ours from error
-        # What a worker's code raised comes wrapped in a task's error; all others are Ray's own losses.
-        kind = FaultError if isinstance(error, ray.exceptions.RayTaskError) else LostWorkerError
-        raise kind(f"a worker failed: {type(chain[-1]).__name__}: {last_line(chain[-1])}") from error
-
-
-def _chain(error: BaseException) -> list[BaseException]:
-    """Return an error and what it came from, the last one first."""
-    chain: list[BaseException] = []
-    cause: BaseException | None = error
-    while cause is not None and cause not in chain:
-        chain.append(cause)
-        cause = getattr(cause, "cause", None) or cause.__cause__ or cause.__context__
-    return chain
-
-
-def _ours(error: BaseException) -> NightscoreError | None:
-    """Return the error of ours that one of Ray's is, or only quotes, as it does when an actor can't start."""
-    if isinstance(error, NightscoreError) and not isinstance(error, ray.exceptions.RayError):
-        return type(error)(str(error.args[0] if error.args else error))
-    quoted = re.search(rf"^{errors.__name__}\.(\w+): (.+)$", str(error), re.MULTILINE)
-    kind = getattr(errors, quoted[1], None) if quoted else None
-    return kind(quoted[2]) if quoted and kind else None

@@ -16,6 +16,8 @@ from typing import Any
 import ray
 
 from pipeline_lib.errors import FaultError
+from pipeline_lib.execution.cluster.address import temporary_folder
+from pipeline_lib.execution.cluster.failures import last_line
 
 _SECONDS_BETWEEN_HANDLERS = 0.005
 _SECONDS_TO_SETTLE = 60.0
@@ -39,12 +41,6 @@ def own_folder() -> Iterator[Path]:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def temporary_folder() -> str:
-    """Return the folder below which Ray looks for the note of a cluster of this machine."""
-    on_linux = os.environ.get("TMPDIR") if sys.platform == "linux" else None
-    return os.environ.get("RAY_TMPDIR") or on_linux or "/tmp"  # noqa: S108 - Ray's own place
 
 
 def keep_token_out_of_the_home() -> None:
@@ -162,8 +158,3 @@ class _Chatter:
         with self._kept as kept:
             kept.seek(0)
             os.write(2, kept.read() if show else b"")
-
-
-def last_line(error: BaseException) -> str:
-    """Return the last line of an error's text, cut short: Ray's own say there what happened."""
-    return next((line for line in reversed(str(error).splitlines()) if line.strip()), "").strip()[:300]

@@ -1,4 +1,4 @@
-"""Before work starts on several machines: each must see the same files and run the same libraries as the driver."""
+"""Before work starts on several machines: each must have the same files and libraries as the driver."""
 
 import contextlib
 import hashlib
@@ -9,39 +9,40 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import ray
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+import pipeline_lib
 from pipeline_lib.checkpoints.fetching import local_folder
-from pipeline_lib.errors import FaultError, NightscoreError, SettingsError
+from pipeline_lib.errors import NightscoreError, SettingsError
+from pipeline_lib.execution.cluster.node_tasks import answers_by_node, node_names
 from pipeline_lib.machine.library_versions import library_versions
 from pipeline_lib.planning.plan import Plan
 from pipeline_lib.settings.settings import ModelSettings
 from pipeline_lib.storage import files as storage
 from pipeline_lib.storage.records import STAGING
 
-_DECISIVE = ("torch", "transformers", "tokenizers")
-"""Libraries that decide a score."""
-_SECONDS_TO_ANSWER = 120.0
+_COMPARED = ("torch", "transformers", "tokenizers", "nightscore")
+"""Libraries whose version decides a score."""
 _SECONDS_TO_APPEAR = 5.0
+_NODES_NAMED = 3
 _SHARED = "every node needs the same files: use a bucket, or a disk that all nodes mount"
 
 
 @dataclass(frozen=True)
-class _Sight:
-    """What the driver sees, and so must every machine."""
+class _DriverView:
+    """What the driver sees; every machine must see the same."""
 
-    mark: str
+    probe: str
     """URL of a small file below the output."""
-    nonce: bytes
+    probe_content: bytes
     shards: tuple[tuple[str, storage.FileStamp], ...]
     model: ModelSettings
     checkpoint: frozenset[tuple[str, int]]
-    """Names and bytes of the checkpoint's files; empty where it is fetched. The model's actors look into them."""
-    versions: tuple[tuple[str, str], ...]
+    """Names and sizes of the checkpoint's files; empty where it is fetched. The model's actors read them."""
+    versions: dict[str, str]
 
 
 def refuse_unlike_nodes(plan: Plan, nodes: Iterable[str]) -> None:
-    """Compare what each machine sees with what the driver sees; nothing to do on the driver's own.
+    """Compare what each machine sees with what the driver sees, unless only the driver's own machine works.
 
     Args:
         plan: the run's plan.
@@ -49,111 +50,89 @@ def refuse_unlike_nodes(plan: Plan, nodes: Iterable[str]) -> None:
 
     Raises:
         FaultError: a machine does not answer.
-        SettingsError: one sees other files or has other libraries; it is named.
+        SettingsError: a machine sees other files or has other libraries; the message names it.
     """
-    here = ray.get_runtime_context().get_node_id()
-    others = sorted(set(nodes) - {here})
+    others = sorted(set(nodes) - {ray.get_runtime_context().get_node_id()})
     if not others:
         return
-    names = {node["NodeID"]: f"{node['NodeName']} ({node['NodeManagerHostname']})" for node in ray.nodes()}
-    with _sight_of(plan) as sight:
-        look = ray.remote(_differences)
-        answers = [
-            look.options(num_cpus=0, scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False)).remote(
-                sight
-            )
-            for node in others
-        ]
-        try:
-            found = ray.get(answers, timeout=_SECONDS_TO_ANSWER)
-        except ray.exceptions.GetTimeoutError:
-            raise FaultError(f"not every node answered within {_SECONDS_TO_ANSWER:.0f} seconds") from None
-    told = [
-        f"node {names.get(node, node)}: {'; '.join(what)}" for node, what in zip(others, found, strict=True) if what
-    ]
-    if told:
-        more = f"; {len(told) - 3} more nodes differ" if len(told) > 3 else ""
-        raise SettingsError(". ".join(told[:3]) + more)
+    with _driver_view(plan) as view:
+        differences = answers_by_node(_differences, others, view)
+    names = node_names()
+    unlike = [f"node {names.get(node, node)}: {'; '.join(texts)}" for node, texts in differences.items() if texts]
+    if unlike:
+        rest = len(unlike) - _NODES_NAMED
+        raise SettingsError(". ".join(unlike[:_NODES_NAMED]) + (f"; {rest} more nodes differ" if rest > 0 else ""))
 
 
 @contextlib.contextmanager
-def _sight_of(plan: Plan) -> Iterator[_Sight]:
-    """Yield what the driver sees, with the mark in place."""
-    settings, nonce = plan.settings, secrets.token_hex(16)
-    # A name that is cleaned away as a half-written file if this run is killed.
-    mark = f"{settings.output.path.rstrip('/')}/{STAGING}/{plan.version}/.nodes.{nonce}.tmp"
+def _driver_view(plan: Plan) -> Iterator[_DriverView]:
+    """Yield what the driver sees; the probe file exists for as long as the block runs."""
+    settings, content = plan.settings, secrets.token_hex(16)
+    # Cleanup deletes files of this name as partial ones, if this run is killed.
+    probe = f"{settings.output.path.rstrip('/')}/{STAGING}/{plan.version}/.nodes.{content}.tmp"
     numbers = sorted({part.shard for part in plan.todo})
     shards = tuple((shard.path, shard.stamp) for shard in map(plan.shard, {*numbers[:1], *numbers[-1:]}))
-    fs, path = storage.filesystem(mark)
-    with storage.faults_named(mark, "writing"):
-        storage.write_atomically(fs, path, nonce.encode())
+    fs, path = storage.filesystem(probe)
+    with storage.faults_named(probe, "writing"):
+        storage.write_atomically(fs, path, content.encode())
+    here, compared = _versions(), (*_COMPARED, *(["openvino"] if plan.computation.engine == "openvino" else []))
+    versions = {name: here[name] for name in compared}
     try:
-        yield _Sight(
-            mark, nonce.encode(), shards, settings.model, _files(settings.model), tuple(_versions(plan).items())
+        yield _DriverView(
+            probe, content.encode(), shards, settings.model, _checkpoint_files(settings.model), versions
         )
     finally:
-        with contextlib.suppress(Exception):  # it is only a mark; what failed before is the news
+        with contextlib.suppress(Exception):  # a failure of the block matters more than this file
             fs.rm_file(path)
 
 
-def _differences(sight: _Sight) -> list[str]:
-    """Return in words what this machine sees otherwise than the driver."""
-    found = []
-    if not _sees_mark(sight):
-        folder = sight.mark.rpartition(f"/{STAGING}/")[0]
-        found.append(f"the output {folder!r} is another folder there, or can't be reached; {_SHARED}")
-    for path, stamp in sight.shards:
+def _differences(view: _DriverView) -> list[str]:
+    """Return in words where this machine differs from the driver; runs on that machine."""
+    differences = []
+    if not _sees_probe(view):
+        folder = view.probe.rpartition(f"/{STAGING}/")[0]
+        differences.append(f"the output {folder!r} is another folder there, or can't be reached; {_SHARED}")
+    for path, stamp in view.shards:
         try:
             storage.refuse_changed(path, stamp)
         except NightscoreError:
-            found.append(f"the shard {path!r} is missing or another file there; {_SHARED}")
+            differences.append(f"the shard {path!r} is missing or another file there; {_SHARED}")
             break
     with contextlib.suppress(NightscoreError):
-        if _files(sight.model) != sight.checkpoint:
-            found.append(f"model.name: {sight.model.name!r} is missing or holds other files there")
-    here = _versions_here()
+        if _checkpoint_files(view.model) != view.checkpoint:
+            differences.append(f"model.name: {view.model.name!r} is missing or holds other files there")
+    here = _versions()
     unlike = [
-        f"{name} {here.get(name)} (here {wanted})" for name, wanted in sight.versions if here.get(name) != wanted
+        f"{name} {here.get(name)} (here {wanted})" for name, wanted in view.versions.items() if here[name] != wanted
     ]
     if unlike:
-        found.append(f"other libraries: {', '.join(unlike)}; install the same everywhere")
-    return found
+        differences.append(f"other libraries: {', '.join(unlike)}; install the same everywhere")
+    return differences
 
 
-def _sees_mark(sight: _Sight) -> bool:
-    until = time.monotonic() + _SECONDS_TO_APPEAR  # a network disk may show it a moment later
+def _sees_probe(view: _DriverView) -> bool:
+    until = time.monotonic() + _SECONDS_TO_APPEAR  # a network disk may show a new file a moment later
     while True:
         with contextlib.suppress(Exception):  # whatever keeps it from being read
-            if storage.read_bytes(*storage.filesystem(sight.mark)) == sight.nonce:
+            if storage.read_bytes(*storage.filesystem(view.probe)) == view.probe_content:
                 return True
         if time.monotonic() > until:
             return False
         time.sleep(0.5)
 
 
-def _files(model: ModelSettings) -> frozenset[tuple[str, int]]:
-    try:
-        folder = local_folder(model)
-    except NightscoreError:
-        return frozenset()
-    return (
-        frozenset((path.name, path.stat().st_size) for path in folder.iterdir() if path.is_file())
-        if folder
-        else frozenset()
-    )
+def _checkpoint_files(model: ModelSettings) -> frozenset[tuple[str, int]]:
+    with contextlib.suppress(NightscoreError):
+        if folder := local_folder(model):
+            return frozenset((path.name, path.stat().st_size) for path in folder.iterdir() if path.is_file())
+    return frozenset()
 
 
-def _versions(plan: Plan) -> dict[str, str]:
-    wanted = (*_DECISIVE, "nightscore", *(["openvino"] if plan.computation.engine == "openvino" else []))
-    here = _versions_here()
-    return {name: here[name] for name in wanted}
-
-
-def _versions_here() -> dict[str, str]:
-    """Return the versions of the libraries and of this very code, which a cluster may get from elsewhere."""
-    # What follows a plus tells for which device it was built.
-    found = {name: version.partition("+")[0] for name, version in library_versions().items()}
+def _versions() -> dict[str, str]:
+    """Return the versions of the libraries here, and of our own code a hash: a cluster may have another copy."""
+    # What follows a plus names the device that the library was built for.
+    versions = {name: version.partition("+")[0] for name, version in library_versions().items()}
     code = hashlib.sha256()
-    for path in sorted(Path(__file__).parents[2].rglob("*.py")):
+    for path in sorted(Path(pipeline_lib.__path__[0]).rglob("*.py")):
         code.update(path.read_bytes())
-    return {**found, "nightscore": code.hexdigest()[:12]}
+    return {**versions, "nightscore": code.hexdigest()[:12]}

@@ -11,8 +11,8 @@ from ray.util.placement_group import placement_group, remove_placement_group
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from pipeline_lib.errors import FaultError, SettingsError
+from pipeline_lib.execution.cluster.address import running_cluster
 from pipeline_lib.execution.cluster.autoscaling import asked_for
-from pipeline_lib.execution.cluster.connection import running_cluster
 from pipeline_lib.messages import amount, count
 from pipeline_lib.planning.resources import Allotment, Node, allot, fits, nodes_in_words, wanted
 from pipeline_lib.settings.settings import Device, TuningSettings

@@ -15,7 +15,7 @@ import psutil
 import pytest
 import torch
 
-from pipeline_lib.execution.cluster.connection import running_cluster
+from pipeline_lib.execution.cluster.address import running_cluster
 from tests.conftest import ROOT, free_port
 from tests.helpers.killing import family, gone_within, kill
 
