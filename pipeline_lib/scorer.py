@@ -15,6 +15,7 @@ import pyarrow as pa
 from pipeline_lib.engines.computation import computation_of
 from pipeline_lib.engines.inspection.inspector import inspect_checkpoint
 from pipeline_lib.engines.inspection.packing_check import packs_on_this_gpu
+from pipeline_lib.engines.torch_engine import has_gpu
 from pipeline_lib.errors import InputError, SettingsError
 from pipeline_lib.inputs import columns
 from pipeline_lib.inputs.reader import conform_to_schema
@@ -123,11 +124,9 @@ def _from_file(path: Path) -> Settings:
 
 
 def _check_device(device: str) -> None:
-    import torch
-
     if device not in {"cpu", "cuda"}:
         raise SettingsError(f"device: {device!r} is neither 'cpu' nor 'cuda'")
-    if device == "cuda" and not torch.cuda.is_available():
+    if device == "cuda" and not has_gpu():
         raise SettingsError("device: PyTorch sees no GPU here")
 
 

@@ -97,7 +97,7 @@ def prepare_process(device: str, threads: int, place: str) -> None:
     import torch
 
     torch.set_num_threads(threads)
-    if device == "cuda" and not torch.cuda.is_available():
+    if device == "cuda" and not has_gpu():
         raise SettingsError(
             f"{place}: PyTorch {torch.__version__} can't use the GPU that Ray gives it; set "
             "tuning.gpus_per_model_actor: 0 to score on CPUs, or install a PyTorch that can"

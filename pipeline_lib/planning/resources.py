@@ -1,7 +1,7 @@
 """How many actors of each stage run, and what each may use. Pure arithmetic."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from math import ceil, floor
 from typing import NamedTuple
@@ -56,7 +56,7 @@ class Allotment:
         return [(self.model_actors, model), *([] if self.together else others)]
 
 
-def allot(nodes: Sequence[Node], slices: int, tuning: TuningSettings) -> Allotment:
+def allot(nodes: Sequence[Node], slices: int, tuning: TuningSettings, device: Device) -> Allotment:
     """Share the machines of a cluster between the stages; no stage gets more actors than there are slices.
 
     All stages run at once, and an actor is on one machine as a whole, so what is allotted fits machine by machine;
@@ -67,29 +67,39 @@ def allot(nodes: Sequence[Node], slices: int, tuning: TuningSettings) -> Allotme
     Raises:
         SettingsError: it does not fit.
     """
-    shared = wanted(nodes, slices, tuning)
+    shared = wanted(nodes, slices, tuning, device)
     if not fits(nodes, shared):
         raise SettingsError(f"tuning: {_needed(shared)}; {_there(nodes)}")
     return shared
 
 
-def wanted(nodes: Sequence[Node], slices: int, tuning: TuningSettings) -> Allotment:
+def wanted(nodes: Sequence[Node], slices: int, tuning: TuningSettings, device: Device) -> Allotment:
     """Return what `allot` would, or the least that the settings allow where not even that fits.
 
     Raises:
         SettingsError: no machine could ever have it.
     """
-    per_actor = gpus_per_model_actor(nodes, tuning)
+    per_actor = gpus_per_model_actor(tuning, device)
     if per_actor > 1 and per_actor != int(per_actor):
         raise SettingsError(f"tuning.gpus_per_model_actor: {per_actor:g}: above 1 it must be a whole number")
     shared = _on_gpus(nodes, per_actor, tuning) if per_actor > 0 else _on_cpus(nodes, tuning)
     return _at_most(shared, slices, tuning)
 
 
-def gpus_per_model_actor(nodes: Sequence[Node], tuning: TuningSettings) -> float:
-    """Return the GPUs of a model actor: what the settings say, else one where a machine has any."""
-    named = tuning.gpus_per_model_actor
-    return float(any(node.gpus > 0 for node in nodes)) if named is None else named
+def planned_device(tuning: TuningSettings, has_gpus: Callable[[], bool]) -> Device:
+    """Return the kind of device of all model actors: what the settings ask for, else GPUs where there are any.
+
+    Args:
+        tuning: what the settings ask for.
+        has_gpus: tells whether there are GPUs that can be used; called only where the settings leave it open.
+    """
+    gpus = tuning.gpus_per_model_actor
+    return "cuda" if (has_gpus() if gpus is None else gpus > 0) else "cpu"
+
+
+def gpus_per_model_actor(tuning: TuningSettings, device: Device) -> float:
+    """Return the GPUs of a model actor on the planned kind of device; one where the settings leave it open."""
+    return 0.0 if device == "cpu" else tuning.gpus_per_model_actor or 1.0
 
 
 def fits(nodes: Sequence[Node], allotment: Allotment) -> bool:

@@ -10,11 +10,20 @@ import ray
 from ray.util.placement_group import placement_group, remove_placement_group
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
+from pipeline_lib.engines.torch_engine import has_gpu
 from pipeline_lib.errors import FaultError, SettingsError
 from pipeline_lib.execution.cluster.address import running_cluster
 from pipeline_lib.execution.cluster.autoscaling import asked_for
 from pipeline_lib.messages import amount, count
-from pipeline_lib.planning.resources import Allotment, Node, allot, fits, nodes_in_words, wanted
+from pipeline_lib.planning.resources import (
+    Allotment,
+    Node,
+    allot,
+    fits,
+    gpus_per_model_actor,
+    nodes_in_words,
+    wanted,
+)
 from pipeline_lib.settings.settings import Device, TuningSettings
 
 Note = Callable[[str], None]
@@ -49,7 +58,7 @@ class Room:
 
 
 @contextlib.contextmanager
-def reserved(slices: int, tuning: TuningSettings, note: Note) -> Iterator[Room]:
+def reserved(slices: int, tuning: TuningSettings, device: Device, note: Note) -> Iterator[Room]:
     """Keep room for the actors of all stages for as long as the block runs; wait for it where others use it.
 
     Room is kept stage by stage, so that no tokenizer takes what only a model can use. On a cluster that is busy the
@@ -58,7 +67,8 @@ def reserved(slices: int, tuning: TuningSettings, note: Note) -> Iterator[Room]:
 
     Args:
         slices: that are to be scored.
-        tuning: what the settings ask for, as `settled` returns it.
+        tuning: what the settings ask for.
+        device: as planned.
         note: told what is waited for, and where less than the whole cluster is taken.
 
     Raises:
@@ -68,7 +78,7 @@ def reserved(slices: int, tuning: TuningSettings, note: Note) -> Iterator[Room]:
     """
     groups: list[Any] = []
     try:
-        allotment = _waited_for(slices, tuning, note)
+        allotment = _waited_for(slices, tuning, device, note)
         _place(allotment, groups)
         yield Room(allotment, tuple(groups))
     finally:
@@ -77,34 +87,36 @@ def reserved(slices: int, tuning: TuningSettings, note: Note) -> Iterator[Room]:
                 remove_placement_group(group)
 
 
-def _waited_for(slices: int, tuning: TuningSettings, note: Note) -> Allotment:
+def _waited_for(slices: int, tuning: TuningSettings, device: Device, note: Note) -> Allotment:
     """Return what fits into what is free, once something does."""
     began = time.monotonic()
     next_note = began + _SECONDS_UNTIL_TOLD
     while True:
-        best = _grown(slices, tuning, note)
+        best = _grown(slices, tuning, device, note)
         free, now = _free(), time.monotonic()
-        found = wanted(free, slices, tuning)
+        found = wanted(free, slices, tuning, device)
         if fits(free, found) and (found == best or now - began >= _SECONDS_TO_BECOME_FREE):
             _tell_of_less(found, best, note)
             return found
         if now >= next_note:
             next_note = now + _SECONDS_BETWEEN_NOTES
-            note(f"waiting for others to end: {_least(tuning)}; free now: {nodes_in_words(free) or 'nothing'}")
+            note(
+                f"waiting for others to end: {_least(tuning, device)}; free now: {nodes_in_words(free) or 'nothing'}"
+            )
         time.sleep(_SECONDS_BETWEEN_LOOKS)
 
 
-def _grown(slices: int, tuning: TuningSettings, note: Note) -> Allotment:
+def _grown(slices: int, tuning: TuningSettings, device: Device, note: Note) -> Allotment:
     """Return what fits into the whole cluster, once it has grown where it must."""
     whole = nodes()
-    least = wanted(whole, slices, tuning)
+    least = wanted(whole, slices, tuning, device)
     if fits(whole, least):
         return least
     began = next_note = time.monotonic()
     with asked_for([_bundle(each) for actors, each in least.stages for _ in range(actors)]) as is_refused:
-        while not fits(whole, wanted(whole, slices, tuning)) and not is_refused():
+        while not fits(whole, wanted(whole, slices, tuning, device)) and not is_refused():
             waited = time.monotonic() - began
-            missing = f"{_least(tuning)}; there now: {nodes_in_words(whole) or 'nothing'}"
+            missing = f"{_least(tuning, device)}; there now: {nodes_in_words(whole) or 'nothing'}"
             if waited > _SECONDS_TO_GROW:
                 raise FaultError(f"the cluster did not grow within {_SECONDS_TO_GROW / 60:.0f} minutes: {missing}")
             if began + waited >= next_note:
@@ -112,7 +124,7 @@ def _grown(slices: int, tuning: TuningSettings, note: Note) -> Allotment:
                 note(f"waiting for the cluster to grow: {missing}")
             time.sleep(_SECONDS_BETWEEN_LOOKS)
             whole = nodes()
-    return allot(whole, slices, tuning)
+    return allot(whole, slices, tuning, device)
 
 
 def _tell_of_less(found: Allotment, best: Allotment, note: Note) -> None:
@@ -121,9 +133,9 @@ def _tell_of_less(found: Allotment, best: Allotment, note: Note) -> None:
         note(f"others use a part of the cluster; going on with {took}")
 
 
-def _least(tuning: TuningSettings) -> str:
+def _least(tuning: TuningSettings, device: Device) -> str:
     """Return in words what must be free before a run can start."""
-    each = Node(tuning.cpus_per_model_actor or 1, tuning.gpus_per_model_actor or 0)
+    each = Node(tuning.cpus_per_model_actor or 1, gpus_per_model_actor(tuning, device))
     return f"{count(tuning.model_actors or 1, 'model actor')} of {each} must fit, and what belongs to it"
 
 
@@ -144,28 +156,16 @@ def _bundle(each: Node) -> dict[str, float]:
     return {name: number for name, number in (("CPU", each.cpus), ("GPU", each.gpus)) if number}
 
 
-def device_kind(tuning: TuningSettings, *, has_ray: bool) -> Device:
-    """Return the kind of device that model actors will have: of the cluster that is joined, else of this machine.
+def has_usable_gpus(*, has_ray: bool) -> bool:
+    """Tell whether model actors can have GPUs: of the cluster that is joined, else of this machine.
 
     Args:
-        tuning: what the settings ask for.
         has_ray: whether this process is connected to a Ray; else one will be started on this machine.
     """
-    import torch
-
-    if tuning.gpus_per_model_actor is not None:
-        return "cuda" if tuning.gpus_per_model_actor > 0 else "cpu"
     if has_ray and not any(node.gpus for node in nodes()):
-        return "cpu"
-    # On this machine alone, what PyTorch can't use is left alone; on a cluster it is for its machines to say.
-    is_cluster = has_ray and running_cluster() is not None
-    return "cuda" if is_cluster or torch.cuda.is_available() else "cpu"
-
-
-def settled(tuning: TuningSettings, device: Device) -> TuningSettings:
-    """Return the settings with the GPUs of a model actor stated, for the device that was planned with."""
-    gpus = 0.0 if device == "cpu" else tuning.gpus_per_model_actor or 1.0
-    return tuning.model_copy(update={"gpus_per_model_actor": gpus})
+        return False
+    # On a cluster this machine can't tell; on this machine alone, GPUs that PyTorch can't use don't count.
+    return (has_ray and running_cluster() is not None) or has_gpu()
 
 
 def nodes() -> list[Node]:
@@ -181,19 +181,18 @@ def _node(resources: Mapping[str, float]) -> Node:
     return Node(resources.get("CPU", 0.0), resources.get("GPU", 0.0))
 
 
-def with_usable_gpus(tuning: TuningSettings, note: Note) -> TuningSettings:
-    """Return the settings for a Ray on this machine alone, without the GPUs that PyTorch can't use here.
+def check_own_gpus(tuning: TuningSettings, note: Note) -> None:
+    """Say where GPUs of a Ray on this machine alone are not used, since PyTorch can't use them.
 
     Raises:
-        SettingsError: the settings ask for GPUs that are there and of no use.
+        SettingsError: the settings ask for these GPUs.
     """
     import torch
 
-    seen = sum(node.gpus for node in nodes())
-    if tuning.gpus_per_model_actor == 0 or not seen or torch.cuda.is_available():
-        return tuning
-    why = f"Ray sees {amount(seen, 'GPU')} and PyTorch {torch.__version__} can use none"
+    gpus = sum(node.gpus for node in nodes())
+    if tuning.gpus_per_model_actor == 0 or not gpus or has_gpu():
+        return
+    why = f"Ray sees {amount(gpus, 'GPU')} and PyTorch {torch.__version__} can use none"
     if tuning.gpus_per_model_actor:
         raise SettingsError(f"tuning.gpus_per_model_actor: {why}; set it to 0 to score on CPUs")
     note(f"{why}; scoring on CPUs")
-    return tuning.model_copy(update={"gpus_per_model_actor": 0.0})
