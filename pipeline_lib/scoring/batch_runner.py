@@ -1,7 +1,7 @@
 """Run the rows of a slice through an engine: in micro-batches of like lengths, halved where one fails."""
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from functools import partial
 
 import numpy as np
@@ -12,9 +12,9 @@ from pipeline_lib.engines.batching import Room, equal_length_batches, micro_batc
 from pipeline_lib.engines.device_memory import room_on_gpu
 from pipeline_lib.engines.engine import Engine, Fetch, Floats, Rows, halving, is_out_of_memory
 from pipeline_lib.planning.plan import ScoringPlan
+from pipeline_lib.scoring.stage import OnBatch
 from pipeline_lib.scoring.token_columns import DistinctRows
 
-OnBatch = Callable[[Sequence[int]], None]
 Faults = dict[int, tuple[str, str]]
 """Rows that can't be scored: the code and the message of each."""
 

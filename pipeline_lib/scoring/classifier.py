@@ -17,9 +17,10 @@ from pipeline_lib.engines.torch_engine import device_name
 from pipeline_lib.errors import CheckpointError, FaultError
 from pipeline_lib.inputs import columns
 from pipeline_lib.planning.plan import ScoringPlan
-from pipeline_lib.scoring.batch_runner import BatchRunner, OnBatch
+from pipeline_lib.scoring.batch_runner import BatchRunner
 from pipeline_lib.scoring.float32_reference import Float32Reference, note_or_refuse
 from pipeline_lib.scoring.precision_drift import ROWS, at_most, compared, with_drift
+from pipeline_lib.scoring.stage import OnBatch
 from pipeline_lib.settings.settings import Device
 
 

@@ -12,6 +12,7 @@ from pipeline_lib.checkpoints.checkpoint import PROBE
 from pipeline_lib.checkpoints.fetching import locate
 from pipeline_lib.inputs import columns
 from pipeline_lib.planning.plan import ScoringPlan
+from pipeline_lib.scoring.stage import OnBatch
 from pipeline_lib.scoring.token_columns import token_array
 
 _Encoded = tuple[list[int], list[int], int]
@@ -42,13 +43,7 @@ class Tokenizer:
         self._vocabulary = checkpoint.vocabulary
         self._has_type_ids = "token_type_ids" in checkpoint.inputs
 
-    def __call__(
-        self,
-        table: pa.Table,
-        on_batch: Callable[[Sequence[int]], None] | None = None,
-        *,
-        one_by_one: bool = False,
-    ) -> pa.Table:
+    def __call__(self, table: pa.Table, on_batch: OnBatch | None = None, *, one_by_one: bool = False) -> pa.Table:
         """Replace the texts by token ids, `n_tokens` and `truncated`; rows without usable tokens are rejected.
 
         The special tokens are counted in `n_tokens`, which is the length before truncation. Ids of a rejected

@@ -100,9 +100,8 @@ def _waited_for(slices: int, tuning: TuningSettings, device: Device, note: Note)
             return found
         if now >= next_note:
             next_note = now + _SECONDS_BETWEEN_NOTES
-            note(
-                f"waiting for others to end: {_least(tuning, device)}; free now: {nodes_in_words(free) or 'nothing'}"
-            )
+            free_now = nodes_in_words(free) or "nothing"
+            note(f"waiting for others to end: {_least(tuning, device)}; free now: {free_now}")
         time.sleep(_SECONDS_BETWEEN_LOOKS)
 
 
@@ -164,7 +163,7 @@ def has_usable_gpus(*, has_ray: bool) -> bool:
     """
     if has_ray and not any(node.gpus for node in nodes()):
         return False
-    # On a cluster this machine can't tell; on this machine alone, GPUs that PyTorch can't use don't count.
+    # Of a cluster's GPUs this machine knows no more; of its own, those that PyTorch can't use don't count.
     return (has_ray and running_cluster() is not None) or has_gpu()
 
 
