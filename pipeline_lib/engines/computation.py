@@ -1,4 +1,4 @@
-"""How logits are computed, as far as it can change a score: on which device, by which engine, in which batches."""
+"""How logits are computed, as far as it can change a score: the device, the engine, and the layout of batches."""
 
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
@@ -24,7 +24,7 @@ _COMPUTE = ("torch", "transformers", "openvino")
 
 @dataclass(frozen=True)
 class Computation:
-    """What beside the checkpoint and the settings decides the digits of a score; part of the version."""
+    """What decides the digits of a score beside the checkpoint and the settings; part of the version."""
 
     device: Device
     engine: str
@@ -67,11 +67,11 @@ def computation_of(
 
 
 def computed_by(computation: Computation, device_name: str) -> str:
-    """Return what computes on this worker, in words: for receipts, so that a manifest can tell where they differ.
+    """Describe what computes on this worker in words, for receipts: a manifest then shows where slices differ.
 
     Args:
         computation: as planned.
-        device_name: of the very device, such as `cpu` or `NVIDIA H100`.
+        device_name: the name of this worker's device, such as `cpu` or `NVIDIA H100`.
     """
     names = [name for name in _COMPUTE if name != "openvino" or computation.engine == "openvino"]
     versions = library_versions()
@@ -84,8 +84,8 @@ def with_computed_by(table: pa.Table, words: str) -> pa.Table:
     return table.append_column(columns.COMPUTED_BY, same)
 
 
-def computed_by_of(table: pa.Table) -> str:
-    """Return what computed a slice's table, or an empty string where it does not say."""
+def computed_by_in(table: pa.Table) -> str:
+    """Return what computed a slice's table, or an empty string where that is not known."""
     if not table.num_rows or columns.COMPUTED_BY not in table.column_names:
         return ""
     return str(table.column(columns.COMPUTED_BY)[0].as_py())

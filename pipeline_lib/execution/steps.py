@@ -15,7 +15,7 @@ from pipeline_lib.planning.plan import Plan, ScoringPlan
 from pipeline_lib.planning.resume.score_reuse import with_earlier_scores
 from pipeline_lib.publishing.writer import Writer
 from pipeline_lib.scoring.classifier import Classifier
-from pipeline_lib.scoring.precision_drift import sampled
+from pipeline_lib.scoring.precision_drift import rows_to_compare
 from pipeline_lib.scoring.quarantine import loading_counted, reading_counted, run_with_quarantine
 from pipeline_lib.scoring.tokenizer import Tokenizer
 from pipeline_lib.storage.records import Receipt
@@ -91,7 +91,7 @@ class Classify:
         scored = run_with_quarantine(
             self._classifier, part, table, self._monitor.ledger, _BatchProgress(part, self._monitor)
         )
-        sample = sampled(part.first_row // self._rows_per_slice, part.rows)
+        sample = rows_to_compare(part.first_row // self._rows_per_slice, part.rows)
         return self._classifier.with_drift(scored, table, sample) if sample else scored
 
 

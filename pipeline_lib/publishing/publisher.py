@@ -13,7 +13,7 @@ from pipeline_lib.machine.parallel import in_threads
 from pipeline_lib.messages import count
 from pipeline_lib.planning.plan import Plan
 from pipeline_lib.planning.resume import shard_numbers
-from pipeline_lib.scoring.precision_drift import merged
+from pipeline_lib.scoring.precision_drift import merge_drifts
 from pipeline_lib.storage import cleanup, file_tree, integrity
 from pipeline_lib.storage import files as storage
 from pipeline_lib.storage.file_tree import Entry, Tree
@@ -256,7 +256,7 @@ def _manifest(plan: Plan, receipts: Sequence[Receipt]) -> Manifest:
         rows=sum(shard.rows for shard in shards),
         scored=sum(shard.scored for shard in shards),
         rejected=sum(shard.rejected for shard in shards),
-        drift=merged(receipt.drift for receipt in receipts),
+        drift=merge_drifts(receipt.drift for receipt in receipts),
         computed_by=dict(sorted(Counter(receipt.computed_by for receipt in receipts).items())),
         shards=shards,
         schemas=schemas,

@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline_lib import Scorer
-from pipeline_lib.engines.device_memory import left_of_share, left_on_host, probed_lengths, stretched
+from pipeline_lib.engines.device_memory import free_bytes_of_share, free_host_bytes, measured_lengths, row_of_length
 from pipeline_lib.engines.engine import Engine
 from pipeline_lib.errors import SettingsError
 from pipeline_lib.scoring.float32_reference import Float32Reference, note_or_refuse
-from pipeline_lib.scoring.precision_drift import ROWS, Comparison, at_most, where_to_compare
+from pipeline_lib.scoring.precision_drift import ROWS, Comparison, place_reference, spread_evenly
 from tests.helpers import poisoned
 
 GIB = 1 << 30
@@ -28,15 +28,15 @@ GIB = 1 << 30
 def test_an_actor_takes_no_more_than_is_free_and_than_its_share(
     free: int, total: int, held: int, share: float
 ) -> None:
-    left = left_of_share(free, total, held, share)
+    left = free_bytes_of_share(free, total, held, share)
     assert 0 <= left <= free
     assert left + held <= max(total * min(share, 1.0), held)
 
 
 def test_what_other_actors_hold_is_not_counted_on() -> None:
-    assert left_of_share(free=30 * GIB, total=80 * GIB, held=10 * GIB, share=1.0) == 30 * GIB
-    assert left_of_share(free=70 * GIB, total=80 * GIB, held=10 * GIB, share=0.25) == 10 * GIB
-    assert left_of_share(free=5 * GIB, total=24 * GIB, held=15 * GIB, share=0.5) == 0
+    assert free_bytes_of_share(free=30 * GIB, total=80 * GIB, held=10 * GIB, share=1.0) == 30 * GIB
+    assert free_bytes_of_share(free=70 * GIB, total=80 * GIB, held=10 * GIB, share=0.25) == 10 * GIB
+    assert free_bytes_of_share(free=5 * GIB, total=24 * GIB, held=15 * GIB, share=0.5) == 0
 
 
 @pytest.mark.parametrize(
@@ -55,29 +55,29 @@ def test_what_other_actors_hold_is_not_counted_on() -> None:
 def test_float32_is_compared_where_there_is_room(
     copy: int, on_gpu: int, on_host: int, where: Comparison | None
 ) -> None:
-    assert where_to_compare(copy, on_gpu, on_host) == where
+    assert place_reference(copy, on_gpu, on_host) == where
 
 
 @given(rows=st.integers(0, 300), most=st.integers(1, 64))
 def test_fewer_rows_are_spread_evenly(rows: int, most: int) -> None:
-    found = at_most(np.arange(rows), most)
+    found = spread_evenly(np.arange(rows), most)
     assert len(found) <= most
     assert len(found) >= min(rows, (most + 1) // 2)
     assert len(set(np.diff(found))) <= 1
 
 
 def test_this_machine_tells_its_memory() -> None:
-    assert left_on_host() > 100 << 20
+    assert free_host_bytes() > 100 << 20
 
 
 @given(
     limit=st.one_of(st.none(), st.integers(3, 40_000)), probe=st.lists(st.integers(0, 99), min_size=1, max_size=99)
 )
 def test_rows_are_measured_up_to_the_limit_and_hold_known_ids(limit: int | None, probe: list[int]) -> None:
-    short, long = probed_lengths(limit)
+    short, long = measured_lengths(limit)
     assert 0 < short <= long == (limit or 512)
     for length in (short, long):
-        row = stretched(probe, length)
+        row = row_of_length(probe, length)
         assert len(row) == length
         assert set(row.tolist()) <= set(probe)
 
