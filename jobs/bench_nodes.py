@@ -86,7 +86,7 @@ def _run(task: Task, home: Path) -> dict[str, Any]:
     spans = [json.loads(line) for path in (home / "spans").iterdir() for line in path.read_text().splitlines()]
     slices = task.nodes * task.slices
     if len(spans) != slices or outcome.scored != slices * task.rows:
-        raise SystemExit(f"{len(spans)} slices were scored, {slices} were wanted: {outcome.line()}")
+        raise SystemExit(f"{len(spans)} slices were scored, {slices} were wanted: {outcome.closing_line()}")
     return {
         "nodes": task.nodes,
         "slices": slices,

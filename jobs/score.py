@@ -83,7 +83,7 @@ def run(  # noqa: PLR0913 - its options
         for topic, text in (("speed", outcome.pace()), ("memory", outcome.memory()), *found):
             if text:
                 _note(f"{topic:<8} {printable(text)}")
-        print(printable(outcome.line()), flush=True)
+        print(printable(outcome.closing_line()), flush=True)
 
     attempts: list[Attempt] = []
     with escaped_output() as terminal:
@@ -105,10 +105,10 @@ def plan(  # noqa: PLR0913 - its options
     def job() -> None:
         settings, day = _settings(config, overrides), _day(date)
         from pipeline_lib.pipeline import plan_only
-        from pipeline_lib.reporting.progress import Progress, described, devices
+        from pipeline_lib.reporting.progress import Progress, devices, plan_lines
 
         found = plan_only(settings, day, Progress(Console(quiet=True)), _executor(local=local), replace=replace)
-        for topic, text in [*described(found), ("devices", devices())]:
+        for topic, text in [*plan_lines(found), ("devices", devices())]:
             print(f"{topic:<8} {printable(text)}")
         print(
             "to do    " + (count(len(found.todo), "slice") if not found.complete else "nothing: published already")
@@ -179,7 +179,7 @@ def _closing(attempts: Sequence[Attempt], error: BaseException) -> str:
     stopped = isinstance(error, KeyboardInterrupt)
     told = stopped or (isinstance(error, NightscoreError) and error.exit_code in {1, 3})
     found = [attempt for attempt in attempts if told and (attempt.plan or stopped)]
-    return printable(failure(found[0], error).line()) if found else ""
+    return printable(failure(found[0], error).closing_line()) if found else ""
 
 
 def _ended(job: Callable[[], None], *, debug: bool, closing: Callable[[BaseException], str] = lambda _: "") -> None:

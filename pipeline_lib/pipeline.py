@@ -37,7 +37,7 @@ def run(
     """
     attempt = progress.attempt
     attempt.date = date
-    with progress.telling():
+    with progress.heartbeat():
         progress.phase("listing the input and reading its columns")
         discovery = discover(settings.on_date(date), date=date, replace=replace)
         with executor.planned(discovery, progress) as first:

@@ -83,6 +83,13 @@ def has_gpu() -> bool:
     return bool(torch.cuda.is_available())
 
 
+def gpu_names() -> list[str]:
+    """Return the names of the GPUs that PyTorch can use on this machine."""
+    import torch
+
+    return [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
+
+
 def prepare_process(device: str, threads: int, place: str) -> None:
     """Have this process compute with a fixed number of CPU threads, which can change the last digit of a sum.
 

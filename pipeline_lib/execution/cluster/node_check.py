@@ -10,10 +10,9 @@ from pathlib import Path
 
 import ray
 
-import pipeline_lib
 from pipeline_lib.checkpoints.fetching import local_folder
 from pipeline_lib.errors import NightscoreError, SettingsError
-from pipeline_lib.execution.cluster.node_tasks import answers_by_node, node_names
+from pipeline_lib.execution.cluster.nodes import answers_by_node, node_names
 from pipeline_lib.machine.library_versions import library_versions
 from pipeline_lib.planning.plan import Plan
 from pipeline_lib.settings.settings import ModelSettings
@@ -133,6 +132,6 @@ def _versions() -> dict[str, str]:
     # What follows a plus names the device that the library was built for.
     versions = {name: version.partition("+")[0] for name, version in library_versions().items()}
     code = hashlib.sha256()
-    for path in sorted(Path(pipeline_lib.__path__[0]).rglob("*.py")):
+    for path in sorted(Path(__file__).parents[2].rglob("*.py")):
         code.update(path.read_bytes())
     return {**versions, "nightscore": code.hexdigest()[:12]}

@@ -1,8 +1,8 @@
-"""Keep room on the cluster for every actor of a run before one of them starts, the model's first."""
+"""Reserve room on the cluster for every actor of a run before one of them starts, for the models first."""
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,11 +10,10 @@ import ray
 from ray.util.placement_group import placement_group, remove_placement_group
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
-from pipeline_lib.engines.torch_engine import has_gpu
-from pipeline_lib.errors import FaultError, SettingsError
-from pipeline_lib.execution.cluster.address import running_cluster
-from pipeline_lib.execution.cluster.autoscaling import asked_for
-from pipeline_lib.messages import amount, count
+from pipeline_lib.errors import FaultError
+from pipeline_lib.execution.cluster.autoscaling import requested_room
+from pipeline_lib.execution.cluster.nodes import all_nodes, free_nodes
+from pipeline_lib.messages import count
 from pipeline_lib.planning.resources import (
     Allotment,
     Node,
@@ -28,10 +27,10 @@ from pipeline_lib.settings.settings import Device, TuningSettings
 
 Note = Callable[[str], None]
 
-_SECONDS_BETWEEN_LOOKS = 0.5
-# What a run before has just given up is not counted as free at once.
+_SECONDS_BETWEEN_CHECKS = 0.5
+# Ray counts what an earlier run has just given up as free only a moment later.
 _SECONDS_TO_BECOME_FREE = 3.0
-_SECONDS_UNTIL_TOLD = 5.0
+_SECONDS_TO_FIRST_NOTE = 5.0
 _SECONDS_BETWEEN_NOTES = 60.0
 _SECONDS_TO_PLACE = 60.0
 # Machines of a cloud come within minutes, or there are none to have.
@@ -59,11 +58,11 @@ class Room:
 
 @contextlib.contextmanager
 def reserved(slices: int, tuning: TuningSettings, device: Device, note: Note) -> Iterator[Room]:
-    """Keep room for the actors of all stages for as long as the block runs; wait for it where others use it.
+    """Keep room for the actors of all stages for as long as the block runs; wait while others use it.
 
-    Room is kept stage by stage, so that no tokenizer takes what only a model can use. On a cluster that is busy the
-    defaults take what is free; what the settings ask for is waited for, and where the cluster is too small,
-    its autoscaler is asked for it.
+    Room is reserved stage by stage, so that no tokenizer takes what only a model can use. On a busy cluster, the
+    default settings take what is free; what the settings name is waited for. Where the cluster is too small, its
+    autoscaler is asked for more.
 
     Args:
         slices: that are to be scored.
@@ -78,41 +77,43 @@ def reserved(slices: int, tuning: TuningSettings, device: Device, note: Note) ->
     """
     groups: list[Any] = []
     try:
-        allotment = _waited_for(slices, tuning, device, note)
-        _place(allotment, groups)
+        allotment = _wait_for_room(slices, tuning, device, note)
+        _reserve(allotment, groups)
         yield Room(allotment, tuple(groups))
     finally:
         for group in groups:
-            with contextlib.suppress(ray.exceptions.RayError):  # where Ray is lost, that is the news
+            with contextlib.suppress(ray.exceptions.RayError):  # where Ray is lost, that error matters more
                 remove_placement_group(group)
 
 
-def _waited_for(slices: int, tuning: TuningSettings, device: Device, note: Note) -> Allotment:
-    """Return what fits into what is free, once something does."""
+def _wait_for_room(slices: int, tuning: TuningSettings, device: Device, note: Note) -> Allotment:
+    """Return what fits into what is free, as soon as something does."""
     began = time.monotonic()
-    next_note = began + _SECONDS_UNTIL_TOLD
+    next_note = began + _SECONDS_TO_FIRST_NOTE
     while True:
-        best = _grown(slices, tuning, device, note)
-        free, now = _free(), time.monotonic()
-        found = wanted(free, slices, tuning, device)
-        if fits(free, found) and (found == best or now - began >= _SECONDS_TO_BECOME_FREE):
-            _tell_of_less(found, best, note)
-            return found
+        most = _grow(slices, tuning, device, note)
+        free, now = free_nodes(), time.monotonic()
+        allotment = wanted(free, slices, tuning, device)
+        if fits(free, allotment) and (allotment == most or now - began >= _SECONDS_TO_BECOME_FREE):
+            if allotment.model_actors < most.model_actors:
+                actors = f"{allotment.model_actors} of {most.model_actors} model actors"
+                note(f"others use a part of the cluster; going on with {actors}")
+            return allotment
         if now >= next_note:
             next_note = now + _SECONDS_BETWEEN_NOTES
             free_now = nodes_in_words(free) or "nothing"
             note(f"waiting for others to end: {_least(tuning, device)}; free now: {free_now}")
-        time.sleep(_SECONDS_BETWEEN_LOOKS)
+        time.sleep(_SECONDS_BETWEEN_CHECKS)
 
 
-def _grown(slices: int, tuning: TuningSettings, device: Device, note: Note) -> Allotment:
-    """Return what fits into the whole cluster, once it has grown where it must."""
-    whole = nodes()
-    least = wanted(whole, slices, tuning, device)
-    if fits(whole, least):
-        return least
+def _grow(slices: int, tuning: TuningSettings, device: Device, note: Note) -> Allotment:
+    """Return what fits into the whole cluster, after it has grown if nothing fits yet."""
+    whole = all_nodes()
+    allotment = wanted(whole, slices, tuning, device)
+    if fits(whole, allotment):
+        return allotment
     began = next_note = time.monotonic()
-    with asked_for([_bundle(each) for actors, each in least.stages for _ in range(actors)]) as is_refused:
+    with requested_room([_bundle(each) for actors, each in allotment.stages for _ in range(actors)]) as is_refused:
         while not fits(whole, wanted(whole, slices, tuning, device)) and not is_refused():
             waited = time.monotonic() - began
             missing = f"{_least(tuning, device)}; there now: {nodes_in_words(whole) or 'nothing'}"
@@ -121,15 +122,9 @@ def _grown(slices: int, tuning: TuningSettings, device: Device, note: Note) -> A
             if began + waited >= next_note:
                 next_note += _SECONDS_BETWEEN_NOTES
                 note(f"waiting for the cluster to grow: {missing}")
-            time.sleep(_SECONDS_BETWEEN_LOOKS)
-            whole = nodes()
+            time.sleep(_SECONDS_BETWEEN_CHECKS)
+            whole = all_nodes()
     return allot(whole, slices, tuning, device)
-
-
-def _tell_of_less(found: Allotment, best: Allotment, note: Note) -> None:
-    if found.model_actors < best.model_actors:
-        took = f"{found.model_actors} of {best.model_actors} model actors"
-        note(f"others use a part of the cluster; going on with {took}")
 
 
 def _least(tuning: TuningSettings, device: Device) -> str:
@@ -138,8 +133,8 @@ def _least(tuning: TuningSettings, device: Device) -> str:
     return f"{count(tuning.model_actors or 1, 'model actor')} of {each} must fit, and what belongs to it"
 
 
-def _place(allotment: Allotment, groups: list[Any]) -> None:
-    """Have Ray keep the room of each stage in turn; what it keeps is added to the groups."""
+def _reserve(allotment: Allotment, groups: list[Any]) -> None:
+    """Have Ray keep the room of each stage in turn; append each placement group to `groups`."""
     deadline = time.monotonic() + _SECONDS_TO_PLACE
     for actors, each in allotment.stages:
         group = placement_group([_bundle(each)] * actors, strategy="SPREAD")
@@ -147,51 +142,9 @@ def _place(allotment: Allotment, groups: list[Any]) -> None:
         if not group.wait(max(deadline - time.monotonic(), 1)):
             raise FaultError(
                 f"Ray did not place {actors} actors of {each} each within {_SECONDS_TO_PLACE:.0f} seconds; "
-                f"free now: {nodes_in_words(_free())}"
+                f"free now: {nodes_in_words(free_nodes())}"
             )
 
 
 def _bundle(each: Node) -> dict[str, float]:
     return {name: number for name, number in (("CPU", each.cpus), ("GPU", each.gpus)) if number}
-
-
-def has_usable_gpus(*, has_ray: bool) -> bool:
-    """Tell whether model actors can have GPUs: of the cluster that is joined, else of this machine.
-
-    Args:
-        has_ray: whether this process is connected to a Ray; else one will be started on this machine.
-    """
-    if has_ray and not any(node.gpus for node in nodes()):
-        return False
-    # Of a cluster's GPUs this machine knows no more; of its own, those that PyTorch can't use don't count.
-    return (has_ray and running_cluster() is not None) or has_gpu()
-
-
-def nodes() -> list[Node]:
-    """Return what each machine of the cluster has, whoever uses it."""
-    return [_node(node["Resources"]) for node in ray.nodes() if node["Alive"]]
-
-
-def _free() -> list[Node]:
-    return [_node(resources) for resources in ray._private.state.available_resources_per_node().values()]  # noqa: SLF001
-
-
-def _node(resources: Mapping[str, float]) -> Node:
-    return Node(resources.get("CPU", 0.0), resources.get("GPU", 0.0))
-
-
-def check_own_gpus(tuning: TuningSettings, note: Note) -> None:
-    """Say where GPUs of a Ray on this machine alone are not used, since PyTorch can't use them.
-
-    Raises:
-        SettingsError: the settings ask for these GPUs.
-    """
-    import torch
-
-    gpus = sum(node.gpus for node in nodes())
-    if tuning.gpus_per_model_actor == 0 or not gpus or has_gpu():
-        return
-    why = f"Ray sees {amount(gpus, 'GPU')} and PyTorch {torch.__version__} can use none"
-    if tuning.gpus_per_model_actor:
-        raise SettingsError(f"tuning.gpus_per_model_actor: {why}; set it to 0 to score on CPUs")
-    note(f"{why}; scoring on CPUs")

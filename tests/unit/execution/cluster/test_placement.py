@@ -160,6 +160,7 @@ def test_a_cluster_that_can_grow_is_asked_for_the_gpu_that_the_settings_name(
     assert "waiting for the cluster to grow: 1 model actor of 1 CPU and 1 GPU must fit" in found["said"]
     assert "there now: 1 of 1 CPU and 0 GPUs" in found["said"]
     assert "1 model actor, 3 tokenizers, on CUDA" in found["said"]
+    assert "float32 by torch" in found["said"], "OpenVINO computes on CPUs alone"
 
 
 TOKEN = "0123456789abcdef" * 4

@@ -1,6 +1,6 @@
-"""Ask machines of the cluster: run a function once on each of them, without reserving room for it."""
+"""The machines of the cluster: what they have, what of it is free, and what each of them answers to a question."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 import ray
@@ -8,14 +8,30 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from pipeline_lib.errors import FaultError
 from pipeline_lib.execution.cluster.failures import failures_explained
+from pipeline_lib.planning.resources import Node
 
 _SECONDS_TO_ANSWER = 120.0
 
 _T = TypeVar("_T")
 
 
+def all_nodes() -> list[Node]:
+    """Return what each machine has, whoever uses it."""
+    return [_node(node["Resources"]) for node in _alive()]
+
+
+def free_nodes() -> list[Node]:
+    """Return what nobody uses of each machine."""
+    return [_node(resources) for resources in ray._private.state.available_resources_per_node().values()]  # noqa: SLF001
+
+
+def node_names() -> dict[str, str]:
+    """Return how messages name each machine, by the machine's id."""
+    return {node["NodeID"]: f"{node['NodeName']} ({node['NodeManagerHostname']})" for node in _alive()}
+
+
 def answers_by_node(question: Callable[..., _T], nodes: Iterable[str], *arguments: Any) -> dict[str, _T]:
-    """Return what a function returns on each machine, by the machine's id.
+    """Run a function once on each machine, without reserving room for it; return its results by the machine's id.
 
     Args:
         question: the function.
@@ -41,7 +57,9 @@ def answers_by_node(question: Callable[..., _T], nodes: Iterable[str], *argument
         raise
 
 
-def node_names() -> dict[str, str]:
-    """Return how messages name each machine that is alive, by the machine's id."""
-    alive = [node for node in ray.nodes() if node["Alive"]]
-    return {node["NodeID"]: f"{node['NodeName']} ({node['NodeManagerHostname']})" for node in alive}
+def _alive() -> list[dict[str, Any]]:
+    return [node for node in ray.nodes() if node["Alive"]]
+
+
+def _node(resources: Mapping[str, float]) -> Node:
+    return Node(resources.get("CPU", 0.0), resources.get("GPU", 0.0))
