@@ -17,7 +17,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline_lib.engines.inspection.inspector import inspect_checkpoint
-from pipeline_lib.planning.planner import discover, make_plan
+from pipeline_lib.planning.discovery import discover
+from pipeline_lib.planning.planner import make_plan
 from pipeline_lib.settings.settings_file import parse_settings
 
 _DISTINCT = 8

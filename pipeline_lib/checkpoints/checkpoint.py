@@ -13,7 +13,6 @@ from pipeline_lib.checkpoints.activation import Activation, activation_for
 from pipeline_lib.checkpoints.checkpoint_files import loaded_files
 from pipeline_lib.errors import CheckpointError
 from pipeline_lib.settings.settings import ModelSettings
-from pipeline_lib.storage.files import chunks
 
 PROBE = "fine"
 """A text that every checkpoint is tried on before work starts."""
@@ -103,11 +102,8 @@ def fingerprint(folder: Path, settings: ModelSettings) -> str:
 
 def hash_of(path: Path) -> str:
     """Return the SHA-256 of a file's content."""
-    digest = hashlib.sha256()
     with path.open("rb") as file:
-        for piece in chunks(file):
-            digest.update(piece)
-    return digest.hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def labels_of(config: Any) -> tuple[str, ...]:

@@ -11,7 +11,9 @@ from pipeline_lib.checkpoints.checkpoint_files import fetch_patterns, is_fetched
 from pipeline_lib.errors import CheckpointError, did_you_mean, listed
 from pipeline_lib.machine.cache_folders import cache_folder
 from pipeline_lib.settings.settings import ModelSettings
-from pipeline_lib.storage.files import faults_named, filesystem, stamp_of
+from pipeline_lib.storage.location import stamp_of
+from pipeline_lib.storage.store_errors import translated_errors
+from pipeline_lib.storage.urls import location_of
 
 
 def locate(settings: ModelSettings, commit: str | None = None) -> tuple[Path, str | None]:
@@ -84,9 +86,9 @@ def _near_folders(name: str) -> str:
 
 
 def _fetch_url(settings: ModelSettings) -> Path:
-    fs, source = filesystem(settings.name)
-    with faults_named(settings.name, "listing the checkpoint"):
-        entries = [entry for entry in fs.ls(source, detail=True) if entry["type"] == "file"]
+    source = location_of(settings.name)
+    with translated_errors(settings.name, "listing the checkpoint"):
+        entries = [entry for entry in source.fs.ls(source.path, detail=True) if entry["type"] == "file"]
         stamps = sorted((entry["name"], str(stamp_of(entry))) for entry in entries)
     if not any(name.endswith("/config.json") for name, _ in stamps):
         file_names = listed(name.rsplit("/", 1)[-1] for name, _ in stamps)
@@ -105,9 +107,9 @@ def _fetch_url(settings: ModelSettings) -> Path:
         if not folder.is_dir():
             fetching = Path(tempfile.mkdtemp(dir=cache))
             try:
-                with faults_named(settings.name, "fetching the checkpoint"):
+                with translated_errors(settings.name, "fetching the checkpoint"):
                     for name, _ in wanted:
-                        fs.get_file(name, str(fetching / Path(name).name))
+                        source.fs.get_file(name, str(fetching / Path(name).name))
                 fetching.rename(folder)
             finally:
                 shutil.rmtree(fetching, ignore_errors=True)

@@ -83,6 +83,13 @@ def has_gpu() -> bool:
     return bool(torch.cuda.is_available())
 
 
+def cpu_threads() -> int:
+    """Return the number of CPU threads that PyTorch computes with in this process."""
+    import torch
+
+    return int(torch.get_num_threads())
+
+
 def gpu_names() -> list[str]:
     """Return the names of the GPUs that PyTorch can use on this machine."""
     import torch

@@ -15,7 +15,7 @@ from pipeline_lib.errors import listed
 from pipeline_lib.execution.cluster.address import running_cluster
 from pipeline_lib.execution.cluster.connection import connected
 from pipeline_lib.execution.cluster.nodes import answers_by_node, node_names
-from pipeline_lib.planning.planner import Discovery
+from pipeline_lib.planning.discovery import Discovery
 from pipeline_lib.planning.resources import gpus_per_model_actor
 from pipeline_lib.settings.settings import Settings
 

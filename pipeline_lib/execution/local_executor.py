@@ -12,8 +12,9 @@ from pipeline_lib.execution.steps import Flow, Steps, receipt_of
 from pipeline_lib.execution.worker import Worker
 from pipeline_lib.inputs.shards import Slice
 from pipeline_lib.machine.processes import peak_bytes
+from pipeline_lib.planning.discovery import Discovery
 from pipeline_lib.planning.plan import Plan
-from pipeline_lib.planning.planner import Discovery, make_plan
+from pipeline_lib.planning.planner import make_plan
 from pipeline_lib.planning.resources import planned_device
 from pipeline_lib.scoring.bisection import Ledger
 from pipeline_lib.storage.records import Receipt

@@ -21,9 +21,11 @@ from pipeline_lib.execution.ray_stages import receipts_of
 from pipeline_lib.execution.steps import Steps
 from pipeline_lib.execution.worker_statistics import WorkerStatistics, worker_statistics
 from pipeline_lib.messages import count
+from pipeline_lib.planning.capacity import Allotment
+from pipeline_lib.planning.discovery import Discovery
 from pipeline_lib.planning.plan import Plan
-from pipeline_lib.planning.planner import Discovery, make_plan
-from pipeline_lib.planning.resources import Allotment, planned_device
+from pipeline_lib.planning.planner import make_plan
+from pipeline_lib.planning.resources import planned_device
 from pipeline_lib.storage.records import Receipt
 
 # A machine may be lost now and then; one loss after another is a fault of the cluster.
@@ -85,7 +87,7 @@ class RayExecutor:
             check_own_gpus(tuning, listener.note)
         done: list[Receipt] = []
         for losses_left in reversed(range(_LOSSES)):
-            left = replace(plan, standing=(*plan.standing, *done))
+            left = replace(plan, finished=(*plan.finished, *done))
             try:
                 with reserved(len(left.todo), tuning, device, listener.note) as room:
                     refuse_unlike_nodes(left, room.nodes)

@@ -75,7 +75,7 @@ class Classify:
     def __init__(self, plan: ScoringPlan, worker: Worker) -> None:
         prepare_process(plan.computation.device, worker.threads, worker.place)
         self._monitor = worker.monitor
-        self._rows_per_slice = plan.settings.tuning.rows_per_slice
+        self._rows_per_slice, self._compares = plan.settings.tuning.rows_per_slice, plan.compares_with_float32
         with loading_counted(Classifier.name, worker.name, self._monitor.ledger):
             self._classifier = Classifier(plan, worker.gpu_share, worker.monitor.note)
 
@@ -91,7 +91,7 @@ class Classify:
         scored = run_with_quarantine(
             self._classifier, part, table, self._monitor.ledger, _BatchProgress(part, self._monitor)
         )
-        sample = rows_to_compare(part.first_row // self._rows_per_slice, part.rows)
+        sample = rows_to_compare(part.first_row // self._rows_per_slice, part.rows) if self._compares else None
         return self._classifier.with_drift(scored, table, sample) if sample else scored
 
 
@@ -121,13 +121,17 @@ class Write:
             return pa.table({_RECEIPT: [self._writer(table, part).model_dump_json()]})
 
 
-class Steps(NamedTuple):
-    """The steps in their order."""
+StepMaker = Callable[[Any, Worker], Any]
+"""Makes a step of a plan and the worker that it runs in."""
 
-    read: Callable[[Plan, Worker], Any] = Read
-    tokenize: Callable[[Plan, Worker], Any] = Tokenize
-    classify: Callable[[Plan, Worker], Any] = Classify
-    write: Callable[[Plan, Worker], Any] = Write
+
+class Steps(NamedTuple):
+    """The steps in their order; `Scorer` has others for the first and the last one."""
+
+    read: StepMaker = Read
+    tokenize: StepMaker = Tokenize
+    classify: StepMaker = Classify
+    write: StepMaker = Write
 
 
 class Flow:
@@ -135,11 +139,11 @@ class Flow:
 
     Args:
         steps: their classes.
-        plan: the run's plan.
+        plan: the run's plan, or that of a `Scorer`.
         worker: the process that this is.
     """
 
-    def __init__(self, steps: Sequence[Callable[[Plan, Worker], Any]], plan: Plan, worker: Worker) -> None:
+    def __init__(self, steps: Sequence[StepMaker], plan: ScoringPlan, worker: Worker) -> None:
         self._steps: list[Step] = [step(plan, worker) for step in steps]
 
     def __call__(self, part: Slice, table: pa.Table = _NOTHING_READ) -> pa.Table:

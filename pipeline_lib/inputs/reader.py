@@ -8,7 +8,8 @@ from pipeline_lib.inputs.formats import dispatch
 from pipeline_lib.inputs.schema import OutputSchema
 from pipeline_lib.inputs.shards import Shard, Slice
 from pipeline_lib.settings.settings import InputSettings
-from pipeline_lib.storage import files as storage
+from pipeline_lib.storage.integrity import check_unchanged
+from pipeline_lib.storage.store_errors import with_retries
 
 
 class Reader:
@@ -30,16 +31,16 @@ class Reader:
             InputError: the shard can't be read.
             FaultError: the shard is no longer the one that was planned, or the storage failed, and again.
         """
-        return storage.patiently(lambda: self._read(shard, part))
+        return with_retries(lambda: self._read(shard, part))
 
     def _read(self, shard: Shard, part: Slice) -> pa.Table:
-        storage.refuse_changed(shard.path, shard.stamp)
+        check_unchanged(shard.path, shard.stamp)
         texts = [self._settings.text_column, self._settings.text_pair_column]
         wanted = [*(name for name, _ in self._output_schema.kept), *(name for name in texts if name)]
         present = [name for name in dict.fromkeys(wanted) if name in shard.columns]
         table = dispatch.read_slice(shard, part, present, self._settings.csv)
-        storage.refuse_changed(shard.path, shard.stamp)  # also while it was read
-        for name, value in hive_partitions.values_of(shard.path, self._settings).items():
+        check_unchanged(shard.path, shard.stamp)  # also while it was read
+        for name, value in hive_partitions.partition_values(shard.path, self._settings).items():
             table = table.append_column(name, pa.array([value] * table.num_rows, pa.string()))
         return conform_to_schema(table, self._settings, self._output_schema)
 

@@ -9,7 +9,7 @@ import pyarrow as pa
 from pipeline_lib.errors import InputError
 from pipeline_lib.inputs import columns
 from pipeline_lib.inputs.column_names import listed_columns, nearest_column, shown
-from pipeline_lib.inputs.hive_partitions import keys_of
+from pipeline_lib.inputs.hive_partitions import partition_keys
 from pipeline_lib.inputs.shards import format_of, is_shard
 from pipeline_lib.settings.settings import InputSettings, OutputSettings
 
@@ -126,7 +126,7 @@ def _check_kept(schemas: Mapping[str, pa.Schema], names: list[str]) -> None:
     for path, schema in schemas.items():
         for name in names:
             if name not in schema.names:
-                folder = name in keys_of(path)
+                folder = name in partition_keys(path)
                 near = "; see input.partition_columns" if folder else nearest_column(name, schema.names)
                 raise InputError(f"input.keep_columns: {path!r} has no column {name!r}{near}")
 

@@ -25,7 +25,7 @@ class Attempt:
     @property
     def staged(self) -> list[Receipt]:
         """Receipts of all slices with finished files, whichever attempt scored them."""
-        return [*(self.plan.standing if self.plan else ()), *self.receipts]
+        return [*(self.plan.finished if self.plan else ()), *self.receipts]
 
     @property
     def seconds(self) -> float:

@@ -161,8 +161,8 @@ def plan_lines(plan: Plan) -> list[tuple[str, str]]:
             for reused in [len(plan.reusable)]
             if reused
         ),
-        *(("note", f"{name} does not verify; it is set aside and made again") for name in plan.broken),
-        *(("note", f"{name} is none of this job's files; it is set aside") for name in plan.strangers),
+        *(("note", f"{name} does not verify; it is set aside and made again") for name in plan.damaged_files),
+        *(("note", f"{name} is none of this job's files; it is set aside") for name in plan.foreign_files),
     ]
 
 

@@ -12,10 +12,12 @@ from pipeline_lib.execution.executor import Work
 from pipeline_lib.machine.library_versions import library_versions
 from pipeline_lib.messages import count, duration, size
 from pipeline_lib.planning.plan import Plan
-from pipeline_lib.planning.resume import earlier_work
+from pipeline_lib.planning.resume.output_state import read_output, staged_receipts
+from pipeline_lib.planning.resume.verification import finished_slices
 from pipeline_lib.reporting.attempt import Attempt, summed
-from pipeline_lib.storage import files as storage
-from pipeline_lib.storage.records import METRICS, RUNS, Receipt
+from pipeline_lib.storage.records import METRICS, RUNS, Receipt, to_json
+from pipeline_lib.storage.store_errors import translated_errors
+from pipeline_lib.storage.urls import location_of
 
 _NO_WORK = Work()
 
@@ -156,15 +158,15 @@ def failures_reported(attempt: Attempt) -> Iterator[None]:
 def _unreported_receipts(attempt: Attempt, plan: Plan) -> list[Receipt]:
     """Return receipts of slices that workers finished but Ray had not yet passed to the driver."""
     known = {(receipt.shard, receipt.first_row) for receipt in attempt.staged}
-    output = earlier_work.look_at(plan.settings.output.path)
-    staged = earlier_work.staged_receipts(output, plan.version)
+    output = read_output(plan.settings.output.path)
+    staged = staged_receipts(output, plan.version)
     fresh = tuple(receipt for receipt in staged if (receipt.shard, receipt.first_row) not in known)
-    whole, _ = earlier_work.standing(output, plan.shards, fresh)
+    whole, _ = finished_slices(output, plan.shards, fresh)
     return list(whole)
 
 
 def _record(plan: Plan, outcome: Outcome, *, metrics: bool) -> None:
-    fs, folder = storage.filesystem(plan.settings.output.path)
+    output = location_of(plan.settings.output.path)
     now = dt.datetime.now(dt.UTC)
     record: dict[str, Any] = {
         **asdict(outcome),
@@ -174,7 +176,7 @@ def _record(plan: Plan, outcome: Outcome, *, metrics: bool) -> None:
         "libraries": library_versions(),
     }
     run = f"{now:%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:8]}"
-    with storage.faults_named(plan.settings.output.path, "recording the run"):
-        storage.write_atomically(fs, f"{folder}/{RUNS}/{run}.json", storage.to_json(record))
+    with translated_errors(plan.settings.output.path, "recording the run"):
+        (output / RUNS / f"{run}.json").write(to_json(record))
         if metrics:
-            storage.write_atomically(fs, f"{folder}/{METRICS}", storage.to_json(record))
+            (output / METRICS).write(to_json(record))

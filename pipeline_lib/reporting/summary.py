@@ -9,8 +9,8 @@ import sys
 from pipeline_lib.messages import count, shortened
 from pipeline_lib.planning.plan import Plan
 from pipeline_lib.reporting.run_record import Outcome
-from pipeline_lib.storage import files as storage
 from pipeline_lib.storage.records import REJECTS
+from pipeline_lib.storage.urls import location_of
 
 _BAR = 24
 _MOST_LABELS = 8
@@ -50,7 +50,7 @@ def bars(counts: dict[str, int]) -> list[str]:
 
 def _short(path: str) -> str:
     """Return a local path below the working folder as a relative one."""
-    if not storage.is_local(storage.filesystem(path)[0]):
+    if not location_of(path).is_local:
         return path
     relative = os.path.relpath(path)
     return path if relative.startswith("..") else relative

@@ -10,7 +10,7 @@ import pytest
 import s3fs
 
 from pipeline_lib.errors import FaultError, NightscoreError
-from pipeline_lib.planning.planner import discover
+from pipeline_lib.planning.discovery import discover
 from pipeline_lib.publishing.verifier import verify
 from pipeline_lib.settings.settings import Settings
 from tests.conftest import Runner, SettingsMaker, pointed_at

@@ -16,8 +16,11 @@ from pipeline_lib.execution.cluster.nodes import answers_by_node, node_names
 from pipeline_lib.machine.library_versions import library_versions
 from pipeline_lib.planning.plan import Plan
 from pipeline_lib.settings.settings import ModelSettings
-from pipeline_lib.storage import files as storage
+from pipeline_lib.storage.integrity import check_unchanged
+from pipeline_lib.storage.location import FileStamp
 from pipeline_lib.storage.records import STAGING
+from pipeline_lib.storage.store_errors import translated_errors
+from pipeline_lib.storage.urls import location_of
 
 _COMPARED = ("torch", "transformers", "tokenizers", "nightscore")
 """Libraries whose version decides a score."""
@@ -33,7 +36,7 @@ class _DriverView:
     probe: str
     """URL of a small file below the output."""
     probe_content: bytes
-    shards: tuple[tuple[str, storage.FileStamp], ...]
+    shards: tuple[tuple[str, FileStamp], ...]
     model: ModelSettings
     checkpoint: frozenset[tuple[str, int]]
     """Names and sizes of the checkpoint's files; empty where it is fetched. The model's actors read them."""
@@ -71,9 +74,8 @@ def _driver_view(plan: Plan) -> Iterator[_DriverView]:
     probe = f"{settings.output.path.rstrip('/')}/{STAGING}/{plan.version}/.nodes.{content}.tmp"
     numbers = sorted({part.shard for part in plan.todo})
     shards = tuple((shard.path, shard.stamp) for shard in map(plan.shard, {*numbers[:1], *numbers[-1:]}))
-    fs, path = storage.filesystem(probe)
-    with storage.faults_named(probe, "writing"):
-        storage.write_atomically(fs, path, content.encode())
+    with translated_errors(probe, "writing"):
+        location_of(probe).write(content.encode())
     here, compared = _versions(), (*_COMPARED, *(["openvino"] if plan.computation.engine == "openvino" else []))
     versions = {name: here[name] for name in compared}
     try:
@@ -82,7 +84,7 @@ def _driver_view(plan: Plan) -> Iterator[_DriverView]:
         )
     finally:
         with contextlib.suppress(Exception):  # a failure of the block matters more than this file
-            fs.rm_file(path)
+            location_of(probe).remove()
 
 
 def _differences(view: _DriverView) -> list[str]:
@@ -93,7 +95,7 @@ def _differences(view: _DriverView) -> list[str]:
         differences.append(f"the output {folder!r} is another folder there, or can't be reached; {_SHARED}")
     for path, stamp in view.shards:
         try:
-            storage.refuse_changed(path, stamp)
+            check_unchanged(path, stamp)
         except NightscoreError:
             differences.append(f"the shard {path!r} is missing or another file there; {_SHARED}")
             break
@@ -113,7 +115,7 @@ def _sees_probe(view: _DriverView) -> bool:
     until = time.monotonic() + _SECONDS_TO_APPEAR  # a network disk may show a new file a moment later
     while True:
         with contextlib.suppress(Exception):  # whatever keeps it from being read
-            if storage.read_bytes(*storage.filesystem(view.probe)) == view.probe_content:
+            if location_of(view.probe).read() == view.probe_content:
                 return True
         if time.monotonic() > until:
             return False

@@ -8,7 +8,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from pipeline_lib.errors import FaultError
 from pipeline_lib.execution.cluster.failures import failures_explained
-from pipeline_lib.planning.resources import Node
+from pipeline_lib.planning.capacity import Node
 
 _SECONDS_TO_ANSWER = 120.0
 

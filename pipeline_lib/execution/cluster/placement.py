@@ -14,15 +14,8 @@ from pipeline_lib.errors import FaultError
 from pipeline_lib.execution.cluster.autoscaling import requested_room
 from pipeline_lib.execution.cluster.nodes import all_nodes, free_nodes
 from pipeline_lib.messages import count
-from pipeline_lib.planning.resources import (
-    Allotment,
-    Node,
-    allot,
-    fits,
-    gpus_per_model_actor,
-    nodes_in_words,
-    wanted,
-)
+from pipeline_lib.planning.capacity import Allotment, Node, fits, nodes_in_words
+from pipeline_lib.planning.resources import allot, gpus_per_model_actor, wanted
 from pipeline_lib.settings.settings import Device, TuningSettings
 
 Note = Callable[[str], None]

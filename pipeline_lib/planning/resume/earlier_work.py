@@ -1,227 +1,88 @@
-"""What earlier attempts left in the output folder: what of it counts, and what must not be touched."""
+"""Earlier work in an output folder: what of it counts for a version, and what must not be replaced."""
 
-import hashlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from pipeline_lib.errors import OutputError, listed
 from pipeline_lib.inputs.shards import Shard
-from pipeline_lib.machine.parallel import in_threads
+from pipeline_lib.planning.resume.output_state import OutputState, staged_receipts
 from pipeline_lib.planning.resume.score_reuse import can_reuse
 from pipeline_lib.planning.version_changes import differences
 from pipeline_lib.settings.settings import Settings
-from pipeline_lib.storage import cleanup, file_tree
-from pipeline_lib.storage import files as storage
-from pipeline_lib.storage import integrity as files
-from pipeline_lib.storage.file_tree import Entry, Tree
-from pipeline_lib.storage.records import (
-    ASIDE,
-    LEASE,
-    MANIFEST,
-    NUMBERS,
-    REJECTS,
-    RUNS,
-    STAGING,
-    SUCCESS,
-    FileRecord,
-    Manifest,
-    Receipt,
-    Success,
-    parse,
-)
+from pipeline_lib.storage import cleanup
+from pipeline_lib.storage.records import LEASE, NUMBERS, STAGING, Manifest, Receipt
+from pipeline_lib.storage.store_errors import translated_errors
+from pipeline_lib.storage.urls import location_of
 
 
 @dataclass(frozen=True)
-class Output:
-    """An output folder as one listing and its records tell it."""
-
-    url: str
-    files: Tree
-    success: Success | None
-    """The mark of a complete version, or None where nothing is published."""
-    manifest: Manifest | None
-    whole: bool
-    """Whether the manifest is the one that `_SUCCESS` was written for."""
-    receipts: dict[str, tuple[Entry, Receipt | None]] = field(default_factory=dict)
-    """Staged receipts that were read, by their path, as they were; kept, so that none is read twice."""
-    verified: dict[str, Entry] = field(default_factory=dict)
-    """Files that were read through and found to be what was written, as they were."""
-
-
-@dataclass(frozen=True)
-class Found:
-    """What stands in an output folder."""
+class EarlierWork:
+    """What earlier runs left for one version."""
 
     published: Manifest | None
-    """What readers see, if it is of the wanted version."""
+    """What readers see, if it is of this version."""
     replaced: str | None
-    """The version that readers see, if it is another one and may be replaced."""
+    """The version that readers see, if it is another one, which may be replaced."""
     same_scores: Manifest | None
-    """That version's manifest, if it has the wanted scores beside other columns."""
+    """The manifest of that other version, if its scores can be taken over."""
     receipts: tuple[Receipt, ...]
-    """Of every slice that an attempt at this version finished, published or staged; not verified yet."""
-    strangers: tuple[str, ...]
-    """Files that readers see and that nobody can explain."""
-    untidy: bool
-    """Whether staged files of this version, or a lease, are left."""
-    numbers_kept: bool
-    """Whether an attempt at this version left the numbers that it gave the shards."""
+    """Of every slice that a run of this version finished, published or staged; not verified yet."""
+    foreign_files: tuple[str, ...]
+    """Files that readers see and that no manifest names."""
+    needs_cleanup: bool
+    """Whether staged files of this version, or a lease, exist."""
+    has_shard_numbers: bool
+    """Whether a run of this version saved the numbers that it gave the shards."""
 
     @property
-    def numbers(self) -> dict[str, int]:
-        """Numbers that shards were given already, by path."""
+    def shard_numbers(self) -> dict[str, int]:
+        """The shards' numbers in the names of their parts, by path."""
         return {receipt.path: receipt.shard for receipt in self.receipts}
 
 
-def look_at(url: str, before: Output | None = None) -> Output:
-    """Look at an output folder: one listing, and what its records say.
+def find_earlier_work(
+    output: OutputState, version: str, fingerprint: Mapping[str, Any], settings: Settings, *, replace: bool
+) -> EarlierWork:
+    """Return what earlier runs left for a version.
 
     Args:
-        url: the folder.
-        before: an earlier look, of which what did not change need not be read again.
-
-    Raises:
-        OutputError: one of this job's own folders in it, or the lease, is a link or a device.
-        InputError: the bucket is not there, or may not be read.
-        FaultError: the storage failed.
-    """
-    fs, folder = storage.filesystem(url)
-    with storage.faults_named(url, "looking at the output"):
-        found = file_tree.files_below(fs, folder)
-        for name in (REJECTS, RUNS, STAGING, ASIDE, LEASE):
-            if name in found and not found[name].regular:
-                raise OutputError(f"{url!r}: {name!r} in it is a link or a device, which this job did not make")
-        success = files.read_success(fs, folder) if SUCCESS in found else None
-        content = storage.read_bytes(fs, f"{folder}/{MANIFEST}") if MANIFEST in found else None
-    whole = bool(success and content and hashlib.sha256(content).hexdigest() == success.manifest_sha256)
-    return Output(
-        url,
-        found,
-        success,
-        parse(Manifest, content),
-        whole,
-        before.receipts if before else {},
-        before.verified if before else {},
-    )
-
-
-def find(
-    output: Output, version: str, fingerprint: Mapping[str, Any], settings: Settings, *, replace: bool
-) -> Found:
-    """Tell what of an output counts.
-
-    Args:
-        output: the look at it.
+        output: the state of the output folder.
         version: the version that this run makes.
-        fingerprint: what the version is the name of.
-        settings: of the version that this run makes.
+        fingerprint: what decides that version.
+        settings: the job's settings.
         replace: whether a version of other scores may be replaced.
 
     Raises:
-        OutputError: another version is published, or the folder holds somebody else's data.
+        OutputError: another version is published, or the folder holds data of somebody else.
     """
-    url, success, manifest = output.url, output.success, output.manifest
-    fs, folder = storage.filesystem(url)
-    other = manifest if output.whole and success and success.version != version else None
+    success, manifest = output.success, output.manifest
+    replaced = success.version if success and success.version != version else None
+    other = manifest if replaced and output.is_complete else None
     same_scores = other if can_reuse(other, fingerprint) else None
-    if success and success.version != version and not replace and not same_scores:
+    if replaced and not replace and not same_scores:
         why = differences(manifest, settings, fingerprint) if manifest else ""
         raise OutputError(
-            f"{url!r} holds version {success.version}, this would be {version}: "
+            f"{output.url!r} holds version {replaced}, this would be {version}: "
             f"{why or 'the checkpoint or a setting differs'}; "
             "publish it instead with --replace, or choose another output.path"
         )
-    with storage.faults_named(url, "looking at the output"):
-        strange = cleanup.strangers(fs, folder, manifest, output.files)
-        if strange and manifest is None and not any(name.startswith(f"{STAGING}/") for name in output.files):
-            raise OutputError(
-                f"{url!r} already holds {listed(strange, 3)}, which this job did not write; "
-                "choose a folder of its own"
-            )
+    with translated_errors(output.url, "looking at the output"):
+        foreign_files = _foreign_files(output)
         staged = staged_receipts(output, version)
     ours = manifest if manifest and manifest.version == version else None
     # Of two receipts of a slice the staged one is newer.
     receipts = [*(ours.slices if ours else ()), *staged]
     newest = {(receipt.shard, receipt.first_row): receipt for receipt in receipts}
-    return Found(
-        published=ours if output.whole and success and success.version == version else None,
-        replaced=success.version if success and success.version != version else None,
+    return EarlierWork(
+        published=ours if output.is_complete and not replaced else None,
+        replaced=replaced,
         same_scores=same_scores,
         receipts=tuple(newest.values()),
-        strangers=tuple(strange),
-        untidy=LEASE in output.files or any(name.startswith(f"{STAGING}/{version}/") for name in output.files),
-        numbers_kept=f"{STAGING}/{version}/{NUMBERS}" in output.files,
+        foreign_files=foreign_files,
+        needs_cleanup=LEASE in output.files or output.has_staged(version),
+        has_shard_numbers=output.has_staged(version, NUMBERS),
     )
-
-
-def standing(
-    output: Output, shards: tuple[Shard, ...], receipts: tuple[Receipt, ...]
-) -> tuple[tuple[Receipt, ...], tuple[str, ...]]:
-    """Return the receipts whose slice is still wanted and whose files verify, and the files that don't.
-
-    A store's own checksum verifies a file; where there is none it is read through, but in one run only once.
-    """
-    wanted = {(shard.number, shard.path, shard.stamp.size, shard.content): shard for shard in shards}
-
-    def is_wanted(receipt: Receipt) -> bool:
-        shard = wanted.get((receipt.shard, receipt.path, receipt.size, receipt.content))
-        return shard is not None and shard.has(receipt.first_row, receipt.rows)
-
-    checked = _checked(output, [receipt for receipt in receipts if is_wanted(receipt)])
-    whole = tuple(receipt for receipt, lost in checked if not lost)
-    return whole, tuple(name for _, lost in checked for name in lost)
-
-
-def versions_in(output: Output) -> set[str]:
-    """Return the versions that are published or staged in an output."""
-    staged = {name.split("/")[1] for name in output.files if name.startswith(f"{STAGING}/") and name.count("/") > 1}
-    return staged | ({output.success.version} if output.success else set())
-
-
-def whole_ones(output: Output, receipts: Sequence[Receipt]) -> list[Receipt]:
-    """Return the receipts whose files all stand and verify."""
-    return [receipt for receipt, lost in _checked(output, receipts) if not lost]
-
-
-def _checked(output: Output, receipts: Sequence[Receipt]) -> list[tuple[Receipt, list[str]]]:
-    def broken(receipt: Receipt) -> list[str]:
-        return [file.file for file in receipt.files if not _stands(output, receipt.version, file)]
-
-    with storage.faults_named(output.url, "verifying earlier work"):
-        return list(zip(receipts, in_threads(broken, receipts), strict=True))
-
-
-def staged_receipts(output: Output, version: str) -> list[Receipt]:
-    """Return the receipts that earlier attempts at this version left under `_staging/`."""
-    fs, folder = storage.filesystem(output.url)
-    staging = f"{STAGING}/{version}/"
-    named = {
-        name: entry
-        for name, entry in output.files.items()
-        if name.startswith(f"{staging}part-") and name.endswith(".json") and entry.regular
-    }
-    known = output.receipts
-    fresh = [name for name, entry in named.items() if name not in known or known[name][0] != entry]
-    for name, receipt in zip(fresh, files.read_receipts(fs, folder, fresh), strict=True):
-        known[name] = (named[name], receipt)
-    found = (known[name][1] for name in sorted(named))
-    return [receipt for receipt in found if receipt and receipt.version == version]
-
-
-def _stands(output: Output, version: str, record: FileRecord) -> bool:
-    """Tell whether a file stands and verifies, staged or already moved."""
-    for path in (f"{STAGING}/{version}/{record.file}", record.file):
-        entry = output.files.get(path)
-        if entry is None:
-            continue
-        if files.is_proven(entry, record) or output.verified.get(path) == entry:
-            return True
-        fs, folder = storage.filesystem(output.url)
-        if files.fault(fs, f"{folder}/{path}", record, entry) is None:
-            output.verified[path] = entry
-            return True
-    return False
 
 
 def refuse_lost_shards(published: Manifest | None, shards: tuple[Shard, ...]) -> None:
@@ -236,3 +97,18 @@ def refuse_lost_shards(published: Manifest | None, shards: tuple[Shard, ...]) ->
             f"the output holds rows of {listed(sorted(lost), 3)}, which the input no longer has; "
             "bring them back, publish without them with --replace, or choose another output.path"
         )
+
+
+def _foreign_files(output: OutputState) -> tuple[str, ...]:
+    """Return the files that readers see and that no manifest names.
+
+    Raises:
+        OutputError: there are some, and nothing shows that this job ever wrote here.
+    """
+    foreign = cleanup.foreign_files(location_of(output.url), output.manifest, output.files)
+    if foreign and output.manifest is None and not any(name.startswith(f"{STAGING}/") for name in output.files):
+        raise OutputError(
+            f"{output.url!r} already holds {listed(foreign, 3)}, which this job did not write; "
+            "choose a folder of its own"
+        )
+    return tuple(foreign)

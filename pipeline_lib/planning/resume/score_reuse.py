@@ -12,8 +12,10 @@ from pipeline_lib.inputs import columns
 from pipeline_lib.inputs.shards import Shard
 from pipeline_lib.planning.version import same_scores
 from pipeline_lib.settings.settings import Settings
-from pipeline_lib.storage import files as storage
+from pipeline_lib.storage.location import Location
 from pipeline_lib.storage.records import Drift, Manifest, Receipt
+from pipeline_lib.storage.store_errors import translated_errors
+from pipeline_lib.storage.urls import location_of
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,7 @@ def reusable_slices(
     wanted: dict[tuple[int, int], tuple[int, Receipt]] = {}
     for receipt in published.slices:
         shard = by_content.get((receipt.path, receipt.size, receipt.content))
-        if shard is not None and shard.has(receipt.first_row, receipt.rows):
+        if shard is not None and shard.has_slice(receipt.first_row, receipt.rows):
             wanted[receipt.shard, receipt.first_row] = (shard.number, receipt)
     return {
         (wanted[receipt.shard, receipt.first_row][0], receipt.first_row): EarlierSlice(
@@ -82,13 +84,13 @@ def with_earlier_scores(table: pa.Table, earlier: EarlierSlice, settings: Settin
     Raises:
         FaultError: the files don't hold the slice's rows, or can't be read.
     """
-    fs, folder = storage.filesystem(settings.output.path)
     output = settings.output
+    folder = location_of(output.path)
     added = columns.score_fields(scores=output.scores == "all", logits=output.logits)
-    with storage.faults_named(output.path, "taking over published scores"):
-        scores = _read(fs, f"{folder}/{earlier.part}", [field.name for field in added])
+    with translated_errors(output.path, "taking over published scores"):
+        scores = _read(folder / earlier.part, [field.name for field in added])
         rejects = (
-            _read(fs, f"{folder}/{earlier.rejects}", [columns.ROW_NUMBER, columns.CODE, columns.MESSAGE])
+            _read(folder / earlier.rejects, [columns.ROW_NUMBER, columns.CODE, columns.MESSAGE])
             if earlier.rejects
             else None
         )
@@ -110,6 +112,6 @@ def with_earlier_scores(table: pa.Table, earlier: EarlierSlice, settings: Settin
     return table
 
 
-def _read(fs: Any, path: str, names: list[str]) -> pa.Table:
-    with storage.open_ours(fs, path) as file:
-        return pq.read_table(file, columns=names)
+def _read(file: Location, names: list[str]) -> pa.Table:
+    with file.open() as content:
+        return pq.read_table(content, columns=names)

@@ -1,47 +1,46 @@
-"""The numbers of shards, which name their parts: given once, and kept from before the first slice is scored."""
+"""The numbers of shards, which are in the names of their parts: assigned once, saved before scoring begins."""
 
 import dataclasses
 from collections.abc import Mapping
 
 from pipeline_lib.inputs.shards import Shard
-from pipeline_lib.storage import files as storage
 from pipeline_lib.storage.records import NUMBERS, STAGING, ShardNumbers, parse
+from pipeline_lib.storage.store_errors import translated_errors
+from pipeline_lib.storage.urls import location_of
 
 
 def read(url: str, version: str) -> dict[str, int]:
-    """Return the numbers by path that an earlier attempt at a version gave before it started to work."""
-    fs, folder = storage.filesystem(url)
-    with storage.faults_named(url, "reading the shards' numbers"):
-        kept = parse(ShardNumbers, storage.read_bytes(fs, f"{folder}/{STAGING}/{version}/{NUMBERS}"))
-    return kept.numbers if kept and kept.version == version else {}
+    """Return the numbers, by path, that an earlier run of a version saved before it began to score."""
+    with translated_errors(url, "reading the shards' numbers"):
+        saved = parse(ShardNumbers, (location_of(url) / STAGING / version / NUMBERS).read())
+    return saved.numbers if saved and saved.version == version else {}
 
 
-def keep(url: str, version: str, shards: tuple[Shard, ...]) -> None:
-    """Write the numbers of all shards beside the files that will be staged; called under the lease."""
-    fs, folder = storage.filesystem(url)
+def save(url: str, version: str, shards: tuple[Shard, ...]) -> None:
+    """Save the numbers of all shards beside the files that will be staged; only the owner of the lease may."""
     record = ShardNumbers(version=version, numbers={shard.path: shard.number for shard in shards})
-    with storage.faults_named(url, "keeping the shards' numbers"):
-        storage.write_atomically(fs, f"{folder}/{STAGING}/{version}/{NUMBERS}", record.to_bytes())
+    with translated_errors(url, "saving the shards' numbers"):
+        (location_of(url) / STAGING / version / NUMBERS).write(record.to_bytes())
 
 
-def numbered(shards: tuple[Shard, ...], receipts: Mapping[str, int], kept: Mapping[str, int]) -> tuple[Shard, ...]:
-    """Return the shards with the numbers that they were given before; new ones get the next, in their order.
+def assign(shards: tuple[Shard, ...], used: Mapping[str, int], saved: Mapping[str, int]) -> tuple[Shard, ...]:
+    """Return the shards with the numbers that they had before; new shards get the next ones, in their order.
 
     Args:
         shards: all of the input, sorted by path.
-        receipts: numbers by path that names of parts hold already, published or staged.
-        kept: those that were only given so far.
+        used: numbers, by path, in the names of published or staged parts.
+        saved: numbers, by path, that were assigned and may not be used yet.
     """
-    number = dict(receipts)
-    taken = set(receipts.values())
-    for path, given in kept.items():
-        # A number is given once, whatever was written into the record.
+    number = dict(used)
+    taken = set(used.values())
+    for path, given in saved.items():
+        # No number is assigned twice, whatever the record says.
         if path not in number and given not in taken:
             number[path] = given
             taken.add(given)
     after = max(taken, default=-1) + 1
-    fresh = (shard.path for shard in shards if shard.path not in number)
-    number |= {path: after + at for at, path in enumerate(fresh)}
+    new = (shard.path for shard in shards if shard.path not in number)
+    number |= {path: after + at for at, path in enumerate(new)}
     return tuple(
         shard if shard.number == number[shard.path] else dataclasses.replace(shard, number=number[shard.path])
         for shard in shards

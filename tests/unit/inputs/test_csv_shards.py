@@ -18,21 +18,23 @@ from hypothesis import strategies as st
 from pipeline_lib.errors import FaultError, InputError
 from pipeline_lib.inputs import columns
 from pipeline_lib.inputs.formats import csv_shards
-from pipeline_lib.inputs.formats.csv_records import Records, _Quotes
-from pipeline_lib.inputs.shards import cut
+from pipeline_lib.inputs.formats.csv_quotes import QuoteState
+from pipeline_lib.inputs.formats.csv_records import Records
+from pipeline_lib.inputs.shards import cut_slices
 from pipeline_lib.settings.settings import CsvSettings
+from pipeline_lib.storage.location import Location
+from pipeline_lib.storage.urls import location_of
 from tests.conftest import ROOT
 
-FS = LocalFileSystem()
 UTF8 = CsvSettings()
 
 
 def read(path: Path, rows_per_slice: int = 2, settings: CsvSettings = UTF8) -> list[dict[str, Any]]:
     """Read a shard slice by slice, as the job does."""
-    contents = csv_shards.inspect(FS, str(path), settings, rows_per_slice)
+    contents = csv_shards.inspect(location_of(str(path)), settings, rows_per_slice)
     names = contents.schema.names
-    slices = cut(0, contents.rows, rows_per_slice, contents.marks)
-    tables = [csv_shards.read_rows(FS, str(path), part, names, settings) for part in slices]
+    slices = cut_slices(0, contents.rows, rows_per_slice, contents.slice_offsets)
+    tables = [csv_shards.read_rows(location_of(str(path)), part, names, settings) for part in slices]
     rows: list[dict[str, Any]] = pa.concat_tables(tables).to_pylist()
     assert len(rows) == contents.rows
     return rows
@@ -155,7 +157,7 @@ def test_a_record_that_is_too_large_ends_where_it_would_have_ended(raw: str, mos
 
 @given(pieces=st.lists(st.text(st.sampled_from('ab,"'), max_size=8), max_size=8))
 def test_quotes_are_followed_whatever_the_pieces(pieces: list[str]) -> None:
-    apart, whole = _Quotes(","), _Quotes(",")
+    apart, whole = QuoteState(","), QuoteState(",")
     for piece in pieces:
         apart.follow(piece)
     whole.follow("".join(pieces))
@@ -185,11 +187,11 @@ def test_memory_stays_flat_whatever_a_small_file_unpacks_to(tmp_path: Path) -> N
         file.write(b"\n3,b\n")
     program = (
         "import resource, sys\n"
-        "from fsspec.implementations.local import LocalFileSystem as FS\n"
+        "from pipeline_lib.storage.urls import location_of\n"
         "from pipeline_lib.inputs.formats import csv_shards\n"
         "from pipeline_lib.settings.settings import CsvSettings\n"
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
-        "assert csv_shards.inspect(FS(), sys.argv[1], CsvSettings(), 100).rows == 3\n"
+        "assert csv_shards.inspect(location_of(sys.argv[1]), CsvSettings(), 100).rows == 3\n"
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)\n"
     )
     ran = subprocess.run(
@@ -228,10 +230,10 @@ class ObjectStore(LocalFileSystem):  # type: ignore[misc]
 def test_files_of_object_stores_are_copied_once_and_not_for_each_line(name: str, tmp_path: Path) -> None:
     path = shard(tmp_path, "id,text\n" + "".join(f"{row},text {row * 7919}\n" for row in range(20_000)), name)
     store = ObjectStore()
-    contents = csv_shards.inspect(store, str(path), UTF8, 1000)
+    contents = csv_shards.inspect(Location(store, str(path)), UTF8, 1000)
     assert store.bytes_read <= 1.1 * path.stat().st_size
-    part = cut(0, contents.rows, 1000, contents.marks)[15]
-    texts = csv_shards.read_rows(store, str(path), part, ["text"], UTF8).column("text").to_pylist()
+    part = cut_slices(0, contents.rows, 1000, contents.slice_offsets)[15]
+    texts = csv_shards.read_rows(Location(store, str(path)), part, ["text"], UTF8).column("text").to_pylist()
     assert texts == [f"text {row * 7919}" for row in range(15_000, 16_000)]
 
 
@@ -243,8 +245,8 @@ def test_a_slice_that_would_hold_too_much_is_refused_with_the_setting_that_helps
         for _ in range(72):
             file.write(row)
     with pytest.raises(InputError, match=r"rows 0 to 71 hold more than 1 GiB.*set tuning\.rows_per_slice to 35"):
-        csv_shards.inspect(FS, str(path), UTF8, 100)
-    assert csv_shards.inspect(FS, str(path), UTF8, 35).rows == 72
+        csv_shards.inspect(location_of(str(path)), UTF8, 100)
+    assert csv_shards.inspect(location_of(str(path)), UTF8, 35).rows == 72
 
 
 def test_a_row_that_does_not_decode_is_rejected_alone(tmp_path: Path) -> None:
@@ -263,7 +265,7 @@ def test_a_file_in_another_encoding_is_an_error_that_names_the_setting(tmp_path:
 def test_declared_columns_have_their_type_and_what_is_none_of_it_is_rejected(tmp_path: Path) -> None:
     settings = CsvSettings(column_types={"rating": "int64", "when": "timestamp"})
     path = shard(tmp_path, "rating,when,text\n5,2026-01-02 03:04:05,a\n,,b\nfive,,c\n4,2026-01-02 03:04:05Z,d\n")
-    contents = csv_shards.inspect(FS, str(path), settings, 10)
+    contents = csv_shards.inspect(location_of(str(path)), settings, 10)
     assert [str(kind) for kind in contents.schema.types] == ["int64", "timestamp[us]", "string"]
     found = read(path, settings=settings)
     assert [row["rating"] for row in found] == [5, None, None, None]
@@ -311,12 +313,14 @@ def test_a_truncated_gzip_file_is_named(tmp_path: Path) -> None:
 
 
 def test_a_header_alone_is_a_shard_without_rows(tmp_path: Path) -> None:
-    assert csv_shards.inspect(FS, str(shard(tmp_path, "id,text\n")), UTF8, 10).rows == 0
+    assert csv_shards.inspect(location_of(str(shard(tmp_path, "id,text\n"))), UTF8, 10).rows == 0
 
 
 def test_a_shard_that_shrank_since_the_plan_is_an_error(tmp_path: Path) -> None:
     path = shard(tmp_path, "id,text\n1,a\n2,b\n")
-    contents = csv_shards.inspect(FS, str(path), UTF8, 10)
+    contents = csv_shards.inspect(location_of(str(path)), UTF8, 10)
     shard(tmp_path, "id,text\n1,a\n")
     with pytest.raises(InputError, match="1 rows from row 0 on, expected 2"):
-        csv_shards.read_rows(FS, str(path), cut(0, contents.rows, 10, contents.marks)[0], ["text"], UTF8)
+        csv_shards.read_rows(
+            location_of(str(path)), cut_slices(0, contents.rows, 10, contents.slice_offsets)[0], ["text"], UTF8
+        )

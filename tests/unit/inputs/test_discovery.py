@@ -18,12 +18,13 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pipeline_lib.errors import InputError, SettingsError
-from pipeline_lib.inputs.discovery.file_kinds import kind_of
-from pipeline_lib.inputs.discovery.listing import find_shards, list_shards, refuse_output_in_input
-from pipeline_lib.inputs.hive_partitions import values_of
-from pipeline_lib.planning.planner import discover
+from pipeline_lib.inputs.discovery.file_kinds import file_kind
+from pipeline_lib.inputs.discovery.listing import find_shards
+from pipeline_lib.inputs.discovery.output_in_input import refuse_output_in_input
+from pipeline_lib.inputs.hive_partitions import partition_values
+from pipeline_lib.planning.discovery import discover
 from pipeline_lib.settings.settings import InputSettings
-from pipeline_lib.storage.files import filesystem, full_name
+from pipeline_lib.storage.urls import location_of
 from tests.conftest import ROOT, Runner, SettingsMaker, read_output, write_parquet
 
 FOLDERS = st.sampled_from(["a", "b", "ds=20", "ds=21", "_tmp", ".git", "_y=1", "x[1]", "{a,b}", "a b"])
@@ -84,12 +85,12 @@ def hidden(names: list[str]) -> bool:
 def listed(root: str, pattern: str) -> set[str]:
     """Return what the job takes, below a root; none is an error of its own."""
     try:
-        found = list_shards([f"{root}/{pattern}"], dated=False)
+        found = find_shards([f"{root}/{pattern}"], dated=False).stamps
     except InputError as error:
         if "no file matches" in str(error) or "no such file" in str(error):
             return set()
         raise
-    base = full_name(*filesystem(root))
+    base = location_of(root).url
     return {path[len(base) + 1 :] for path in found}
 
 
@@ -211,11 +212,11 @@ def test_other_folders_that_a_glob_matches_are_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("path", ["in", "in/*/*.parquet", "in/**", "in/[!b]*/x.parquet"])
 def test_a_folder_that_may_not_be_listed_is_refused_and_not_left_out(path: str) -> None:
-    look = (
+    program = (
         "import os, sys\n"
-        "from pipeline_lib.inputs.discovery.listing import list_shards\n"
+        "from pipeline_lib.inputs.discovery.listing import find_shards\n"
         "os.setuid(65534)\n"
-        "try: print(list(list_shards([sys.argv[1]], dated=False)))\n"
+        "try: print(list(find_shards([sys.argv[1]], dated=False).stamps))\n"
         "except Exception as error: print(error)"
     )
     if os.geteuid():
@@ -225,7 +226,7 @@ def test_a_folder_that_may_not_be_listed_is_refused_and_not_left_out(path: str) 
         touch(Path(root), "in/a.parquet", "in/locked/b.parquet", "in/b/x.parquet", "in/_locked/c.parquet")
         for folder in ("in/locked", "in/_locked"):
             Path(root, folder).chmod(0)
-        command = [sys.executable, "-c", look, f"{root}/{path}"]
+        command = [sys.executable, "-c", program, f"{root}/{path}"]
         said = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT).stdout
     assert f"the folder '{root}/in/locked' can't be read: permission denied" in said
 
@@ -267,7 +268,7 @@ def test_a_glob_that_fsspec_can_not_read_is_refused(pattern: str, tmp_path: Path
     ],
 )
 def test_every_name_is_of_one_kind(name: str, kind: str) -> None:
-    assert kind_of(f"some/where/{name}") == kind
+    assert file_kind(f"some/where/{name}") == kind
 
 
 @pytest.mark.parametrize("other", ["b.jsonl", "b.csv.bz2", "deep/b.orc", "part-00000", "b.parquet.gz", "b.xlsx"])
@@ -290,7 +291,7 @@ def test_companions_are_passed_over_and_unknown_kinds_are_named(tmp_path: Path) 
 def test_parquet_by_its_other_endings_is_read(tmp_path: Path, settings_for: SettingsMaker) -> None:
     write_parquet(tmp_path / "in" / "a.pq", {"text": ["x"]})
     write_parquet(tmp_path / "in" / "b.PARQ", {"text": ["x"]})
-    assert len(discover(settings_for()).heads) == 2
+    assert len(discover(settings_for()).headers) == 2
     (tmp_path / "in" / "c.pq").write_text("no Parquet")
     with pytest.raises(InputError, match=r"c\.pq' is not a whole Parquet file"):
         discover(settings_for())
@@ -398,15 +399,15 @@ HIVE = "{}/ds=2026-11-22/city=S%C3%A3o%20Paulo%2FSul/a.parquet"
 
 def test_values_in_folders_are_decoded() -> None:
     kept = InputSettings(path="in", partition_columns="all")
-    assert values_of(HIVE, kept) == {"ds": "2026-11-22", "city": "São Paulo/Sul"}
-    assert values_of("/x/a=__HIVE_DEFAULT_PARTITION__/b=/c", kept) == {"a": None, "b": ""}
-    assert values_of("/x/a=1=2/b", kept) == {"a": "1=2"}
+    assert partition_values(HIVE, kept) == {"ds": "2026-11-22", "city": "São Paulo/Sul"}
+    assert partition_values("/x/a=__HIVE_DEFAULT_PARTITION__/b=/c", kept) == {"a": None, "b": ""}
+    assert partition_values("/x/a=1=2/b", kept) == {"a": "1=2"}
     some = InputSettings(path="in", partition_columns=["city", "ds"])
-    assert list(values_of(HIVE, some)) == ["city", "ds"]
-    assert values_of(HIVE, InputSettings(path="in")) == {}
+    assert list(partition_values(HIVE, some)) == ["city", "ds"]
+    assert partition_values(HIVE, InputSettings(path="in")) == {}
     for path in ("/x/a=1/a=2/b", "/x/a=%FF/b"):
         with pytest.raises(InputError):
-            values_of(path, kept)
+            partition_values(path, kept)
 
 
 def test_columns_in_folders_are_kept_as_text_beside_the_others(

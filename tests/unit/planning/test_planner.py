@@ -12,19 +12,20 @@ from pipeline_lib.checkpoints.checkpoint import Checkpoint
 from pipeline_lib.engines.computation import TOKENS_PER_BATCH, computation_of
 from pipeline_lib.engines.inspection.inspector import inspect_checkpoint
 from pipeline_lib.errors import InputError, InputNotReadyError, NightscoreError, OutputError
-from pipeline_lib.inputs.discovery.listing import list_shards
+from pipeline_lib.inputs.discovery.listing import find_shards
 from pipeline_lib.inputs.reader import Reader
 from pipeline_lib.inputs.schema import unify_schemas
 from pipeline_lib.inputs.shards import Shard
-from pipeline_lib.planning.planner import discover, make_plan
-from pipeline_lib.planning.resume.shard_numbers import numbered
+from pipeline_lib.planning.discovery import discover
+from pipeline_lib.planning.planner import make_plan
+from pipeline_lib.planning.resume.shard_numbers import assign
 from pipeline_lib.planning.version import fingerprint_of, version_of
-from pipeline_lib.publishing.publisher import clear
+from pipeline_lib.publishing.publisher import prepare_output
 from pipeline_lib.publishing.writer import Writer
 from pipeline_lib.scoring.classifier import Classifier
 from pipeline_lib.scoring.tokenizer import Tokenizer
 from pipeline_lib.settings.settings import Device, InputSettings, Settings
-from pipeline_lib.storage.files import FileStamp
+from pipeline_lib.storage.location import FileStamp
 from tests.conftest import Runner, SettingsMaker, write_parquet
 from tests.helpers.killing import tree
 
@@ -133,13 +134,13 @@ def test_folders_globs_and_lists_name_each_shard_once(tmp_path: Path) -> None:
         write_parquet(tmp_path / name, {"text": ["x"]})
     (tmp_path / "a" / "notes.txt").write_text("no shard")
     (tmp_path / "c.csv.gz").write_bytes(b"")
-    found = list_shards([str(tmp_path), f"{tmp_path}/*/*.parquet", f"{tmp_path}/a/1.parquet"], dated=False)
+    found = find_shards([str(tmp_path), f"{tmp_path}/*/*.parquet", f"{tmp_path}/a/1.parquet"], dated=False).stamps
     assert [path.removeprefix(f"{tmp_path}/") for path in found] == ["a/1.parquet", "b/2.parquet", "c.csv.gz"]
 
 
 def test_a_file_with_brackets_in_its_name_is_a_file_and_no_glob(tmp_path: Path) -> None:
     path = write_parquet(tmp_path / "day[1].parquet", {"text": ["x"]})
-    assert list(list_shards([str(path)], dated=False)) == [str(path)]
+    assert list(find_shards([str(path)], dated=False).stamps) == [str(path)]
 
 
 @pytest.mark.parametrize(
@@ -157,12 +158,12 @@ def test_a_path_that_leads_nowhere_is_explained(path: str, message: str, tmp_pat
     (tmp_path / "empty").mkdir()
     (tmp_path / "notes.txt").write_text("x")
     with pytest.raises(InputError, match=message.format(tmp_path)):
-        list_shards([f"{tmp_path}/{path}"], dated=False)
+        find_shards([f"{tmp_path}/{path}"], dated=False)
 
 
 def test_a_missing_day_can_be_waited_for(tmp_path: Path) -> None:
     with pytest.raises(InputNotReadyError) as caught:
-        list_shards([f"{tmp_path}/ds=2026-11-22"], dated=True)
+        find_shards([f"{tmp_path}/ds=2026-11-22"], dated=True)
     assert caught.value.exit_code == 5
 
 
@@ -321,7 +322,7 @@ def test_a_number_that_was_given_stays_and_is_given_once() -> None:
     def numbers(paths: str, receipts: dict[str, int], kept: dict[str, int]) -> list[int]:
         stamp = FileStamp(1, "x")
         shards = [Shard(at, path, "parquet", stamp, "etag:x", 1, ("text",), 8) for at, path in enumerate(paths)]
-        return [shard.number for shard in numbered(tuple(shards), receipts, kept)]
+        return [shard.number for shard in assign(tuple(shards), receipts, kept)]
 
     assert numbers("abc", {}, {}) == [0, 1, 2]
     assert numbers("abc", {"b": 1}, {"a": 0, "b": 1, "c": 2}) == [0, 1, 2]
@@ -342,7 +343,7 @@ def test_a_run_that_scored_the_longest_shard_alone_is_ended_with_the_same_bytes(
     undisturbed = tree(tmp_path / "out")
     shutil.rmtree(tmp_path / "out")
     plan = make_plan(discover(settings))
-    clear(plan)
+    prepare_output(plan)
     read, tokenize = Reader(plan.settings.input, plan.output_schema), Tokenizer(plan)
     classify = Classifier(plan)
     longest = max(plan.todo, key=lambda part: part.rows)

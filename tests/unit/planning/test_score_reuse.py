@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from pipeline_lib.errors import OutputError
-from pipeline_lib.planning.planner import discover, make_plan
+from pipeline_lib.planning.discovery import discover
+from pipeline_lib.planning.planner import make_plan
 from pipeline_lib.publishing.verifier import verify
 from tests.conftest import Runner, SettingsMaker, read_output, write_parquet
 
