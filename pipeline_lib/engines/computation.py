@@ -16,9 +16,9 @@ TOKENS_PER_BATCH: dict[Device, int] = {"cpu": 1_024, "cuda": 65_536}
 """Measured: on CPUs small batches stay in the cache; on GPUs larger ones gain no speed."""
 
 PACKED_PRECISIONS = ("bfloat16", "float16")
-"""Those that the GPU's attention for packed rows computes in."""
+"""The precisions that the GPU's attention for packed rows can compute in."""
 
-# Those whose kernels and formulas compute the logits.
+# The libraries whose kernels and formulas compute the logits.
 _COMPUTE = ("torch", "transformers", "openvino")
 
 
@@ -30,12 +30,12 @@ class Computation:
     engine: str
     """`torch` or `openvino`; on a GPU always `torch`."""
     layout: BatchLayout
-    """How the rows of a batch lie beside each other."""
+    """Whether rows are padded to the longest, laid end to end, or batched with rows of the same length only."""
     tokens_per_batch: int
     threads: int | None
     """CPU threads of a model actor, which can change the last digit of a sum; None on a GPU, where they do not."""
     libraries: tuple[str, ...]
-    """Below float32, where another kernel moves scores visibly: names with their major and minor version."""
+    """Names with major and minor version, in half precision only, where another kernel changes scores visibly."""
 
     def as_json(self) -> dict[str, Any]:
         """Return the fields as plain JSON values."""
@@ -78,14 +78,16 @@ def computed_by(computation: Computation, device_name: str) -> str:
     return ", ".join([device_name, computation.layout, *(f"{name} {versions[name]}" for name in names)])
 
 
-def with_computed_by(table: pa.Table, words: str) -> pa.Table:
-    """Return a slice's table with what computed it."""
-    same = pa.DictionaryArray.from_arrays(pa.repeat(pa.scalar(0, pa.int8()), table.num_rows), pa.array([words]))
+def with_computed_by(table: pa.Table, description: str) -> pa.Table:
+    """Return a slice's table with the description of what computed it, the same in every row."""
+    same = pa.DictionaryArray.from_arrays(
+        pa.repeat(pa.scalar(0, pa.int8()), table.num_rows), pa.array([description])
+    )
     return table.append_column(columns.COMPUTED_BY, same)
 
 
 def computed_by_in(table: pa.Table) -> str:
-    """Return what computed a slice's table, or an empty string where that is not known."""
+    """Return the description of what computed a slice's table, or an empty string where that is not known."""
     if not table.num_rows or columns.COMPUTED_BY not in table.column_names:
         return ""
     return str(table.column(columns.COMPUTED_BY)[0].as_py())
