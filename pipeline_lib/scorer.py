@@ -17,7 +17,7 @@ import pyarrow as pa
 from pipeline_lib.engines.computation import computation_of
 from pipeline_lib.engines.inspection.inspector import inspect_checkpoint
 from pipeline_lib.engines.inspection.packing_check import packs_on_this_gpu
-from pipeline_lib.engines.torch_engine import cpu_threads, has_gpu
+from pipeline_lib.engines.torch_engine import has_gpu
 from pipeline_lib.errors import InputError, SettingsError
 from pipeline_lib.execution.steps import Flow, Steps
 from pipeline_lib.execution.worker import Worker
@@ -61,7 +61,7 @@ class Scorer:
         packed = device == "cuda" and packs_on_this_gpu(self._settings, checkpoint)
         computation = computation_of(self._settings, checkpoint, cast("Device", device), packed=packed)
         plan = ScoringPlan(self._settings, checkpoint, computation)
-        worker = Worker("scorer", "this machine", cpu_threads(), 1.0, _SilentMonitor())
+        worker = Worker("scorer", "this machine", None, 1.0, _SilentMonitor())
         steps = Steps(read=_TakeTable, write=_SelectColumns)
         self._take_and_tokenize, self._classify_and_select = (
             Flow(steps[:2], plan, worker),

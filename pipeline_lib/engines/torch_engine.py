@@ -83,13 +83,6 @@ def has_gpu() -> bool:
     return bool(torch.cuda.is_available())
 
 
-def cpu_threads() -> int:
-    """Return the number of CPU threads that PyTorch computes with in this process."""
-    import torch
-
-    return int(torch.get_num_threads())
-
-
 def gpu_names() -> list[str]:
     """Return the names of the GPUs that PyTorch can use on this machine."""
     import torch
@@ -97,12 +90,12 @@ def gpu_names() -> list[str]:
     return [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
 
 
-def prepare_process(device: str, threads: int, place: str) -> None:
+def prepare_process(device: str, threads: int | None, place: str) -> None:
     """Have this process compute with a fixed number of CPU threads, which can change the last digit of a sum.
 
     Args:
         device: of the plan.
-        threads: CPU threads.
+        threads: CPU threads, or None to keep the number that PyTorch has.
         place: the machine, as a message names it.
 
     Raises:
@@ -110,7 +103,8 @@ def prepare_process(device: str, threads: int, place: str) -> None:
     """
     import torch
 
-    torch.set_num_threads(threads)
+    if threads:
+        torch.set_num_threads(threads)
     if device == "cuda" and not has_gpu():
         raise SettingsError(
             f"{place}: PyTorch {torch.__version__} can't use the GPU that Ray gives it; set "

@@ -33,8 +33,8 @@ class Worker:
     """Stays the same when the process is restarted."""
     place: str
     """The machine, as messages name it."""
-    threads: int
-    """CPU threads of the model."""
+    threads: int | None
+    """CPU threads of the model; None leaves the number that PyTorch has."""
     gpu_share: float
     """The share of a GPU that is this process's."""
     monitor: Monitor
