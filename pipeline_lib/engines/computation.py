@@ -8,7 +8,7 @@ import pyarrow as pa
 from pipeline_lib.checkpoints.checkpoint import Checkpoint
 from pipeline_lib.inputs import columns
 from pipeline_lib.machine.library_versions import library_versions
-from pipeline_lib.settings.settings import Device, Settings
+from pipeline_lib.settings.settings import Device, Settings, TuningSettings
 
 BatchLayout = Literal["padded", "packed", "equal lengths"]
 
@@ -61,9 +61,14 @@ def computation_of(
         engine=engine,
         layout="packed" if packed else padded,
         tokens_per_batch=settings.tuning.tokens_per_batch or TOKENS_PER_BATCH[device],
-        threads=(settings.tuning.cpus_per_model_actor or 1) if on_cpu else None,
+        threads=model_threads(settings.tuning) if on_cpu else None,
         libraries=() if settings.model.precision == "float32" else _compute_libraries(engine),
     )
+
+
+def model_threads(tuning: TuningSettings) -> int:
+    """Return the CPU threads of a model actor; one where the settings leave it open."""
+    return tuning.cpus_per_model_actor or 1
 
 
 def computed_by(computation: Computation, device_name: str) -> str:

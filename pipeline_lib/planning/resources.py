@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from math import ceil
 
+from pipeline_lib.engines.computation import model_threads
 from pipeline_lib.errors import SettingsError
 from pipeline_lib.planning.capacity import Allotment, Node, fits, most_actors, nodes_in_words, remaining
 from pipeline_lib.settings.settings import Device, TuningSettings
@@ -73,7 +74,7 @@ def _at_most(allotment: Allotment, slices: int, tuning: TuningSettings) -> Allot
 
 
 def _on_cpus(nodes: Sequence[Node], tuning: TuningSettings) -> Allotment:
-    threads = tuning.cpus_per_model_actor or 1
+    threads = model_threads(tuning)
     actors = tuning.model_actors or max(sum(int(node.cpus) // threads for node in nodes), 1)
     apart = tuning.tokenizer_actors is not None
     allotment = Allotment(
@@ -93,7 +94,7 @@ def _on_cpus(nodes: Sequence[Node], tuning: TuningSettings) -> Allotment:
 
 def _on_gpus(nodes: Sequence[Node], per_actor: float, tuning: TuningSettings) -> Allotment:
     """Return an allotment with as many model actors as fit beside a tokenizer and a writer."""
-    threads = tuning.cpus_per_model_actor or 1
+    threads = model_threads(tuning)
     most = tuning.model_actors or max(sum(most_actors(node, Node(threads, per_actor)) for node in nodes), 1)
     allotment = _beside_gpus(nodes, most, per_actor, tuning)
     for fewer in range(most - 1, 0, -1):
@@ -104,7 +105,7 @@ def _on_gpus(nodes: Sequence[Node], per_actor: float, tuning: TuningSettings) ->
 
 
 def _beside_gpus(nodes: Sequence[Node], actors: int, per_actor: float, tuning: TuningSettings) -> Allotment:
-    threads = tuning.cpus_per_model_actor or 1
+    threads = model_threads(tuning)
     left = remaining(nodes, actors, Node(threads, per_actor)) or []
     # Tokenizers get the other CPUs, except half of one per GPU for writing.
     room = sum(int(node.cpus) for node in left) - ceil(actors * _CPUS_PER_WRITER)

@@ -10,6 +10,7 @@ import ray
 from ray.util.placement_group import placement_group, remove_placement_group
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
+from pipeline_lib.engines.computation import model_threads
 from pipeline_lib.errors import FaultError
 from pipeline_lib.execution.cluster.autoscaling import requested_room
 from pipeline_lib.execution.cluster.nodes import all_nodes, free_nodes
@@ -122,7 +123,7 @@ def _grow(slices: int, tuning: TuningSettings, device: Device, note: Note) -> Al
 
 def _least(tuning: TuningSettings, device: Device) -> str:
     """Return in words what must be free before a run can start."""
-    each = Node(tuning.cpus_per_model_actor or 1, gpus_per_model_actor(tuning, device))
+    each = Node(model_threads(tuning), gpus_per_model_actor(tuning, device))
     return f"{count(tuning.model_actors or 1, 'model actor')} of {each} must fit, and what belongs to it"
 
 
