@@ -42,4 +42,4 @@ def test_what_the_benchmarks_import_comes_with_their_extra() -> None:
     runtime = declared(PROJECT["dependencies"])
     bench = declared(PROJECT["optional-dependencies"]["bench"])
     optional = {"pyspark"}  # compared with where it is installed
-    assert imported("jobs", "bench*.py") - runtime - bench - optional == set()
+    assert imported("jobs/bench", "**/*.py") - runtime - bench - optional == set()

@@ -17,9 +17,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner, Result
 
-from jobs import make_reviews
-from jobs.make_reviews import SCHEMA, STEPS, Author, Format, app
-from jobs.review_phrases import BLANK, ODD, pools
+from jobs.sample import make_reviews
+from jobs.sample.make_reviews import SCHEMA, STEPS, Author, Format, app
+from jobs.sample.review_phrases import BLANK, ODD, pools
 
 ROOT = Path(__file__).parents[2]
 SAMPLE = ROOT / "configs" / "sample"
@@ -207,7 +207,7 @@ def test_the_sample_in_csv_is_what_the_program_makes() -> None:
 
 
 def test_help_names_every_option_and_format() -> None:
-    command = [sys.executable, "-m", "jobs.make_reviews", "--help"]
+    command = [sys.executable, "-m", "jobs.sample.make_reviews", "--help"]
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     for word in ("--out", "--rows", "--shards", "--format", "parquet", "csv.gz", "tsv", "--seed", "--null-rate"):
         assert word in result.stdout

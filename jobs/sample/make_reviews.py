@@ -4,8 +4,8 @@ A row depends on nothing but the seed and its number, so the first 1,000 rows ar
 there are, in however many shards, and in whatever format. The files are the same byte for byte wherever the same
 versions of pyarrow and zlib write them. The sample in configs/sample was made by
 
-    python -m jobs.make_reviews --out configs/sample/reviews --rows 2000 --shards 3
-    python -m jobs.make_reviews --out out/csv --rows 200 --format csv
+    python -m jobs.sample.make_reviews --out configs/sample/reviews --rows 2000 --shards 3
+    python -m jobs.sample.make_reviews --out out/csv --rows 200 --format csv
     mv out/csv/reviews-00000.csv configs/sample/reviews.csv
 
 A CSV file quotes every text: nothing between two commas is null, and "" is an empty text. A reader that does not
@@ -31,7 +31,7 @@ import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 import typer
 
-from jobs.review_phrases import LANGUAGES, LENGTHS, MANNERS, STARS, VERDICTS, Kind, Manner, pools, products
+from jobs.sample.review_phrases import LANGUAGES, LENGTHS, MANNERS, STARS, VERDICTS, Kind, Manner, pools, products
 
 Ints = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]

@@ -8,9 +8,9 @@ from typing import Annotated
 
 import typer
 
-from jobs.bench import JOB, Plan, cpus_here, measured, written
-from jobs.bench_inputs import checked_device, checked_model, command, made_folder, texts_of
-from jobs.bench_shapes import SHAPES
+from jobs.bench.comparison import JOB, Plan, cpus_here, measured, written
+from jobs.bench.inputs import checked_device, checked_model, command, made_folder, texts_of
+from jobs.bench.shapes import SHAPES
 
 _CONTENDERS = ("pipeline, batch 1", "pipeline, batch 8", "pipeline, batch 32", "our bare loop", JOB)
 

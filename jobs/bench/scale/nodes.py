@@ -1,6 +1,6 @@
-"""Run the whole job on a cluster of simulated machines in one; `bench_scale.py` starts it.
+"""Run the whole job on a cluster of simulated machines in one; `python -m jobs.bench.scale` starts it.
 
-python -m jobs.bench_nodes <task, JSON> <file for the figures, JSON>
+python -m jobs.bench.scale.nodes <task, JSON> <file for the figures, JSON>
 
 One thing is simulated: the GPU. Instead of computing, the model's stage sleeps a fixed time per slice, since that
 is all that the rest of a cluster sees of a busy GPU; so one machine can show what sixteen wait for. All else is
@@ -101,7 +101,7 @@ def _run(task: Task, home: Path) -> dict[str, Any]:
 
 def write_input(task: Task, folder: Path) -> None:
     """Write a shard of reviews for each machine."""
-    from jobs.make_reviews import Author
+    from jobs.sample.make_reviews import Author
 
     folder.mkdir()
     author, rows = Author(11, 0.0), task.slices * task.rows

@@ -1,6 +1,6 @@
-"""Plan one folder of shards in a process of its own; `bench_scale.py` starts it.
+"""Plan one folder of shards in a process of its own; `python -m jobs.bench.scale` starts it.
 
-python -m jobs.bench_plans <folder of shards> <checkpoint> <file for the figures, JSON>
+python -m jobs.bench.scale.planning <folder of shards> <checkpoint> <file for the figures, JSON>
 """
 
 import json

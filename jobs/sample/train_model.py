@@ -20,7 +20,7 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from jobs.train_texts import TrainingError
+from jobs.sample.train_texts import TrainingError
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 BATCH_TO_SCORE = 3072  # padded tokens; more spill from a CPU's cache

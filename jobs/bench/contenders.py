@@ -1,7 +1,7 @@
 """What is timed against what: the pipeline and what its users would pick instead, our engine, and our whole job.
 
-Each contender runs in a process of its own, `python -m jobs.bench_contenders NAME TASK.json`, and leaves its
-answers and its times beside the task. `bench.py` starts them.
+Each contender runs in a process of its own, `python -m jobs.bench.contenders NAME TASK.json`, and leaves its
+answers and its times beside the task. `comparison.py` starts them.
 """
 
 import json

@@ -1,6 +1,6 @@
 """How long it takes until the first rows are there: an empty Ray Data job, and ours over the embedded sample.
 
-`python -m jobs.bench_startup OUT` is the empty job: it has an actor for each CPU and writes what it is given.
+`python -m jobs.bench.startup OUT` is the empty job: it has an actor for each CPU and writes what it is given.
 """
 
 import os
@@ -9,7 +9,7 @@ import sys
 import time
 from pathlib import Path
 
-from jobs.bench_process import timed
+from jobs.bench.processes import timed
 
 _SAMPLE = "configs/sample.yaml"
 _ROWS = 2000
@@ -31,7 +31,7 @@ def startup(home: Path) -> dict[str, float]:
     Args:
         home: a folder to write in.
     """
-    empty, _ = timed([sys.executable, "-m", "jobs.bench_startup", str(home / "empty")])
+    empty, _ = timed([sys.executable, "-m", "jobs.bench.startup", str(home / "empty")])
     out = home / "sample"
     began = time.perf_counter()
     command = [sys.executable, "-m", "jobs.score", "run", _SAMPLE, "--set", f"output.path={out}"]

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from jobs.bench_limits import peak_flops, useful_flops
+from jobs.bench.flops import peak_flops, useful_flops
 from pipeline_lib.engines.batching import micro_batches
 from pipeline_lib.messages import count, size
 from pipeline_lib.planning.computation import TOKENS_PER_BATCH

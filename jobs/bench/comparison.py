@@ -21,12 +21,12 @@ import pyarrow.parquet as pq
 import typer
 import yaml
 
-from jobs.bench_contenders import CONTENDERS, NEEDS, ROWS_PER_SLICE_ON_GPU, Task
-from jobs.bench_inputs import checked_device, checked_model, command, made_folder, texts_of
-from jobs.bench_process import machine, timed
-from jobs.bench_report import Round, described, draw, summed_up
-from jobs.bench_shapes import SHAPES, build
-from jobs.bench_startup import startup
+from jobs.bench.contenders import CONTENDERS, NEEDS, ROWS_PER_SLICE_ON_GPU, Task
+from jobs.bench.inputs import checked_device, checked_model, made_folder, texts_of
+from jobs.bench.processes import machine, timed
+from jobs.bench.report import Round, described, draw, summed_up
+from jobs.bench.shapes import SHAPES, build
+from jobs.bench.startup import startup
 from pipeline_lib.errors import FaultError
 from pipeline_lib.machine.terminal import printable
 
@@ -172,7 +172,7 @@ def _contender(plan: Plan, name: str, texts: Path, answers: Path, home: Path) ->
     )
     path = home / "task.json"
     path.write_text(json.dumps(dataclasses.asdict(task)))
-    seconds, peak = timed([sys.executable, "-m", "jobs.bench_contenders", name, str(path)])
+    seconds, peak = timed([sys.executable, "-m", "jobs.bench.contenders", name, str(path)])
     told = json.loads(path.with_suffix(".timed.json").read_text())
     return seconds, peak, float(told["loop_seconds"])
 
@@ -201,7 +201,3 @@ def _job(plan: Plan, home: Path, answers: Path) -> tuple[float, int, float]:
 def cpus_here() -> int:
     """Return the CPUs that this process may use."""
     return len(os.sched_getaffinity(0))
-
-
-if __name__ == "__main__":
-    command(bench)

@@ -1,10 +1,10 @@
 """Measure what grows with the input and with the cluster: planning, and feeding many machines.
 
-python -m jobs.bench_scale --what plan --shards 1000 --shards 10000
-python -m jobs.bench_scale --what nodes --nodes 1 --nodes 4
+python -m jobs.bench.scale --what plan --shards 1000 --shards 10000
+python -m jobs.bench.scale --what nodes --nodes 1 --nodes 4
 
 Planning is timed on real shards, each size in a process of its own. The machines of a cluster are simulated on this
-one: of each the GPU's computing alone, as `bench_nodes.py` says.
+one: of each the GPU's computing alone, as `nodes.py` says.
 """
 
 import dataclasses
@@ -17,10 +17,10 @@ from typing import Annotated, Any
 
 import typer
 
-from jobs.bench_inputs import checked_model, command, made_folder
-from jobs.bench_nodes import Task
-from jobs.bench_plans import write_shards
-from jobs.bench_process import machine, timed
+from jobs.bench.inputs import checked_model, command, made_folder
+from jobs.bench.processes import machine, timed
+from jobs.bench.scale.nodes import Task
+from jobs.bench.scale.planning import write_shards
 from pipeline_lib.messages import size
 
 _ROWS = 10
@@ -78,7 +78,7 @@ def _plan(shards: int, rows: int, model: str) -> dict[str, Any]:
     print(f"planning {shards:,} shards of {rows:,} rows ...", file=sys.stderr, flush=True)
     with tempfile.TemporaryDirectory() as home:
         write_shards(Path(home, "in"), shards, rows)
-        return _child("jobs.bench_plans", [f"{home}/in", model], Path(home))
+        return _child("jobs.bench.scale.planning", [f"{home}/in", model], Path(home))
 
 
 def _nodes(task: Task) -> dict[str, Any]:
@@ -86,7 +86,10 @@ def _nodes(task: Task) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="ns") as home:
         given = dataclasses.replace(task, home=home)
         (Path(home) / "task.json").write_text(json.dumps(dataclasses.asdict(given)))
-        return {**_child("jobs.bench_nodes", [f"{home}/task.json"], Path(home)), "task": dataclasses.asdict(task)}
+        return {
+            **_child("jobs.bench.scale.nodes", [f"{home}/task.json"], Path(home)),
+            "task": dataclasses.asdict(task),
+        }
 
 
 def _child(module: str, arguments: list[str], home: Path) -> dict[str, Any]:
