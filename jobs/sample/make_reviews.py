@@ -31,7 +31,7 @@ import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 import typer
 
-from jobs.sample.review_phrases import LANGUAGES, LENGTHS, MANNERS, STARS, VERDICTS, Kind, Manner, pools, products
+from jobs.sample.phrase_pools import LENGTHS, MANNERS, STARS, VERDICTS, Kind, Manner, languages, pools, products
 
 Ints = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
@@ -180,7 +180,7 @@ class Author:
         """Return which `Kind` of sentence follows which."""
         rows, mood, manner, emoji = told.rows[at], told.mood[at], told.manner[at], told.emoji[at]
         left = told.sentences[at] - 1 - turn - emoji
-        foreign = Kind.FOREIGN + 3 * self._dice.roll(rows, "language", len(LANGUAGES)) + mood
+        foreign = Kind.FOREIGN + 3 * self._dice.roll(rows, "language", len(languages())) + mood
         choices = [
             (left < 0, Kind.EMOJI + mood),
             (manner == Manner.SHORT, Kind.SHORT + mood),

@@ -19,7 +19,8 @@ from typer.testing import CliRunner, Result
 
 from jobs.sample import make_reviews
 from jobs.sample.make_reviews import SCHEMA, STEPS, Author, Format, app
-from jobs.sample.review_phrases import BLANK, ODD, pools
+from jobs.sample.phrase_pools import pools
+from jobs.sample.phrases import BLANK, ODD
 
 ROOT = Path(__file__).parents[2]
 SAMPLE = ROOT / "configs" / "sample"
