@@ -115,7 +115,7 @@ def texts_of(rows: int, inputs: Sequence[str] | None, column: str) -> list[str]:
     import numpy as np
 
     if not inputs:
-        from jobs.sample.make_reviews import Author
+        from jobs.sample.author import Author
 
         written: list[str] = Author(_SEED, 0.0).write(0, rows).column("text").to_pylist()
         return written

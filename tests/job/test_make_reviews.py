@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner, Result
 
 from jobs.sample import make_reviews
-from jobs.sample.make_reviews import SCHEMA, STEPS, Author, Format, app
+from jobs.sample.author import SCHEMA, STEPS, Author
+from jobs.sample.make_reviews import Format, app
 from jobs.sample.phrase_pools import pools
 from jobs.sample.phrases import BLANK, ODD
 

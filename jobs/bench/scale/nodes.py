@@ -101,7 +101,7 @@ def _run(task: Task, home: Path) -> dict[str, Any]:
 
 def write_input(task: Task, folder: Path) -> None:
     """Write a shard of reviews for each machine."""
-    from jobs.sample.make_reviews import Author
+    from jobs.sample.author import Author
 
     folder.mkdir()
     author, rows = Author(11, 0.0), task.slices * task.rows
