@@ -2,7 +2,7 @@
 SHELL := /bin/sh
 PYTHON ?= python3
 BIN := .venv/bin
-SOURCES := jobs pipeline_lib tests
+SOURCES := configs jobs pipeline_lib tests
 # What `model.engine: auto` takes in the tests: torch as on Intel's processors, openvino as on others, or absent.
 ENGINE ?= torch
 
