@@ -1,4 +1,4 @@
-"""Everything there is to measure on a GPU, in one command of a few minutes: `make bench-gpu`.
+"""Measure all that a GPU can show, in a few minutes: `make bench-gpu`.
 
 Two common shapes and a small model, lengths of real reviews, bfloat16: the pipeline, our model loop, our whole job.
 """

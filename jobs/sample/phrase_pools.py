@@ -1,4 +1,4 @@
-"""All sentences that can be said of each product, sorted by what they do in a review.
+"""All sentences that can be values of each product, sorted by what they do in a review.
 
 The phrases are in `phrases.py`, `products.txt` and `languages.txt`; here each frame is filled with each clause.
 """
@@ -68,7 +68,7 @@ class Pools(NamedTuple):
 
 @dataclass
 class Product:
-    """A product, and what can be said of it: pairs of an aspect and a clause about it."""
+    """A product, and what can be values of it: pairs of an aspect and a clause about it."""
 
     name: str
     it: str
@@ -79,11 +79,11 @@ class Product:
     words: dict[str, Iterator[str]] = field(default_factory=lambda: {name: cycle(WORDS[name]) for name in WORDS})
 
     def fill(self, frames: str, x: str = "", a: str = "", y: str = "") -> Iterator[str]:
-        """Fill frames with clauses; each frame that asks for one of the `WORDS` gets the next of them."""
-        said = {"name": self.name, "it": self.it, "x": x, "X": x[:1].upper() + x[1:], "a": a, "y": y}
+        """Fill frames with clauses; a frame with a place for one of the `WORDS` gets the next of them."""
+        values = {"name": self.name, "it": self.it, "x": x, "X": x[:1].upper() + x[1:], "a": a, "y": y}
         for frame in _cut(frames.replace("\n", "|")):
-            asked = {name: next(words) for name, words in self.words.items() if f"{{{name}}}" in frame}
-            yield frame.format(**said, **asked)
+            drawn = {name: next(words) for name, words in self.words.items() if f"{{{name}}}" in frame}
+            yield frame.format(**values, **drawn)
 
     def kinds(self) -> list[list[str]]:
         """Return the sentences of each `Kind` in order."""
@@ -130,7 +130,7 @@ def products() -> list[Product]:
 
 @cache
 def pools() -> Pools:
-    """Write out every sentence that can be said of each product."""
+    """Write out every sentence that can be values of each product."""
     every = Pools([], [], [])
     for kinds in (item.kinds() for item in products()):
         every.size.append([len(kind) for kind in kinds])

@@ -58,15 +58,15 @@ def batches(lengths: list[int], most: int, seed: int) -> list[list[int]]:
     """Group rows of like length so that a padded batch has at most so many tokens, in random order."""
     rng = np.random.default_rng(seed)
     jitter = rng.uniform(0.9, 1.1, len(lengths))  # other neighbours in every epoch
-    found: list[list[int]] = [[]]
+    groups: list[list[int]] = [[]]
     longest = 0
     for row in np.argsort(np.array(lengths) * jitter):
         longest = max(longest, lengths[row])
-        if found[-1] and longest * (len(found[-1]) + 1) > most:
-            found.append([])
+        if groups[-1] and longest * (len(groups[-1]) + 1) > most:
+            groups.append([])
             longest = lengths[row]
-        found[-1].append(int(row))
-    return [found[i] for i in rng.permutation(len(found))]
+        groups[-1].append(int(row))
+    return [groups[i] for i in rng.permutation(len(groups))]
 
 
 def logits_of(checkpoint: str, texts: list[str], limit: int) -> npt.NDArray[np.float32]:
@@ -211,7 +211,7 @@ def fit(model: Any, tokenizer: Any, rows: pd.DataFrame, recipe: Recipe) -> None:
         optimizer, recipe.peak_rate, total_steps=len(plan) + 1, pct_start=0.1
     )
     model.train()
-    seen: list[float] = []
+    losses: list[float] = []
     for step, group in enumerate(plan, 1):
         loss = loss_of(
             model(**inputs_of(tokenizer, [ids[i] for i in group], recipe.hide)).logits,
@@ -223,6 +223,6 @@ def fit(model: Any, tokenizer: Any, rows: pd.DataFrame, recipe: Recipe) -> None:
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         cycle.step()
-        seen.append(loss.item())
+        losses.append(loss.item())
         if step % REPORT_EVERY == 0 or step == len(plan):
-            say(f"step {step:,} of {len(plan):,}, loss {np.mean(seen[-REPORT_EVERY:]):.4f}")
+            say(f"step {step:,} of {len(plan):,}, loss {np.mean(losses[-REPORT_EVERY:]):.4f}")

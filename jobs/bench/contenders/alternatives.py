@@ -21,8 +21,8 @@ def pipeline_of(batch_size: int) -> Callable[[Task], Timed]:
         texts = _texts_of(task)
         classify(texts[:2], truncation=True)
         began = time.perf_counter()
-        found = classify(texts, truncation=True)
-        return _write_answers(task, found, began)
+        answers = classify(texts, truncation=True)
+        return _write_answers(task, answers, began)
 
     return run
 
@@ -38,9 +38,9 @@ def ray_template(task: Task) -> Timed:
             self._classify = _pipeline(task, None)
 
         def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
-            found = self._classify(list(batch["text"]), truncation=True)
+            answers = self._classify(list(batch["text"]), truncation=True)
             names = ("label", "score")
-            return {"at": batch["at"], **{name: [row[name] for row in found] for name in names}}
+            return {"at": batch["at"], **{name: [row[name] for row in answers] for name in names}}
 
     ray.init("local", include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     ray.data.DataContext.get_current().enable_progress_bars = False
@@ -49,18 +49,18 @@ def ray_template(task: Task) -> Timed:
     scored = ray.data.read_parquet(task.texts, override_num_blocks=32).map_batches(
         TextClassifier,
         compute=ray.data.ActorPoolStrategy(size=1 if on_gpu else task.cpus),
-        num_cpus=0.5,  # with a whole CPU for each actor none would be left to read
+        num_cpus=0.5,  # with a whole CPU for each actor no CPU would be left for reading
         num_gpus=int(on_gpu),
         batch_size=64,
     )
-    found = scored.to_pandas().sort_values("at")
-    return _write_answers(task, found.to_dict("records"), began)
+    answers = scored.to_pandas().sort_values("at")
+    return _write_answers(task, answers.to_dict("records"), began)
 
 
 def cross_encoder(task: Task) -> Timed:
     """`CrossEncoder.predict` of sentence-transformers, at its default batch size of 32.
 
-    It takes pairs alone, so each text goes with an empty one; a token more, and so other scores.
+    It accepts only pairs, so each text is paired with an empty one: one token more, and therefore other scores.
     """
     import torch
     from sentence_transformers import CrossEncoder
@@ -76,8 +76,9 @@ def cross_encoder(task: Task) -> Timed:
         [(text, "") for text in texts], activation_fn=torch.nn.Softmax(dim=-1), convert_to_tensor=True
     ).float()
     best, index = scores.max(dim=1)
-    found = [{"label": names[at], "score": score} for at, score in zip(index.tolist(), best.tolist(), strict=True)]
-    return _write_answers(task, found, began)
+    labels = [names[at] for at in index.tolist()]
+    answers = [{"label": label, "score": score} for label, score in zip(labels, best.tolist(), strict=True)]
+    return _write_answers(task, answers, began)
 
 
 def spark(task: Task) -> Timed:
@@ -93,8 +94,8 @@ def spark(task: Task) -> Timed:
         classify = _pipeline(task, 32)
 
         def predict(texts: Any) -> Any:
-            found = classify([str(text) for text in texts], truncation=True)
-            return [{"label": row["label"], "score": row["score"]} for row in found]
+            answers = classify([str(text) for text in texts], truncation=True)
+            return [{"label": row["label"], "score": row["score"]} for row in answers]
 
         return predict
 
@@ -104,8 +105,8 @@ def spark(task: Task) -> Timed:
     score = predict_batch_udf(load, return_type=kind, batch_size=256)
     began = time.perf_counter()
     frame = session.read.parquet(task.texts).repartition(4 * task.cpus)
-    rows = frame.select("at", score("text").alias("found")).toPandas().sort_values("at")
-    return _write_answers(task, [row.asDict() for row in rows["found"]], began)
+    rows = frame.select("at", score("text").alias("answer")).toPandas().sort_values("at")
+    return _write_answers(task, [row.asDict() for row in rows["answer"]], began)
 
 
 def _pipeline(task: Task, batch_size: int | None) -> Any:
@@ -124,9 +125,9 @@ def _texts_of(task: Task) -> list[str]:
     return texts
 
 
-def _write_answers(task: Task, found: Sequence[dict[str, Any]], began: float) -> Timed:
+def _write_answers(task: Task, answers: Sequence[dict[str, Any]], began: float) -> Timed:
     seconds = time.perf_counter() - began
     at = pq.read_table(task.texts, columns=["at"]).column(0)
-    answers = {"at": at, "label": [row["label"] for row in found], "score": [row["score"] for row in found]}
-    pq.write_table(pa.table(answers), task.answers)
+    columns = {name: [answer[name] for answer in answers] for name in ("label", "score")}
+    pq.write_table(pa.table({"at": at, **columns}), task.answers)
     return Timed(seconds)

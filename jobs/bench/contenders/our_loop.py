@@ -13,9 +13,9 @@ from jobs.bench.contenders.task import ROWS_PER_SLICE_ON_GPU, Task, Timed
 
 
 def bare_loop(task: Task) -> Timed:
-    """Our tokenizer, engine and scores in a bare loop: a process for each CPU, without Ray or files.
+    """Run our tokenizer, engine and scores in a loop: one process per CPU, without Ray and files.
 
-    On a GPU it is the engine and the scores alone, since there other CPUs tokenize meanwhile.
+    On a GPU only the engine and the scores are timed, since in a job the CPUs tokenize meanwhile.
     """
     return _on_gpu(task) if task.device == "cuda" else _on_cpus(task)
 
@@ -29,9 +29,9 @@ def _on_gpu(task: Task) -> Timed:
     slices = [scorer.tokenized(table.slice(start, ROWS_PER_SLICE_ON_GPU)) for start in starts]
     scorer.classified(slices[0])
     began = time.perf_counter()
-    found = [scorer.classified(part) for part in slices]
+    scored = [scorer.classified(part) for part in slices]
     seconds = time.perf_counter() - began
-    pq.write_table(pa.concat_tables(found), task.answers)
+    pq.write_table(pa.concat_tables(scored), task.answers)
     return Timed(seconds)
 
 
@@ -51,11 +51,11 @@ def _on_cpus(task: Task) -> Timed:
         worker.start()
     ready.wait()
     began = time.perf_counter()
-    found = dict(done.get() for _ in slices)
+    scored = dict(done.get() for _ in slices)
     seconds = time.perf_counter() - began
     for worker in workers:
         worker.join()
-    pq.write_table(pa.concat_tables([found[number] for number in sorted(found)]), task.answers)
+    pq.write_table(pa.concat_tables([scored[number] for number in sorted(scored)]), task.answers)
     return Timed(seconds)
 
 
@@ -68,8 +68,8 @@ def _work(task: Task, ready: Barrier, todo: Any, done: Any) -> None:
     scorer = Scorer({"model": _model(task)}, task.device)
     scorer(pa.table({"text": ["a text to warm up with"]}))
     ready.wait()
-    while (given := todo.get()) is not None:
-        number, table = given
+    while (numbered := todo.get()) is not None:
+        number, table = numbered
         done.put((number, scorer(table)))
 
 
