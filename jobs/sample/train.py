@@ -8,7 +8,8 @@ from typing import Annotated, Any
 import pandas as pd
 import typer
 
-from jobs.sample.train_model import Recipe, begin, check_labels, fit, logits_of, say, taught
+from jobs.sample.train_model import Recipe, begin, fit
+from jobs.sample.train_teacher import check_labels, logits_of, say, taught
 from jobs.sample.train_texts import Mix, TrainingError, candidates, chosen, plain, read
 
 CARD = """\

@@ -1,30 +1,21 @@
-"""Train a small DistilBERT-shaped classifier and its WordPieces on chosen texts."""
+"""Train a small DistilBERT-shaped classifier on chosen texts."""
 
-import time
-from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import torch
-from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from torch.nn import functional
 from transformers import (
-    AutoConfig,
     AutoModelForSequenceClassification,
     AutoTokenizer,
     DistilBertConfig,
     DistilBertForSequenceClassification,
-    PreTrainedTokenizerFast,
 )
 
-from jobs.sample.train_texts import TrainingError
-
-SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-BATCH_TO_SCORE = 3072  # padded tokens; more spill from a CPU's cache
-REPORT_EVERY = 200  # steps
+from jobs.sample.train_teacher import REPORT_EVERY, batches, say
+from jobs.sample.train_tokenizer import SPECIAL, learn_pieces
 
 
 @dataclass(frozen=True)
@@ -47,100 +38,6 @@ class Recipe:
     batch_tokens: int = 4096
     peak_rate: float = 1e-3
     seed: int = 0
-
-
-def say(text: str) -> None:
-    """Print a line of progress with the time."""
-    print(time.strftime("%H:%M:%S"), text, flush=True)
-
-
-def batches(lengths: list[int], most: int, seed: int) -> list[list[int]]:
-    """Group rows of like length so that a padded batch has at most so many tokens, in random order."""
-    rng = np.random.default_rng(seed)
-    jitter = rng.uniform(0.9, 1.1, len(lengths))  # other neighbours in every epoch
-    groups: list[list[int]] = [[]]
-    longest = 0
-    for row in np.argsort(np.array(lengths) * jitter):
-        longest = max(longest, lengths[row])
-        if groups[-1] and longest * (len(groups[-1]) + 1) > most:
-            groups.append([])
-            longest = lengths[row]
-        groups[-1].append(int(row))
-    return [groups[i] for i in rng.permutation(len(groups))]
-
-
-def logits_of(checkpoint: str, texts: list[str], limit: int) -> npt.NDArray[np.float32]:
-    """Score texts with a checkpoint; texts over the limit of tokens are cut."""
-    tokenizer = AutoTokenizer.from_pretrained(checkpoint)
-    model = AutoModelForSequenceClassification.from_pretrained(checkpoint, dtype=torch.float32).eval()
-    scores = np.zeros((len(texts), model.config.num_labels), np.float32)
-    ids = tokenizer(texts, truncation=True, max_length=limit)["input_ids"] if texts else []
-    groups = batches([len(row) for row in ids], BATCH_TO_SCORE, 0) if texts else []
-    for done, rows in enumerate(groups, 1):
-        inputs = tokenizer.pad({"input_ids": [ids[i] for i in rows]}, return_tensors="pt")
-        with torch.inference_mode():
-            scores[rows] = model(**inputs).logits.numpy()
-        if done % REPORT_EVERY == 0:
-            say(f"scored {done:,} of {len(groups):,} batches")
-    return scores
-
-
-def check_labels(checkpoint: str, classes: int) -> None:
-    """Fail at once, not after minutes of reading, if a given checkpoint cannot be used."""
-    try:
-        known = AutoConfig.from_pretrained(checkpoint).num_labels
-    except (OSError, ValueError) as error:
-        raise TrainingError(f"cannot load {checkpoint}: {str(error).splitlines()[0]}") from error
-    if known != classes:
-        raise TrainingError(f"{checkpoint} has {known} labels, not {classes}")
-
-
-def taught(rows: pd.DataFrame, teacher: str | None, limit: int) -> pd.DataFrame:
-    """Add the teacher's logits to the texts that it can read whole, within a limit of tokens."""
-    rows = rows.assign(soft=None)
-    if teacher:
-        # Counted in words, about 1.3 tokens each: tokenizing all to find the short ones takes longer.
-        short = rows.index[rows["text"].map(lambda text: len(text.split()) * 1.3 + 2 <= limit)]
-        say(f"the teacher reads {len(short):,} texts")
-        scores = logits_of(teacher, rows.loc[short, "text"].tolist(), limit)
-        rows.loc[short, "soft"] = pd.Series(list(scores), index=short)
-    return rows
-
-
-def learn_vocabulary(tokenizer: Tokenizer, texts: list[str], most: int) -> dict[str, int]:
-    """Learn WordPieces, the same ones each time."""
-    count = Counter(letter for text in texts for letter in tokenizer.normalizer.normalize_str(text))
-    # Rare letters and rare pieces would teach nothing, and could spell out what one person wrote.
-    letters = sorted(sorted(count.keys() - {" "}, key=lambda letter: (-count[letter], letter))[:100])
-    trainer = trainers.WordPieceTrainer(
-        vocab_size=most,
-        min_frequency=5,
-        initial_alphabet=letters,
-        limit_alphabet=len(letters),
-        # Named here, letters get their numbers in order; else the order is random, and so are ties.
-        special_tokens=[*SPECIAL, *letters, *(f"##{letter}" for letter in letters)],
-    )
-    tokenizer.train_from_iterator(texts, trainer)
-    return tokenizer.get_vocab()
-
-
-def learn_pieces(texts: list[str], recipe: Recipe) -> Any:
-    """Train a lower-cased WordPiece tokenizer on the texts."""
-    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))  # noqa: S106 - no password
-    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    vocabulary = learn_vocabulary(tokenizer, texts, recipe.vocabulary)
-    trained = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))  # noqa: S106 - likewise
-    trained.normalizer, trained.pre_tokenizer = tokenizer.normalizer, tokenizer.pre_tokenizer
-    trained.decoder = decoders.WordPiece()
-    ends = [(piece, vocabulary[piece]) for piece in ("[CLS]", "[SEP]")]
-    trained.post_processor = processors.TemplateProcessing("[CLS] $A [SEP]", "[CLS] $A [SEP] $B:1 [SEP]:1", ends)
-    return PreTrainedTokenizerFast(
-        tokenizer_object=trained,
-        model_max_length=recipe.positions,
-        model_input_names=["input_ids", "attention_mask"],  # this shape knows no token types
-        **{f"{piece[1:-1].lower()}_token": piece for piece in SPECIAL},
-    )
 
 
 def new_model(tokenizer: Any, recipe: Recipe) -> Any:
@@ -170,7 +67,7 @@ def begin(texts: list[str], recipe: Recipe) -> tuple[Any, Any]:
     """Make a tokenizer and a model, or take up those of a checkpoint to train on from."""
     torch.manual_seed(recipe.seed)
     if not recipe.start:
-        tokenizer = learn_pieces(texts, recipe)
+        tokenizer = learn_pieces(texts, recipe.vocabulary, recipe.positions)
         return tokenizer, new_model(tokenizer, recipe)
     tokenizer = AutoTokenizer.from_pretrained(recipe.start)
     return tokenizer, AutoModelForSequenceClassification.from_pretrained(recipe.start, dtype=torch.float32)
