@@ -25,7 +25,7 @@ import typer
 
 from jobs.sample.author import SCHEMA, Author
 
-BATCH = 20_000  # rows held in memory, and in a row group
+_ROWS_IN_MEMORY = 20_000
 
 
 class Format(StrEnum):
@@ -37,8 +37,8 @@ class Format(StrEnum):
     TSV = "tsv"
 
 
-def write_shard(author: Author, path: Path, rows: range) -> None:
-    """Write the reviews with these numbers to a file, a batch at a time."""
+def write_shard(author: Author, path: Path, rows: range, rows_in_memory: int = _ROWS_IN_MEMORY) -> None:
+    """Write the reviews with these numbers to a file; a row group has as many rows as fit in memory."""
     with ExitStack() as stack:
         file: Any = stack.enter_context(path.open("wb"))
         if path.suffix == ".gz":
@@ -49,8 +49,8 @@ def write_shard(author: Author, path: Path, rows: range) -> None:
             delimiter = "\t" if path.suffix == ".tsv" else ","
             shard = pa_csv.CSVWriter(file, SCHEMA, write_options=pa_csv.WriteOptions(delimiter=delimiter))
         stack.enter_context(shard)
-        for first in rows[::BATCH]:
-            shard.write(author.write(first, min(first + BATCH, rows.stop)))
+        for first in rows[::rows_in_memory]:
+            shard.write(author.write(first, min(first + rows_in_memory, rows.stop)))
 
 
 def clear(out: Path, *, force: bool) -> None:

@@ -17,9 +17,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner, Result
 
-from jobs.sample import make_reviews
 from jobs.sample.author import SCHEMA, STEPS, Author
-from jobs.sample.make_reviews import Format, app
+from jobs.sample.make_reviews import Format, app, write_shard
 from jobs.sample.phrase_pools import pools
 from jobs.sample.phrases import BLANK, ODD
 
@@ -112,11 +111,9 @@ def test_the_shards_hold_as_many_rows_as_asked_for_in_about_equal_parts(data: st
     assert ids == [f"R{number:010d}" for number in range(rows)]
 
 
-def test_a_big_shard_has_several_row_groups_and_the_same_rows(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(make_reviews, "BATCH", 40)
-    (shard,) = shards(made(tmp_path / "out", "--rows", 100))
+def test_a_big_shard_has_several_row_groups_and_the_same_rows(tmp_path: Path) -> None:
+    shard = tmp_path / "reviews.parquet"
+    write_shard(Author(7, 0.015), shard, range(100), 40)
     assert pq.ParquetFile(shard).num_row_groups == 3
     assert read(shard).equals(reviews(100))
 
