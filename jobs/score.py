@@ -81,7 +81,7 @@ def run(  # noqa: PLR0913 - its options
         for topic, text in (("speed", outcome.pace()), ("memory", outcome.memory()), *result):
             if text:
                 _note(f"{topic:<8} {printable(text)}")
-        print(printable(outcome.line()), flush=True)
+        print(printable(outcome.closing_line()), flush=True)
 
     attempts: list[Attempt] = []
     with escaped_output() as terminal:
@@ -103,10 +103,10 @@ def plan(  # noqa: PLR0913 - its options
     def job() -> None:
         settings, day = _settings(config, overrides), _day(date)
         from pipeline_lib.pipeline import plan_only
-        from pipeline_lib.reporting.progress import Progress, described, devices
+        from pipeline_lib.reporting.progress import Progress, devices, plan_lines
 
         planned = plan_only(settings, day, Progress(Console(quiet=True)), _executor(local=local), replace=replace)
-        for topic, text in [*described(planned), ("devices", devices())]:
+        for topic, text in [*plan_lines(planned), ("devices", devices())]:
             print(f"{topic:<8} {printable(text)}")
         todo = "nothing: published already" if planned.complete else count(len(planned.todo), "slice")
         print(f"to do    {todo}")
@@ -176,7 +176,7 @@ def _closing(attempts: Sequence[Attempt], error: BaseException) -> str:
     stopped = isinstance(error, KeyboardInterrupt)
     reported = stopped or (isinstance(error, NightscoreError) and error.exit_code in {1, 3})
     begun = [attempt for attempt in attempts if reported and (attempt.plan or stopped)]
-    return printable(failure(begun[0], error).line()) if begun else ""
+    return printable(failure(begun[0], error).closing_line()) if begun else ""
 
 
 def _ended(job: Callable[[], None], *, debug: bool, closing: Callable[[BaseException], str] = lambda _: "") -> None:

@@ -6,9 +6,11 @@ Scoring is the flow of `execution.steps`: read, tokenize, classify, write. Ray's
 import datetime as dt
 
 from pipeline_lib.execution.executor import Executor
+from pipeline_lib.planning.discovery import discover
 from pipeline_lib.planning.plan import Plan
-from pipeline_lib.planning.planner import look, refreshed
-from pipeline_lib.publishing.publisher import check_rows, clear, publish, tidy
+from pipeline_lib.planning.planner import refresh_plan
+from pipeline_lib.publishing.gates import check_min_rows
+from pipeline_lib.publishing.publisher import finish_cleanup, prepare_output, publish
 from pipeline_lib.reporting.progress import Progress
 from pipeline_lib.reporting.run_record import Outcome, failures_reported, report
 from pipeline_lib.settings.settings import Settings
@@ -37,21 +39,21 @@ def run(
     """
     attempt = progress.attempt
     attempt.date = date
-    with progress.telling():
+    with progress.heartbeat():
         progress.phase("listing the input and reading its columns")
-        seen = look(settings.on_date(date), date=date, replace=replace)
-        with executor.planned(seen, progress) as first:
+        discovery = discover(settings.on_date(date), date=date, replace=replace)
+        with executor.planned(discovery, progress) as first:
             attempt.plan = first
             progress.planned(first)
-            check_rows(first)
+            check_min_rows(first)
             if first.complete:
-                tidy(first)
+                finish_cleanup(first)
                 return report(attempt, first)
             with failures_reported(attempt), leased(first.settings.output.path, progress.note) as lease:
-                attempt.plan = plan = refreshed(first, seen)
+                attempt.plan = plan = refresh_plan(first, discovery)
                 if plan.complete:
                     return report(attempt, plan)  # by a run that ended since the first look
-                clear(plan)
+                prepare_output(plan)
                 for receipt in executor.receipts(plan, progress):
                     attempt.receipts.append(receipt)
                 progress.publishing()
@@ -70,6 +72,6 @@ def plan_only(
     Raises:
         NightscoreError: as `run` would.
     """
-    seen = look(settings.on_date(date), date=date, replace=replace)
-    with executor.planned(seen, progress) as plan:
+    discovery = discover(settings.on_date(date), date=date, replace=replace)
+    with executor.planned(discovery, progress) as plan:
         return plan

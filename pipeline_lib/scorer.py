@@ -1,24 +1,32 @@
-"""The same steps without Ray, on one table: for notebooks, tests and services.
+"""The same steps on a table in memory, without Ray: for notebooks, tests and services.
 
 scorer = Scorer({"model": {"name": "distilbert/distilbert-base-uncased-finetuned-sst-2-english"}})
 scorer(pd.DataFrame({"text": ["I hate this so much!"]}))
 """
 
+import contextlib
+import itertools
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import pandas as pd
 import pyarrow as pa
 
-from pipeline_lib.engines.inspection.inspector import examine
+from pipeline_lib.engines.computation import computation_of
+from pipeline_lib.engines.inspection.inspector import inspect_checkpoint
+from pipeline_lib.engines.inspection.packing_check import packs_on_this_gpu
+from pipeline_lib.engines.torch_engine import has_gpu
 from pipeline_lib.errors import InputError, SettingsError
+from pipeline_lib.execution.steps import Flow, Steps
+from pipeline_lib.execution.worker import Worker
 from pipeline_lib.inputs import columns
-from pipeline_lib.inputs.reader import shaped
-from pipeline_lib.inputs.schema import lay_out
-from pipeline_lib.scoring.classifier import Classifier
-from pipeline_lib.scoring.tokenizer import Tokenizer
+from pipeline_lib.inputs.reader import conform_to_schema
+from pipeline_lib.inputs.schema import unify_schemas
+from pipeline_lib.inputs.shards import Slice
+from pipeline_lib.planning.plan import ScoringPlan
+from pipeline_lib.scoring.bisection import Ledger
 from pipeline_lib.settings.settings import Device, Settings
 from pipeline_lib.settings.settings_file import load_settings, parse_settings
 
@@ -27,33 +35,44 @@ _EXAMPLE = "{'model': {'name': '...'}}"
 _T = TypeVar("_T", pa.Table, pd.DataFrame)
 
 REJECT = "reject"
-"""Column with the code of a row that could not be scored, else null."""
+"""Column with the code of the reason why a row could not be scored, else null."""
 
 
 class Scorer:
     """Scores tables in this process with the checkpoint and the rules of a job.
 
+    The settings decide which columns come back, as in a job: `output.scores: all` adds the scores of all labels,
+    `output.logits: true` the logits, and `input.keep_columns` names the columns of the table that are kept.
+
     Args:
         settings: a settings file, validated settings, or sections as dictionaries; `input.path` and
-            `output.path` are not looked at and may be left out of dictionaries.
+            `output.path` are not used and may be left out of dictionaries.
         device: `cpu` or `cuda`.
 
     Raises:
-        SettingsError: a setting or the device is wrong, or what is given are no settings.
+        SettingsError: a setting or the device is wrong, or the argument is of another type.
         CheckpointError: the checkpoint can't be found or trusted.
     """
 
     def __init__(self, settings: Settings | Path | str | Mapping[str, Any], device: str = "cpu") -> None:
         self._settings = _settings(settings)
         _check_device(device)
-        checkpoint = examine(self._settings)
-        self._tokenizer = Tokenizer(self._settings, checkpoint)
-        self._classifier = Classifier(self._settings, checkpoint, cast("Device", device))
+        checkpoint = inspect_checkpoint(self._settings)
+        packed = device == "cuda" and packs_on_this_gpu(self._settings, checkpoint)
+        computation = computation_of(self._settings, checkpoint, cast("Device", device), packed=packed)
+        plan = ScoringPlan(self._settings, checkpoint, computation)
+        worker = Worker("scorer", "this machine", None, 1.0, _SilentMonitor())
+        steps = Steps(read=_TakeTable, write=_SelectColumns)
+        self._take_and_tokenize, self._classify_and_select = (
+            Flow(steps[:2], plan, worker),
+            Flow(steps[2:], plan, worker),
+        )
+        self._calls = itertools.count()
 
     def __call__(self, rows: _T) -> _T:
         """Return the kept columns with label and score, in the order of the rows.
 
-        A row that can't be scored has null scores and the reason's code in `reject`.
+        A row that can't be scored has null scores, and in the column `reject` the code of the reason.
 
         Args:
             rows: a table or frame with the text column of the settings.
@@ -71,24 +90,68 @@ class Scorer:
         return cast("_T", frame)
 
     def tokenized(self, table: pa.Table) -> pa.Table:
-        """Take a table through the first step; `classified` takes it through the second.
+        """Return a table after the first half of the steps, with token ids; `classified` does the second half.
 
         Raises:
             InputError: the text column is missing or holds no text.
         """
-        table = table.replace_schema_metadata(None)
-        layout, _ = lay_out({"the table": table.schema}, self._settings.input)
-        return self._tokenizer(shaped(_numbered(table), self._settings.input, layout))
+        return self._take_and_tokenize(self._as_slice(table), table)
 
     def classified(self, table: pa.Table) -> pa.Table:
-        """Return a tokenized table's kept columns with label, score and `reject`."""
-        scored = self._classifier(table)
-        output = self._settings.output
-        added = columns.score_fields(scores=output.scores == "all", logits=output.logits)
-        kept = [field for field in scored.schema if field.name not in {*columns.INTERNAL, *columns.OUTPUT}]
-        schema = pa.schema([*kept, *added])
-        result = scored.select(schema.names).cast(schema)
-        return result.append_column(REJECT, scored.column(columns.REJECT_CODE))
+        """Return the kept columns of a tokenized table with label, score and `reject`."""
+        return self._classify_and_select(self._as_slice(table), table)
+
+    def _as_slice(self, table: pa.Table) -> Slice:
+        # Each call gets a number of its own, so that one that an error ended is no suspicion against the next.
+        return Slice(next(self._calls), 0, table.num_rows)
+
+
+class _TakeTable:
+    """The first step: takes the table that is given instead of reading one."""
+
+    def __init__(self, plan: ScoringPlan, worker: Worker) -> None:
+        del worker
+        self._settings = plan.settings.input
+
+    def __call__(self, part: Slice, table: pa.Table) -> pa.Table:
+        del part
+        table = table.replace_schema_metadata(None)
+        output_schema, _ = unify_schemas({"the table": table.schema}, self._settings)
+        return conform_to_schema(columns.numbered(table, 0), self._settings, output_schema)
+
+
+class _SelectColumns:
+    """The last step: returns the columns that a part would have, with rejects among the rows."""
+
+    def __init__(self, plan: ScoringPlan, worker: Worker) -> None:
+        del worker
+        output = plan.settings.output
+        self._score_fields = columns.score_fields(scores=output.scores == "all", logits=output.logits)
+
+    def __call__(self, part: Slice, table: pa.Table) -> pa.Table:
+        del part
+        kept = [field for field in table.schema if field.name not in {*columns.INTERNAL, *columns.OUTPUT}]
+        schema = pa.schema([*kept, *self._score_fields])
+        result = table.select(schema.names).cast(schema)
+        return result.append_column(REJECT, table.column(columns.REJECT_CODE))
+
+
+class _SilentMonitor:
+    """Reports nothing: whoever calls a `Scorer` sees its result, and a text that ends the process ends all."""
+
+    def __init__(self) -> None:
+        self.ledger = Ledger()
+
+    @contextlib.contextmanager
+    def working(self, role: str) -> Iterator[None]:
+        del role
+        yield
+
+    def scored(self, part: Slice, rows: int) -> None:
+        """Report nothing."""
+
+    def note(self, text: str) -> None:
+        """Report nothing."""
 
 
 def _settings(given: Settings | Path | str | Mapping[str, Any]) -> Settings:
@@ -118,11 +181,9 @@ def _from_file(path: Path) -> Settings:
 
 
 def _check_device(device: str) -> None:
-    import torch
-
     if device not in {"cpu", "cuda"}:
         raise SettingsError(f"device: {device!r} is neither 'cpu' nor 'cuda'")
-    if device == "cuda" and not torch.cuda.is_available():
+    if device == "cuda" and not has_gpu():
         raise SettingsError("device: PyTorch sees no GPU here")
 
 
@@ -136,13 +197,3 @@ def _table(rows: Any, text_column: str) -> pa.Table:
         return pa.Table.from_pandas(rows, preserve_index=False)
     except (pa.ArrowException, ValueError, TypeError) as error:
         raise InputError("the frame can't be a table: " + " ".join(str(error).split())) from None
-
-
-def _numbered(table: pa.Table) -> pa.Table:
-    """Return a table as the reader gives it: with row numbers, and nothing rejected yet."""
-    rows = table.num_rows
-    table = table.append_column(columns.ROW, pa.array(range(rows), pa.int64()))
-    table = table.append_column(columns.LINE, pa.nulls(rows, pa.int64()))
-    for name in (columns.REJECT_CODE, columns.REJECT_MESSAGE):
-        table = table.append_column(name, pa.nulls(rows, pa.string()))
-    return table

@@ -9,18 +9,18 @@ import pyarrow.compute as pc
 import typer
 
 from jobs.bench.shapes import SHAPES
-from pipeline_lib.checkpoints.loading import quiet
+from pipeline_lib.checkpoints.load_errors import quiet
 from pipeline_lib.errors import InputError, NightscoreError, SettingsError
 from pipeline_lib.inputs import columns
-from pipeline_lib.inputs.discovery.listing import list_shards
+from pipeline_lib.inputs.discovery.listing import find_shards
 from pipeline_lib.inputs.formats import dispatch
-from pipeline_lib.inputs.reader import shaped
-from pipeline_lib.inputs.schema import Layout, lay_out
+from pipeline_lib.inputs.reader import conform_to_schema
+from pipeline_lib.inputs.schema import OutputSchema, unify_schemas
 from pipeline_lib.inputs.shards import Shard, format_of
 from pipeline_lib.machine.terminal import escaped_output, printable
 from pipeline_lib.settings.settings import Settings
 from pipeline_lib.settings.settings_file import parse_settings
-from pipeline_lib.storage import files as storage
+from pipeline_lib.storage.store_errors import translated_errors
 
 _SEED = 11
 _ROWS_AT_A_TIME = 8192
@@ -68,7 +68,7 @@ def checked_model(model: str, precision: str, engine: str = "auto") -> None:
     if precision == "auto":
         raise SettingsError("--precision: 'auto' may be another one for everyone; name it")
     if model not in SHAPES:
-        from pipeline_lib.checkpoints.checkpoint import locate
+        from pipeline_lib.checkpoints.fetching import locate
 
         locate(settings.model)
 
@@ -130,15 +130,15 @@ def texts_of(rows: int, inputs: Sequence[str] | None, column: str) -> list[str]:
 def _read(settings: Settings) -> Iterator[str]:
     """Yield the texts of all shards; rows that the job would reject while it reads have none."""
     csv = settings.input.csv
-    for number, (path, stamp) in enumerate(list_shards(settings.input.paths, dated=False).items()):
+    for number, (path, stamp) in enumerate(find_shards(settings.input.paths, dated=False).stamps.items()):
         kind = format_of(path)
         contents = dispatch.inspect(path, kind, csv, _ROWS_AT_A_TIME)
-        lay_out({path: contents.schema}, settings.input)
+        unify_schemas({path: contents.schema}, settings.input)
         names = tuple(contents.schema.names)
-        shard = Shard(number, path, kind, stamp, "", contents.rows, names, _ROWS_AT_A_TIME, contents.marks)
+        shard = Shard(number, path, kind, stamp, "", contents.rows, names, _ROWS_AT_A_TIME, contents.slice_offsets)
         for part in shard.slices:
-            with storage.faults_named(path, "reading the shard"):
+            with translated_errors(path, "reading the shard"):
                 table = dispatch.read_slice(shard, part, [settings.input.text_column], csv)
-            table = shaped(table, settings.input, Layout(()))
+            table = conform_to_schema(table, settings.input, OutputSchema(()))
             usable: Any = table.filter(pc.is_null(table.column(columns.REJECT_CODE))).column(columns.TEXT)
             yield from (text.decode() for text in usable.to_pylist())

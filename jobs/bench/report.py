@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from jobs.bench.flops import peak_flops, useful_flops
 from pipeline_lib.engines.batching import micro_batches
-from pipeline_lib.planning.computation import TOKENS_PER_BATCH
+from pipeline_lib.engines.computation import TOKENS_PER_BATCH
 
 _PIPELINE = "pipeline, batch "
 

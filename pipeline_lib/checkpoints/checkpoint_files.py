@@ -11,16 +11,13 @@ from pathlib import Path
 
 from pipeline_lib.checkpoints.checkpoint_json import (
     CONFIG,
-    JSON_BYTES,
     SPECIAL_TOKENS,
     TOKENIZER_CONFIG,
     check_special_tokens,
-    is_plain,
-    plain_file,
     read_config,
-    read_json,
     versions_of_tokenizer,
 )
+from pipeline_lib.checkpoints.json_files import JSON_BYTES, is_plain, plain_file, read_json
 from pipeline_lib.errors import CheckpointError, listed
 from pipeline_lib.settings.settings import ModelSettings
 
@@ -69,7 +66,7 @@ _DISTRIBUTED = "shard-?????-model-?????-of-?????.safetensors"
 _ADAPTER = "adapter_config.json"
 
 
-def fetched(settings: ModelSettings) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def fetch_patterns(settings: ModelSettings) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return patterns of the files that are fetched from a hub or a URL, and of those among them that are not.
 
     More is fetched than is loaded, since what is loaded is known from the files alone; an adapter's configuration
@@ -84,7 +81,7 @@ def fetched(settings: ModelSettings) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 def is_fetched(name: str, settings: ModelSettings) -> bool:
     """Tell whether a file of this name, which is no path, is one to fetch."""
-    chosen, unwanted = fetched(settings)
+    chosen, unwanted = fetch_patterns(settings)
     return any(fnmatchcase(name, pattern) for pattern in chosen) and not any(
         fnmatchcase(name, pattern) for pattern in unwanted
     )
@@ -98,11 +95,11 @@ def loaded_files(folder: Path, settings: ModelSettings) -> list[Path]:
             that is not allowed.
     """
     read_config(folder, settings)
-    found = {folder / CONFIG, *weight_files(folder, settings), *_tokenizer_files(folder, settings)}
+    files = {folder / CONFIG, *weight_files(folder, settings), *_tokenizer_files(folder, settings)}
     if settings.allow_remote_code:  # which may read any file; the weights are known all the same
         names = (path.name for path in folder.iterdir() if path.is_file() and path.suffix != ".safetensors")
-        found |= {plain_file(folder, name, settings) for name in names if is_fetched(name, settings)}
-    return sorted(found)
+        files |= {plain_file(folder, name, settings) for name in names if is_fetched(name, settings)}
+    return sorted(files)
 
 
 def weight_files(folder: Path, settings: ModelSettings) -> list[Path]:
@@ -119,9 +116,9 @@ def weight_files(folder: Path, settings: ModelSettings) -> list[Path]:
     if name is None:
         raise CheckpointError(_without_weights(folder, settings))
     first = plain_file(folder, name, settings)
-    found = [first, *(_shards(folder, name, settings) if name.endswith(".json") else ())]
+    files = [first, *(_shards(folder, name, settings) if name.endswith(".json") else ())]
     extra = [name for name in EXTRA_WEIGHTS if os.path.lexists(folder / name)]
-    return found + [plain_file(folder, name, settings) for name in extra]
+    return files + [plain_file(folder, name, settings) for name in extra]
 
 
 def _check_folder(folder: Path, settings: ModelSettings) -> None:
@@ -150,8 +147,8 @@ def _without_weights(folder: Path, settings: ModelSettings) -> str:
 
 def _shards(folder: Path, index: str, settings: ModelSettings) -> list[Path]:
     """Return the files that an index of weights names, which must all lie beside it."""
-    found = read_json(folder, index, settings, JSON_BYTES)
-    weights, metadata = found.get("weight_map"), found.get("metadata")
+    content = read_json(folder, index, settings, JSON_BYTES)
+    weights, metadata = content.get("weight_map"), content.get("metadata")
     if not isinstance(weights, dict) or not weights or not isinstance(metadata, dict):
         raise CheckpointError(f"model.name: {index} of {settings.name!r} has no weight_map or no metadata")
     ending = ".safetensors" if index == _SAFE[1] else ".bin"

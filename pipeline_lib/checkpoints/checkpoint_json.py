@@ -1,13 +1,12 @@
 """What a checkpoint's JSON files may say: nothing that has other files read, or other code run, than its own."""
 
-import json
 import os
 import re
-import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from pipeline_lib.checkpoints.json_files import JSON_BYTES, is_plain, read_json
 from pipeline_lib.errors import CheckpointError, did_you_mean, listed
 from pipeline_lib.settings.settings import ModelSettings
 
@@ -15,8 +14,6 @@ CONFIG = "config.json"
 TOKENIZER_CONFIG = "tokenizer_config.json"
 SPECIAL_TOKENS = "special_tokens_map.json"
 
-# Loaded at most; the largest in use, a vocabulary of many languages, has 40 MB.
-JSON_BYTES = 256 << 20
 _CONFIG_BYTES = 16 << 20
 # Beyond these only building the model, naming its labels or making its tokens would use up a machine's memory.
 # Sizes of weights need no limit, since they are held against the weights before any memory is taken.
@@ -48,8 +45,8 @@ def read_config(folder: Path, settings: ModelSettings) -> dict[str, Any]:
         CheckpointError: it is missing or damaged, or asks for something that is not allowed.
     """
     if not (folder / CONFIG).is_file():
-        found = listed(sorted(path.name for path in folder.iterdir()))
-        raise CheckpointError(f"model.name: {settings.name!r} holds no config.json (found {found})")
+        file_names = listed(sorted(path.name for path in folder.iterdir()))
+        raise CheckpointError(f"model.name: {settings.name!r} holds no config.json (found {file_names})")
     config = read_json(folder, CONFIG, settings, _CONFIG_BYTES)
     for key, value in _every_entry(config):
         _check_entry(key, value, settings)
@@ -109,55 +106,6 @@ def check_special_tokens(folder: Path, settings: ModelSettings) -> None:
                 f"model.name: {SPECIAL_TOKENS} of {settings.name!r} has {key!r:.100}; allowed are special tokens, "
                 "such as 'pad_token'"
             )
-
-
-def is_plain(name: str) -> bool:
-    """Tell whether a name is that of a file in the same folder, and no path."""
-    return name not in ("", ".", "..") and not any(mark in name for mark in "/\\\0")
-
-
-def plain_file(folder: Path, name: str, settings: ModelSettings) -> Path:
-    """Return the path of a regular file of the folder.
-
-    A snapshot in the cache of a hub is made of links to `blobs`; any other link must stay within the folder.
-
-    Raises:
-        CheckpointError: it is a link out of the folder, or no regular file.
-    """
-    path = folder / name
-    home = folder.resolve()
-    homes = [home, home.parent.parent / "blobs"] if home.parent.name == "snapshots" else [home]
-    try:
-        target = path.resolve(strict=True)
-        mode = target.stat().st_mode
-    except (OSError, RuntimeError):
-        raise CheckpointError(f"model.name: {name} of {settings.name!r} is a link that leads nowhere") from None
-    if not any(target.is_relative_to(allowed) for allowed in homes):
-        raise CheckpointError(
-            f"model.name: {name} of {settings.name!r} is a link out of the folder; allowed are files in it"
-        )
-    if not stat.S_ISREG(mode):
-        raise CheckpointError(f"model.name: {name} of {settings.name!r} is no regular file")
-    return path
-
-
-def read_json(folder: Path, name: str, settings: ModelSettings, most: int) -> dict[str, Any]:
-    """Return the object that a JSON file of the folder holds, of `most` bytes at most.
-
-    Raises:
-        CheckpointError: it is no regular file of the folder, too large, or no object.
-    """
-    path = plain_file(folder, name, settings)
-    where = f"model.name: can't load {name} of {settings.name!r}"
-    if path.stat().st_size > most:
-        raise CheckpointError(f"{where}: it has {path.stat().st_size:,} bytes; allowed are {most:,}")
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise CheckpointError(f"{where}: it is no JSON: {error!s:.200}") from None
-    if not isinstance(found, dict):
-        raise CheckpointError(f"{where}: it is no JSON object")
-    return found
 
 
 def _every_entry(value: Any) -> Iterator[tuple[str, Any]]:

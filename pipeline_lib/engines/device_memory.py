@@ -1,9 +1,17 @@
 """How much memory is left for a batch or for a second copy of the model, on a GPU and beside it."""
 
+from collections.abc import Sequence
 from pathlib import Path
+
+import numpy as np
+
+from pipeline_lib.engines.batching import Room, room_within
+from pipeline_lib.engines.engine import Engine, Ids, is_out_of_memory
 
 _MEMINFO = Path("/proc/meminfo")
 _LIMIT, _USED = Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")
+_PROBED_TOKENS = 4_096
+_SHORT, _LONG = 64, 512
 
 
 def left_of_share(free: int, total: int, held: int, share: float) -> int:
@@ -36,3 +44,52 @@ def left_on_host() -> int:
     if _LIMIT.is_file() and _USED.is_file() and (limit := _LIMIT.read_text().strip()).isdigit():
         return max(min(available, int(limit) - int(_USED.read_text())), 0)
     return available
+
+
+def room_on_gpu(engine: Engine, probe: Sequence[int], limit: int | None, share: float) -> Room:
+    """Return the memory that this GPU has for a batch beside the model, and what batches take of it.
+
+    Half of what is left of this actor's share is counted on; what is too large all the same is halved.
+
+    Args:
+        engine: on the GPU.
+        probe: token ids that the model answers.
+        limit: longest row in tokens; None where nothing limits it.
+        share: of the GPU that is this actor's.
+    """
+    short, long = probed_lengths(limit)
+    usable = left_on_gpu(share) // 2
+    little = _bytes_of_row(engine, probe, short)
+    try:
+        much = _bytes_of_row(engine, probe, long)
+    except Exception as error:  # a single row may be too much; batches of such rows are halved when they come
+        if not is_out_of_memory(error):
+            raise
+        long, much = short, little
+    return room_within(usable, (short, little), (long, much))
+
+
+def probed_lengths(limit: int | None) -> tuple[int, int]:
+    """Return the lengths of rows whose memory is measured: a short one, and the longest that may come."""
+    longest = limit or _LONG
+    return min(_SHORT, longest), longest
+
+
+def stretched(probe: Sequence[int], length: int) -> Ids:
+    """Return a row of some length from the ids of a shorter one, or its beginning, with its ends at its ends."""
+    ids, at = np.array(probe, np.int32), len(probe) // 2
+    if length <= len(ids):
+        return ids[:length]
+    return np.concatenate([ids[:at], np.resize(ids, length - len(ids)), ids[at:]])
+
+
+def _bytes_of_row(engine: Engine, probe: Sequence[int], length: int) -> float:
+    import torch
+
+    rows = [stretched(probe, length)] * max(_PROBED_TOKENS // length, 1)
+    types = [np.zeros_like(row) for row in rows]
+    engine.logits(rows, types)  # the first time libraries take memory of their own
+    torch.cuda.reset_peak_memory_stats()
+    before = torch.cuda.memory_allocated()
+    engine.logits(rows, types)
+    return (torch.cuda.max_memory_allocated() - before) / len(rows)

@@ -6,14 +6,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline_lib.engines.batching import Room, room_within
-from pipeline_lib.engines.device_memory import left_on_gpu
-from pipeline_lib.engines.engine import Engine, Fetch, Floats, Ids, absent_id, is_out_of_memory, no_cache
-from pipeline_lib.engines.inspection.model_state import LoadedState
+from pipeline_lib.engines.engine import Engine, Fetch, Floats, Ids, absent_id, no_cache
+from pipeline_lib.engines.model_state import LoadedState
 from pipeline_lib.errors import SettingsError
-
-_PROBED_TOKENS = 4_096
-_SHORT, _LONG = 64, 512
 
 
 class TorchEngine(Engine):
@@ -23,10 +18,10 @@ class TorchEngine(Engine):
         model: in evaluation mode.
         inputs: the inputs that the checkpoint's tokenizer gives its model (`model_input_names`).
         device: where to compute, such as `cpu` or `cuda`.
-        keeps_state: whether the model changes while it computes; it is put back after each batch.
+        is_stateful: whether the model changes while it computes; it is put back after each batch.
     """
 
-    def __init__(self, model: Any, inputs: Sequence[str], device: str, *, keeps_state: bool = False) -> None:
+    def __init__(self, model: Any, inputs: Sequence[str], device: str, *, is_stateful: bool = False) -> None:
         import torch
 
         super().__init__(inputs)
@@ -36,7 +31,7 @@ class TorchEngine(Engine):
         self._device = device
         self._options = no_cache(model)
         self._config = model.config.get_text_config()
-        self._loaded = LoadedState(self._model) if keeps_state else None
+        self._loaded = LoadedState(self._model) if is_stateful else None
         self.is_full_precision = bool(model.dtype == torch.float32)
         self.float32_bytes = 4 * sum(parameter.numel() for parameter in model.parameters())
 
@@ -88,12 +83,19 @@ def has_gpu() -> bool:
     return bool(torch.cuda.is_available())
 
 
-def prepare_process(device: str, threads: int, place: str) -> None:
+def gpu_names() -> list[str]:
+    """Return the names of the GPUs that PyTorch can use on this machine."""
+    import torch
+
+    return [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
+
+
+def prepare_process(device: str, threads: int | None, place: str) -> None:
     """Have this process compute with a fixed number of CPU threads, which can change the last digit of a sum.
 
     Args:
         device: of the plan.
-        threads: CPU threads.
+        threads: CPU threads, or None to keep the number that PyTorch has.
         place: the machine, as a message names it.
 
     Raises:
@@ -101,7 +103,8 @@ def prepare_process(device: str, threads: int, place: str) -> None:
     """
     import torch
 
-    torch.set_num_threads(threads)
+    if threads:
+        torch.set_num_threads(threads)
     if device == "cuda" and not torch.cuda.is_available():
         raise SettingsError(
             f"{place}: PyTorch {torch.__version__} can't use the GPU that Ray gives it; set "
@@ -142,52 +145,3 @@ def on_its_way(output: Any, rows: int) -> Fetch:
         return np.array(host.numpy(), np.float32)
 
     return fetch
-
-
-def room_on_gpu(engine: Engine, probe: Sequence[int], limit: int | None, share: float) -> Room:
-    """Return the memory that this GPU has for a batch beside the model, and what batches take of it.
-
-    Half of what is left of this actor's share is counted on; what is too large all the same is halved.
-
-    Args:
-        engine: on the GPU.
-        probe: token ids that the model answers.
-        limit: longest row in tokens; None where nothing limits it.
-        share: of the GPU that is this actor's.
-    """
-    short, long = probed_lengths(limit)
-    usable = left_on_gpu(share) // 2
-    little = _bytes_of_row(engine, probe, short)
-    try:
-        much = _bytes_of_row(engine, probe, long)
-    except Exception as error:  # a single row may be too much; batches of such rows are halved when they come
-        if not is_out_of_memory(error):
-            raise
-        long, much = short, little
-    return room_within(usable, (short, little), (long, much))
-
-
-def probed_lengths(limit: int | None) -> tuple[int, int]:
-    """Return the lengths of rows whose memory is measured: a short one, and the longest that may come."""
-    longest = limit or _LONG
-    return min(_SHORT, longest), longest
-
-
-def stretched(probe: Sequence[int], length: int) -> Ids:
-    """Return a row of some length from the ids of a shorter one, or its beginning, with its ends at its ends."""
-    ids, at = np.array(probe, np.int32), len(probe) // 2
-    if length <= len(ids):
-        return ids[:length]
-    return np.concatenate([ids[:at], np.resize(ids, length - len(ids)), ids[at:]])
-
-
-def _bytes_of_row(engine: Engine, probe: Sequence[int], length: int) -> float:
-    import torch
-
-    rows = [stretched(probe, length)] * max(_PROBED_TOKENS // length, 1)
-    types = [np.zeros_like(row) for row in rows]
-    engine.logits(rows, types)  # the first time libraries take memory of their own
-    torch.cuda.reset_peak_memory_stats()
-    before = torch.cuda.memory_allocated()
-    engine.logits(rows, types)
-    return (torch.cuda.max_memory_allocated() - before) / len(rows)

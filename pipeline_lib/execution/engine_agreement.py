@@ -6,21 +6,21 @@ from dataclasses import replace
 from importlib.metadata import version
 
 import ray
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from pipeline_lib.checkpoints.checkpoint import Checkpoint
+from pipeline_lib.engines.inspection.engine_choice import may_take_openvino
 from pipeline_lib.engines.inspection.packing_check import packs_on_this_gpu
 from pipeline_lib.engines.openvino import openvino_engine
-from pipeline_lib.errors import FaultError, listed
-from pipeline_lib.execution.cluster import connected, running_cluster
-from pipeline_lib.planning.planner import Look
-from pipeline_lib.settings.settings import ModelSettings, Settings
-
-_SECONDS_TO_ANSWER = 60.0
+from pipeline_lib.errors import listed
+from pipeline_lib.execution.cluster.address import running_cluster
+from pipeline_lib.execution.cluster.connection import connected
+from pipeline_lib.execution.cluster.nodes import answers_by_node, node_names
+from pipeline_lib.planning.discovery import Discovery
+from pipeline_lib.settings.settings import Settings
 
 
 @contextlib.contextmanager
-def engine_agreed(seen: Look) -> Iterator[tuple[Look, list[str]]]:
+def engine_agreed(discovery: Discovery) -> Iterator[tuple[Discovery, list[str]]]:
     """Yield a first look with an engine that all machines have, and what is to be said about it.
 
     Where this machine would take OpenVINO and a machine of the cluster lacks it, or has another version, PyTorch
@@ -30,44 +30,24 @@ def engine_agreed(seen: Look) -> Iterator[tuple[Look, list[str]]]:
         FaultError: a machine does not answer.
         SettingsError: as `connected` does.
     """
-    if not _takes_openvino(seen.settings.model) or not (ray.is_initialized() or running_cluster()):
-        yield seen, []
+    if not may_take_openvino(discovery.settings.model) or not (ray.is_initialized() or running_cluster()):
+        yield discovery, []
         return
     with connected(lambda: None):
-        here = _openvino()
-        lacking = sorted(name for name, there in _on_each_machine().items() if there != here)
+        here, names = _openvino_version(), node_names()
+        versions = answers_by_node(_openvino_version, names)
+        lacking = sorted({names[node] for node, there in versions.items() if there != here})
         if not lacking:
-            yield seen, []
+            yield discovery, []
             return
-        model = seen.settings.model.model_copy(update={"engine": "torch"})
-        settings = seen.settings.model_copy(update={"model": model})
+        model = discovery.settings.model.model_copy(update={"engine": "torch"})
+        settings = discovery.settings.model_copy(update={"model": model})
         why = f"model.engine: auto takes PyTorch, since OpenVINO {here} is not on {listed(lacking, 4)}"
-        yield replace(seen, settings=settings), [why]
+        yield replace(discovery, settings=settings), [why]
 
 
-def _takes_openvino(model: ModelSettings) -> bool:
-    possible = model.engine == "auto" and model.precision in openvino_engine.PRECISIONS
-    return possible and openvino_engine.auto_engine() == "openvino" and openvino_engine.is_installed()
-
-
-def _openvino() -> str | None:
+def _openvino_version() -> str | None:
     return version("openvino") if openvino_engine.is_installed() else None
-
-
-def _on_each_machine() -> dict[str, str | None]:
-    """Return the version of OpenVINO on each machine that is alive, by its name and address."""
-    ask = ray.remote(_openvino)
-    asked = {
-        f"{node['NodeManagerHostname']} ({node['NodeID'][:8]})": ask.options(
-            num_cpus=0, scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
-        ).remote()
-        for node in ray.nodes()
-        if node["Alive"]
-    }
-    try:
-        return dict(zip(asked, ray.get(list(asked.values()), timeout=_SECONDS_TO_ANSWER), strict=True))
-    except ray.exceptions.RayError as error:
-        raise FaultError(f"a machine of the cluster did not say what it has: {type(error).__name__}") from error
 
 
 def packs_on_gpus(settings: Settings, checkpoint: Checkpoint) -> bool:
@@ -75,7 +55,7 @@ def packs_on_gpus(settings: Settings, checkpoint: Checkpoint) -> bool:
 
     Args:
         settings: the job's settings.
-        checkpoint: as examined; packed rows were right in float32.
+        checkpoint: as inspected; packed rows were right in float32.
     """
     share = settings.tuning.gpus_per_model_actor or 1.0
     with connected(lambda: None):

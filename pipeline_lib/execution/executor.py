@@ -5,9 +5,8 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from pipeline_lib.planning.discovery import Discovery
 from pipeline_lib.planning.plan import Plan
-from pipeline_lib.planning.planner import Look
-from pipeline_lib.planning.resources import Allotment
 from pipeline_lib.storage.records import Receipt
 
 
@@ -32,8 +31,8 @@ class Listener(Protocol):
     def note(self, text: str) -> None:
         """Hear what happened on the way and is no failure."""
 
-    def starting(self, plan: Plan, allotment: Allotment) -> None:
-        """Hear what works on the plan."""
+    def starting(self, plan: Plan, workers: str) -> None:
+        """Hear that scoring begins, and what works on it, in words."""
 
     def scored(self, rows: int) -> None:
         """Hear how many rows of this run are done."""
@@ -42,7 +41,7 @@ class Listener(Protocol):
 class Executor(Protocol):
     """Where the steps run."""
 
-    def planned(self, seen: Look, listener: Listener) -> AbstractContextManager[Plan]:
+    def planned(self, discovery: Discovery, listener: Listener) -> AbstractContextManager[Plan]:
         """Yield the plan for the machines of this executor; what was started for it ends with the block."""
 
     def receipts(self, plan: Plan, listener: Listener) -> Iterator[Receipt]:

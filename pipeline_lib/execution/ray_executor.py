@@ -1,29 +1,30 @@
 """The steps spread over a cluster by Ray Data, or over the CPUs and GPUs of this machine."""
 
 import contextlib
-import os
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
-from typing import Any
 
-import pyarrow as pa
 import ray
 import ray.data
-from ray.data import ActorPoolStrategy
 
-from pipeline_lib.errors import DeviceError, LostWorkerError
-from pipeline_lib.execution import worker_statistics
-from pipeline_lib.execution.cluster import connected, failures_explained, joined_if_running, running_cluster
+from pipeline_lib.errors import LostWorkerError
+from pipeline_lib.execution.cluster.address import running_cluster
+from pipeline_lib.execution.cluster.connection import connected, joined_if_running
+from pipeline_lib.execution.cluster.devices import device_kind, with_gpus_stated, with_usable_gpus
+from pipeline_lib.execution.cluster.failures import failures_explained
+from pipeline_lib.execution.cluster.node_check import refuse_unlike_nodes
+from pipeline_lib.execution.cluster.placement import reserved
 from pipeline_lib.execution.engine_agreement import engine_agreed, packs_on_gpus
 from pipeline_lib.execution.executor import Listener, Work
-from pipeline_lib.execution.node_check import refuse_unlike_nodes
-from pipeline_lib.execution.placement import Room, device_kind, reserved, settled, with_usable_gpus
-from pipeline_lib.execution.steps import Flow, Steps, Worker, receipt_of
-from pipeline_lib.execution.transport import described, grouped, pack, unpack
-from pipeline_lib.execution.worker_statistics import Tally
+from pipeline_lib.execution.ray_stages import receipts_of
+from pipeline_lib.execution.steps import Steps
+from pipeline_lib.execution.worker_statistics import WorkerStatistics, worker_statistics
+from pipeline_lib.messages import count
+from pipeline_lib.planning.capacity import Allotment
+from pipeline_lib.planning.discovery import Discovery
 from pipeline_lib.planning.plan import Plan
-from pipeline_lib.planning.planner import Look, make_plan
+from pipeline_lib.planning.planner import make_plan
 from pipeline_lib.storage.records import Receipt
 
 # A machine may be lost now and then; one loss after another is a fault of the cluster.
@@ -42,13 +43,13 @@ class RayExecutor:
         self.work = Work()
 
     @contextlib.contextmanager
-    def planned(self, seen: Look, listener: Listener) -> Iterator[Plan]:
+    def planned(self, discovery: Discovery, listener: Listener) -> Iterator[Plan]:
         """Yield the plan for the cluster that is there, or for this machine; see `Executor`.
 
         Raises:
             NightscoreError: as planning does, or since a cluster that is named is none.
         """
-        with joined_if_running(listener.note), engine_agreed(seen) as (agreed, notes):
+        with joined_if_running(listener.note), engine_agreed(discovery) as (agreed, notes):
             for text in notes:
                 listener.note(text)
             meanwhile = "" if agreed.published else "; Ray starts meanwhile"
@@ -72,27 +73,27 @@ class RayExecutor:
         with (
             failures_explained(),
             connected(lambda: None, listener.note),
-            worker_statistics.watched(listener.scored) as counts,
+            worker_statistics(listener.scored) as statistics,
         ):
-            yield from self._through_losses(plan, listener, counts)
-            for text in counts.said():
+            yield from self._through_losses(plan, listener, statistics)
+            for text in statistics.notes():
                 listener.note(text)
-            self.work = Work(counts.peaks(), *counts.busy())
+            self.work = statistics.work()
 
-    def _through_losses(self, plan: Plan, listener: Listener, counts: Tally) -> Iterator[Receipt]:
+    def _through_losses(self, plan: Plan, listener: Listener, statistics: WorkerStatistics) -> Iterator[Receipt]:
         tuning = plan.settings.tuning
         if running_cluster() is None:
             tuning = with_usable_gpus(tuning, listener.note)
-        tuning = settled(tuning, plan.computation.device)
+        tuning = with_gpus_stated(tuning, plan.computation.device)
         done: list[Receipt] = []
         for losses_left in reversed(range(_LOSSES)):
-            left = replace(plan, standing=(*plan.standing, *done))
+            left = replace(plan, finished=(*plan.finished, *done))
             try:
                 with reserved(len(left.todo), tuning, listener.note) as room:
                     refuse_unlike_nodes(left, room.nodes)
                     if losses_left == _LOSSES - 1:
-                        listener.starting(plan, room.allotment)
-                    for receipt in _scored(left, room, counts, self._steps):
+                        listener.starting(plan, _in_words(room.allotment))
+                    for receipt in receipts_of(left, room, statistics, self._steps):
                         done.append(receipt)  # what was yielded before a loss counts
                         yield receipt
                 break
@@ -102,96 +103,10 @@ class RayExecutor:
                 listener.note(f"{error}; going on with what is left")
 
 
-def _plan(seen: Look, *, has_ray: bool) -> Plan:
-    return make_plan(seen, device_kind(seen.settings.tuning, has_ray=has_ray), packs_on_gpus)
+def _in_words(each: Allotment) -> str:
+    beside = "" if each.together else f", {count(each.tokenizer_actors, 'tokenizer')}"
+    return f"{count(each.model_actors, 'model actor')}{beside}, on {each.device.upper()}"
 
 
-def _scored(plan: Plan, room: Room, counts: Tally, steps: Steps) -> Iterator[Receipt]:
-    """Take slices through the steps; those with the ends of shards come last, so that all actors end together."""
-    todo = sorted(plan.todo, key=lambda part: -part.rows)
-    if not todo:
-        return
-    plan_ref = ray.put(plan.for_workers())
-    workers = max(room.allotment.model_actors, room.allotment.tokenizer_actors)
-    # `from_arrow` would send each block through a task of its own: 45 KiB of the driver's memory and milliseconds.
-    data = ray.data.from_blocks([described(*parts) for parts in grouped(todo, workers)])
-    for stage in _stages(room, steps):
-        data = stage.applied(data, room, plan_ref, counts)
-    with failures_explained():
-        for batch in data.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
-            yield from (receipt_of(unpack(batch.slice(row, 1))[1]) for row in range(len(batch)))
-
-
-@dataclass(frozen=True)
-class _Stage:
-    """Steps that run in one pool of actors: slices are packed only on their way to the next."""
-
-    actor: type["_Actor"]
-    steps: Sequence[Any]
-    number: int
-    """Of the room that is kept for its actors."""
-    actors: int
-    cpus: float
-    gpus: float = 0.0
-    in_flight: int | None = None
-
-    def applied(self, data: Any, room: Room, plan_ref: Any, counts: Tally) -> Any:
-        return data.map_batches(
-            self.actor,
-            fn_constructor_args=(self.steps, plan_ref, room.allotment.threads_per_model_actor, self.gpus, counts),
-            compute=ActorPoolStrategy(size=self.actors, max_tasks_in_flight_per_actor=self.in_flight),
-            num_cpus=self.cpus,
-            num_gpus=self.gpus,
-            scheduling_strategy=room.strategy(self.number),
-            # A row of the dataset is a packed slice, so that no step ever sees half a slice or the seam of two.
-            batch_size=1,
-            batch_format="pyarrow",
-        )
-
-
-def _stages(room: Room, steps: Steps) -> list[_Stage]:
-    each = room.allotment
-    model = partial(
-        _Stage,
-        ModelActor,
-        number=0,
-        actors=each.model_actors,
-        cpus=each.cpus_per_model_actor,
-        gpus=each.gpus_per_model_actor,
-    )
-    if each.together:
-        # An actor with all steps gets a slice when it is done with one; else one would end late and another idle.
-        return [model(steps, in_flight=1)]
-    return [
-        _Stage(TokenizerActor, [steps.read, steps.tokenize], 1, each.tokenizer_actors, each.cpus_per_tokenizer),
-        model([steps.classify]),
-        _Stage(WriterActor, [steps.write], 2, each.writers, each.cpus_per_writer),
-    ]
-
-
-class _Actor:
-    """A process of Ray's that takes packed slices through its steps."""
-
-    def __init__(self, steps: Sequence[Any], plan_ref: Any, threads: int, gpus: float, counts: Tally) -> None:
-        name = str(ray.get_runtime_context().get_actor_id())
-        place = f"node {ray.util.get_node_ip_address()}"
-        self._flow = Flow(steps, ray.get(plan_ref), Worker(name, place, threads, gpus, counts))
-
-    def __call__(self, batch: pa.Table) -> pa.Table:
-        part, table = unpack(batch)
-        try:
-            return pack(part, self._flow(part, table))
-        except DeviceError:
-            os._exit(1)  # Ray starts a new process, which can go on; the ledger says how often that was tried
-
-
-class TokenizerActor(_Actor):
-    """A CPU worker that reads slices and tokenizes them."""
-
-
-class ModelActor(_Actor):
-    """A GPU worker with the model, or a CPU worker with all steps."""
-
-
-class WriterActor(_Actor):
-    """A CPU worker that writes what comes out of the model."""
+def _plan(discovery: Discovery, *, has_ray: bool) -> Plan:
+    return make_plan(discovery, device_kind(discovery.settings.tuning, has_ray=has_ray), packs_on_gpus)

@@ -1,61 +1,28 @@
 """The flow: read, tokenize, classify, write. Executors differ in where these steps run, not in what they are."""
 
+import time
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 import pyarrow as pa
 
-from pipeline_lib.engines.precision import sampled
 from pipeline_lib.engines.torch_engine import prepare_process
+from pipeline_lib.execution.worker import Monitor, Worker
 from pipeline_lib.inputs import columns
 from pipeline_lib.inputs.reader import Reader
 from pipeline_lib.inputs.shards import Slice
-from pipeline_lib.planning.plan import Plan
-from pipeline_lib.planning.score_reuse import with_earlier_scores
+from pipeline_lib.planning.plan import Plan, ScoringPlan
+from pipeline_lib.planning.resume.score_reuse import with_earlier_scores
 from pipeline_lib.publishing.writer import Writer
 from pipeline_lib.scoring.classifier import Classifier
-from pipeline_lib.scoring.quarantine import OnBatch, carefully, reading, starting
+from pipeline_lib.scoring.precision_drift import sampled
+from pipeline_lib.scoring.quarantine import carefully, reading, starting
 from pipeline_lib.scoring.tokenizer import Tokenizer
 from pipeline_lib.storage.records import Receipt
 
 _RECEIPT = "receipt"
+_SECONDS_BETWEEN_REPORTS = 0.5
 _NOTHING_READ = pa.table({})
-
-
-class Monitor(Protocol):
-    """Where steps report to, whatever process they run in."""
-
-    def notes(self, call: str, *arguments: Any) -> Any:
-        """Call a method of the ledger of texts that ended a process."""
-
-    def working(self, role: str) -> AbstractContextManager[None]:
-        """Report how long a stage works in the block, and the memory of its process."""
-
-    def scoring(self, part: Slice) -> OnBatch:
-        """Return a function that is told the rows of each batch of a slice."""
-
-    def scored(self, part: Slice, rows: int) -> None:
-        """Report how many rows of a slice are done."""
-
-    def say(self, text: str) -> None:
-        """Tell what a user should know and is no failure."""
-
-
-@dataclass(frozen=True)
-class Worker:
-    """The process that steps run in, and what of its machine they may use."""
-
-    name: str
-    """Stays the same when the process is restarted."""
-    place: str
-    """The machine, as messages name it."""
-    threads: int
-    """CPU threads of the model."""
-    gpu_share: float
-    """The share of a GPU that is this process's."""
-    monitor: Monitor
 
 
 class Step(Protocol):
@@ -74,13 +41,13 @@ class Read:
     def __init__(self, plan: Plan, worker: Worker) -> None:
         self._plan, self._monitor = plan, worker.monitor
         self._shards = {shard.number: shard for shard in plan.shards}
-        self._read = Reader(plan.settings.input, plan.layout)
+        self._read = Reader(plan.settings.input, plan.output_schema)
 
     def __call__(self, part: Slice, table: pa.Table) -> pa.Table:
         """Return the rows of the slice; the table that is given has none yet."""
         del table
         shard = self._shards[part.shard]
-        with self._monitor.working("tokenizer"), reading(shard.path, part, self._monitor.notes):
+        with self._monitor.working("tokenizer"), reading(shard.path, part, self._monitor.ledger):
             table = self._read(shard, part)
             earlier = self._plan.reusable.get((part.shard, part.first_row))
             return with_earlier_scores(table, earlier, self._plan.settings) if earlier else table
@@ -89,35 +56,28 @@ class Read:
 class Tokenize:
     """Turns the texts of a slice into token ids."""
 
-    def __init__(self, plan: Plan, worker: Worker) -> None:
+    def __init__(self, plan: ScoringPlan, worker: Worker) -> None:
         self._monitor = worker.monitor
-        with starting(Tokenizer.name, worker.name, self._monitor.notes):
-            self._tokenizer = Tokenizer(plan.settings, plan.checkpoint)
+        with starting(Tokenizer.name, worker.name, self._monitor.ledger):
+            self._tokenizer = Tokenizer(plan)
 
     def __call__(self, part: Slice, table: pa.Table) -> pa.Table:
         """Return the slice with token ids in place of texts."""
         if columns.LABEL in table.column_names:
             return table
         with self._monitor.working("tokenizer"):
-            return carefully(self._tokenizer, part, table, self._monitor.notes)
+            return carefully(self._tokenizer, part, table, self._monitor.ledger)
 
 
 class Classify:
     """Turns the token ids of a slice into labels and scores, and compares some rows with float32."""
 
-    def __init__(self, plan: Plan, worker: Worker) -> None:
+    def __init__(self, plan: ScoringPlan, worker: Worker) -> None:
         prepare_process(plan.computation.device, worker.threads, worker.place)
         self._monitor = worker.monitor
-        self._rows_per_slice = plan.settings.tuning.rows_per_slice
-        with starting(Classifier.name, worker.name, self._monitor.notes):
-            self._classifier = Classifier(
-                plan.settings,
-                plan.checkpoint,
-                plan.computation.device,
-                packed=plan.computation.layout == "packed",
-                share=worker.gpu_share,
-                say=worker.monitor.say,
-            )
+        self._rows_per_slice, self._compares = plan.settings.tuning.rows_per_slice, plan.compares_with_float32
+        with starting(Classifier.name, worker.name, self._monitor.ledger):
+            self._classifier = Classifier(plan, worker.gpu_share, worker.monitor.note)
 
     def __call__(self, part: Slice, table: pa.Table) -> pa.Table:
         """Return the slice with scores in place of token ids."""
@@ -128,9 +88,23 @@ class Classify:
         return table
 
     def _classified(self, part: Slice, table: pa.Table) -> pa.Table:
-        scored = carefully(self._classifier, part, table, self._monitor.notes, self._monitor.scoring(part))
-        sample = sampled(part.first_row // self._rows_per_slice, part.rows)
+        scored = carefully(self._classifier, part, table, self._monitor.ledger, _BatchProgress(part, self._monitor))
+        sample = sampled(part.first_row // self._rows_per_slice, part.rows) if self._compares else None
         return self._classifier.with_drift(scored, table, sample) if sample else scored
+
+
+class _BatchProgress:
+    """Reports the rows of a slice while its batches begin, twice a second at most."""
+
+    def __init__(self, part: Slice, monitor: Monitor) -> None:
+        self._part, self._monitor = part, monitor
+        self._reported, self._done, self._batch = time.monotonic(), 0, 0
+
+    def __call__(self, rows: Sequence[int]) -> None:
+        self._done, self._batch = self._done + self._batch, len(rows)
+        if time.monotonic() - self._reported >= _SECONDS_BETWEEN_REPORTS:
+            self._reported = time.monotonic()
+            self._monitor.scored(self._part, self._done)
 
 
 class Write:
@@ -145,13 +119,17 @@ class Write:
             return pa.table({_RECEIPT: [self._writer(table, part).model_dump_json()]})
 
 
-class Steps(NamedTuple):
-    """The steps in their order."""
+StepMaker = Callable[[Any, Worker], Any]
+"""Makes a step of a plan and the worker that it runs in."""
 
-    read: Callable[[Plan, Worker], Any] = Read
-    tokenize: Callable[[Plan, Worker], Any] = Tokenize
-    classify: Callable[[Plan, Worker], Any] = Classify
-    write: Callable[[Plan, Worker], Any] = Write
+
+class Steps(NamedTuple):
+    """The steps in their order; `Scorer` has others for the first and the last one."""
+
+    read: StepMaker = Read
+    tokenize: StepMaker = Tokenize
+    classify: StepMaker = Classify
+    write: StepMaker = Write
 
 
 class Flow:
@@ -159,11 +137,11 @@ class Flow:
 
     Args:
         steps: their classes.
-        plan: the run's plan.
+        plan: the run's plan, or that of a `Scorer`.
         worker: the process that this is.
     """
 
-    def __init__(self, steps: Sequence[Callable[[Plan, Worker], Any]], plan: Plan, worker: Worker) -> None:
+    def __init__(self, steps: Sequence[StepMaker], plan: ScoringPlan, worker: Worker) -> None:
         self._steps: list[Step] = [step(plan, worker) for step in steps]
 
     def __call__(self, part: Slice, table: pa.Table = _NOTHING_READ) -> pa.Table:

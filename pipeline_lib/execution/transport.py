@@ -1,6 +1,6 @@
 """A slice and its table as one row of a Ray dataset, and back.
 
-Ray Data moves, joins and splits rows as it sees fit; a slice that is a single row always arrives whole and alone.
+Ray Data may move, join and split blocks between rows; a slice that is a single row always arrives whole.
 """
 
 from collections.abc import Iterator, Sequence
@@ -12,18 +12,16 @@ import pyarrow as pa
 from pipeline_lib.inputs.shards import Slice
 
 _TABLE = "table"
-
-
-# A block costs the driver milliseconds; more slices in one would save little, and make its memory large.
+# Each block costs the driver milliseconds. More slices in one would save little, and take much memory.
 _MOST_SLICES = 8
 _BLOCKS_LEFT = 8
 
 
-def grouped(parts: Sequence[Slice], workers: int) -> Iterator[Sequence[Slice]]:
-    """Yield slices in the groups that travel together: single ones at both ends, and up to eight between.
+def groups_of(parts: Sequence[Slice], workers: int) -> Iterator[Sequence[Slice]]:
+    """Yield the groups of slices that travel in one block: of one slice at both ends, of up to eight between.
 
-    A group arrives when its last slice is done. So none is large at the start, where models wait for the first
-    slice, nor when fewer than eight blocks are left for each worker, where all shall end at one time.
+    A block arrives when its last slice is done. So no group is large at the start, when models wait for their first
+    slice, nor near the end, when all workers shall end together: a group leaves at least eight for each worker.
 
     Args:
         parts: the slices, in order.
@@ -37,8 +35,8 @@ def grouped(parts: Sequence[Slice], workers: int) -> Iterator[Sequence[Slice]]:
         at += size
 
 
-def described(*parts: Slice) -> pa.Table:
-    """Return slices that are not read yet as a table of a row each."""
+def slice_rows(*parts: Slice) -> pa.Table:
+    """Return a table with a row for each slice: its fields, without the rows of the input."""
     return pa.table({field.name: [getattr(part, field.name) for part in parts] for field in fields(Slice)})
 
 
@@ -51,17 +49,17 @@ def pack(part: Slice, table: pa.Table) -> pa.Table:
     # Built from its buffers: going through Python bytes would copy the table twice.
     offsets = pa.py_buffer(np.array([0, content.size], np.int64))
     packed = pa.LargeBinaryArray.from_buffers(pa.large_binary(), 1, [None, offsets, content])
-    return described(part).append_column(_TABLE, packed)
+    return slice_rows(part).append_column(_TABLE, packed)
 
 
 def unpack(batch: pa.Table) -> tuple[Slice, pa.Table]:
     """Return the slice and the table that `pack` was given; the table's columns are views into the batch.
 
-    A slice that is only described has a table of no columns.
+    A row without a table, as of `slice_rows`, gives a table of no columns.
     """
-    (described_slice,) = batch.select([field.name for field in fields(Slice)]).to_pylist()
+    (values,) = batch.select([field.name for field in fields(Slice)]).to_pylist()
     table = pa.table({})
     if _TABLE in batch.column_names:
         with pa.ipc.open_stream(batch.column(_TABLE)[0].as_buffer()) as stream:
             table = stream.read_all()
-    return Slice(**described_slice), table
+    return Slice(**values), table

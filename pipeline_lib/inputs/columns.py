@@ -85,6 +85,14 @@ def without(table: pa.Table, names: Sequence[str]) -> pa.Table:
     return table.drop_columns([name for name in names if name in table.column_names])
 
 
+def numbered(table: pa.Table, first_row: int) -> pa.Table:
+    """Return a table with its rows numbered, and without lines and rejects where it does not have them yet."""
+    for name, kind in ((LINE, pa.int64()), (REJECT_CODE, pa.string()), (REJECT_MESSAGE, pa.string())):
+        if name not in table.column_names:
+            table = table.append_column(name, pa.nulls(table.num_rows, kind))
+    return table.append_column(ROW, pa.array(range(first_row, first_row + table.num_rows), pa.int64()))
+
+
 def rejected(table: pa.Table, faults: Mapping[int, tuple[str, str]]) -> pa.Table:
     """Return the table with some rows rejected.
 

@@ -11,7 +11,7 @@ from pipeline_lib.settings.settings import InputSettings
 _NULL = "__HIVE_DEFAULT_PARTITION__"
 
 
-def values_of(path: str, settings: InputSettings) -> dict[str, str | None]:
+def partition_values(path: str, settings: InputSettings) -> dict[str, str | None]:
     """Return the values of the `key=value` folders of a shard's path that the settings keep, in their order.
 
     Keys and values are decoded as in URLs, which Hive and Spark write them as; Hive's name for null is null.
@@ -48,7 +48,7 @@ def with_partitions(
     same: dict[tuple[int, tuple[str, ...]], pa.Schema] = {}  # most shards have the same: made once
     names: dict[str, None] = {}
     for path, schema in schemas.items():
-        keys = tuple(values_of(path, settings))
+        keys = tuple(partition_values(path, settings))
         if (id(schema), keys) not in same:
             _check(path, schema, keys, settings)
             same[id(schema), keys] = pa.schema([*schema, *((key, pa.string()) for key in keys)])
@@ -77,7 +77,7 @@ def notices(paths: Iterable[str], settings: InputSettings) -> tuple[str, ...]:
     return (f"the folders {names} are not kept as columns; see input.partition_columns",)
 
 
-def keys_of(path: str) -> list[str]:
+def partition_keys(path: str) -> list[str]:
     """Return the keys of the `key=value` folders of a shard's path."""
     return [key for key, _ in _folders(path)]
 

@@ -5,23 +5,24 @@ import pyarrow.compute as pc
 
 from pipeline_lib.inputs import columns, hive_partitions
 from pipeline_lib.inputs.formats import dispatch
-from pipeline_lib.inputs.schema import Layout
+from pipeline_lib.inputs.schema import OutputSchema
 from pipeline_lib.inputs.shards import Shard, Slice
 from pipeline_lib.settings.settings import InputSettings
-from pipeline_lib.storage import files as storage
+from pipeline_lib.storage.integrity import check_unchanged
+from pipeline_lib.storage.store_errors import with_retries
 
 
 class Reader:
-    """Reads slices in the plan's layout.
+    """Reads slices into the columns of the output.
 
     Args:
         settings: the job's input section.
-        layout: the columns to keep and their types.
+        output_schema: the columns to keep and their types.
     """
 
-    def __init__(self, settings: InputSettings, layout: Layout) -> None:
+    def __init__(self, settings: InputSettings, output_schema: OutputSchema) -> None:
         self._settings = settings
-        self._layout = layout
+        self._output_schema = output_schema
 
     def __call__(self, shard: Shard, part: Slice) -> pa.Table:
         """Return the slice's kept columns, its texts and its rejects so far, in the order of the shard.
@@ -30,36 +31,36 @@ class Reader:
             InputError: the shard can't be read.
             FaultError: the shard is no longer the one that was planned, or the storage failed, and again.
         """
-        return storage.patiently(lambda: self._read(shard, part))
+        return with_retries(lambda: self._read(shard, part))
 
     def _read(self, shard: Shard, part: Slice) -> pa.Table:
-        storage.refuse_changed(shard.path, shard.stamp)
+        check_unchanged(shard.path, shard.stamp)
         texts = [self._settings.text_column, self._settings.text_pair_column]
-        wanted = [*(name for name, _ in self._layout.kept), *(name for name in texts if name)]
+        wanted = [*(name for name, _ in self._output_schema.kept), *(name for name in texts if name)]
         present = [name for name in dict.fromkeys(wanted) if name in shard.columns]
         table = dispatch.read_slice(shard, part, present, self._settings.csv)
-        storage.refuse_changed(shard.path, shard.stamp)  # also while it was read
-        for name, value in hive_partitions.values_of(shard.path, self._settings).items():
+        check_unchanged(shard.path, shard.stamp)  # also while it was read
+        for name, value in hive_partitions.partition_values(shard.path, self._settings).items():
             table = table.append_column(name, pa.array([value] * table.num_rows, pa.string()))
-        return shaped(table, self._settings, self._layout)
+        return conform_to_schema(table, self._settings, self._output_schema)
 
 
-def shaped(table: pa.Table, settings: InputSettings, layout: Layout) -> pa.Table:
-    """Return a table as read, with the layout's columns and the texts in columns of their own.
+def conform_to_schema(table: pa.Table, settings: InputSettings, output_schema: OutputSchema) -> pa.Table:
+    """Return a table with the kept columns in their types of the output, and the texts in columns of their own.
 
-    A kept column that this shard lacks is null. Texts that are not text (null, broken UTF-8) are rejected here.
+    A kept column that the table lacks is null. Rows whose text is null or not valid UTF-8 are rejected here.
     """
-    shaped_columns: dict[str, pa.ChunkedArray] = {}
-    for name, field in layout.kept:
-        there = name in table.column_names
-        column = table.column(name) if there else pa.chunked_array([pa.nulls(table.num_rows, field.type)])
-        shaped_columns[field.name] = column if column.type == field.type else column.cast(field.type)
+    conformed: dict[str, pa.ChunkedArray] = {}
+    for name, field in output_schema.kept:
+        is_present = name in table.column_names
+        column = table.column(name) if is_present else pa.chunked_array([pa.nulls(table.num_rows, field.type)])
+        conformed[field.name] = column if column.type == field.type else column.cast(field.type)
     for name in (columns.ROW, columns.LINE, columns.REJECT_CODE, columns.REJECT_MESSAGE):
-        shaped_columns[name] = table.column(name)
-    shaped_columns[columns.TEXT] = _as_text(table.column(settings.text_column))
+        conformed[name] = table.column(name)
+    conformed[columns.TEXT] = _as_text(table.column(settings.text_column))
     if settings.text_pair_column:
-        shaped_columns[columns.PAIR] = _as_text(table.column(settings.text_pair_column))
-    return _mark_rejects(pa.table(shaped_columns), settings)
+        conformed[columns.PAIR] = _as_text(table.column(settings.text_pair_column))
+    return _mark_rejects(pa.table(conformed), settings)
 
 
 def _as_text(column: pa.ChunkedArray) -> pa.ChunkedArray:

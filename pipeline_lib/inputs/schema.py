@@ -9,13 +9,13 @@ import pyarrow as pa
 from pipeline_lib.errors import InputError
 from pipeline_lib.inputs import columns
 from pipeline_lib.inputs.column_names import listed_columns, nearest_column, shown
-from pipeline_lib.inputs.hive_partitions import keys_of
+from pipeline_lib.inputs.hive_partitions import partition_keys
 from pipeline_lib.inputs.shards import format_of, is_shard
 from pipeline_lib.settings.settings import InputSettings, OutputSettings
 
 
 @dataclass(frozen=True)
-class Layout:
+class OutputSchema:
     """Which of the user's columns are published, and in which types, whatever shard they come from."""
 
     kept: tuple[tuple[str, pa.Field], ...]
@@ -36,7 +36,7 @@ class Layout:
         return pa.schema([*columns.reject_fields(texts=output.rejected_texts), *self.kept_fields])
 
 
-def unified(fields: Sequence[tuple[str, pa.Field]]) -> pa.Field | tuple[str, str]:
+def unified_field(fields: Sequence[tuple[str, pa.Field]]) -> pa.Field | tuple[str, str]:
     """Return one field that holds every shard's column exactly, or the paths of two that disagree.
 
     Only what loses nothing is unified: a null-typed column joins any type, and the widths of strings join.
@@ -68,10 +68,10 @@ def _is_plain_text(kind: pa.DataType) -> bool:
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
 
 
-def lay_out(
+def unify_schemas(
     schemas: Mapping[str, pa.Schema], settings: InputSettings, partitions: Sequence[str] = ()
-) -> tuple[Layout, tuple[str, ...]]:
-    """Return the layout of the output, and what the user should know of it.
+) -> tuple[OutputSchema, tuple[str, ...]]:
+    """Return the schema of the output, and notices about it for the user.
 
     Args:
         schemas: every shard's path and columns, those of its folders too.
@@ -91,7 +91,7 @@ def lay_out(
         names = [*settings.keep_columns, *(name for name in partitions if name not in settings.keep_columns)]
         _check_kept(schemas, settings.keep_columns)
     kept = tuple((name, _kept_field(schemas, name)) for name in names)
-    return Layout(kept), _notices(schemas, kept)
+    return OutputSchema(kept), _notices(schemas, kept)
 
 
 def _check_texts(path: str, schema: pa.Schema, texts: list[str], settings: InputSettings) -> None:
@@ -126,14 +126,14 @@ def _check_kept(schemas: Mapping[str, pa.Schema], names: list[str]) -> None:
     for path, schema in schemas.items():
         for name in names:
             if name not in schema.names:
-                folder = name in keys_of(path)
+                folder = name in partition_keys(path)
                 near = "; see input.partition_columns" if folder else nearest_column(name, schema.names)
                 raise InputError(f"input.keep_columns: {path!r} has no column {name!r}{near}")
 
 
 def _kept_field(schemas: Mapping[str, pa.Schema], name: str) -> pa.Field:
     fields = [(path, schema.field(name)) for path, schema in schemas.items() if name in schema.names]
-    field = unified(fields)
+    field = unified_field(fields)
     if isinstance(field, pa.Field):
         return pa.field(columns.output_name(name), field.type)
     kinds = dict(fields)

@@ -1,31 +1,32 @@
-"""Columns and rows of shards as the manifest keeps them, so that one that did not change is not opened again."""
+"""Columns and rows of shards as the manifest has them, so that shards that did not change are not opened again."""
 
 import base64
 from collections.abc import Mapping
 
 import pyarrow as pa
 
+from pipeline_lib.inputs.shards import ShardHeader
 from pipeline_lib.settings.settings import InputSettings
-from pipeline_lib.storage.files import FileStamp
+from pipeline_lib.storage.location import FileStamp
 from pipeline_lib.storage.records import Manifest
 
 
-def written(schema: pa.Schema) -> str:
-    """Return a schema as the manifest keeps it."""
+def encoded(schema: pa.Schema) -> str:
+    """Return a schema as the manifest has it: Arrow's bytes in base64."""
     return base64.b64encode(schema.serialize()).decode()
 
 
-def known(
+def unchanged_headers(
     manifest: Manifest, stamps: Mapping[str, FileStamp], settings: InputSettings
-) -> dict[str, tuple[pa.Schema, int | None]]:
-    """Return columns and rows of the shards that were published just as they are now.
+) -> dict[str, ShardHeader]:
+    """Return columns and rows of the shards that did not change since they were published.
 
-    Only an ETag tells that a shard is the same without its being read.
+    Only an ETag shows without reading a shard that it did not change.
 
     Args:
-        manifest: of what is published, whole.
+        manifest: of the published version.
         stamps: of the shards, by path.
-        settings: of the input; what decides the columns and rows of a CSV must be as it was.
+        settings: of the input; those for CSV files must be the ones of the manifest.
     """
     if manifest.settings.get("input", {}).get("csv") != settings.csv.model_dump(mode="json"):
         return {}
@@ -33,10 +34,10 @@ def known(
         schemas = [pa.ipc.read_schema(pa.py_buffer(base64.b64decode(kept))) for kept in manifest.schemas]
     except (pa.ArrowException, ValueError):
         return {}
-    found: dict[str, tuple[pa.Schema, int | None]] = {}
+    headers: dict[str, ShardHeader] = {}
     for shard in manifest.shards:
         stamp = stamps.get(shard.path)
         same = stamp and stamp.etag and (shard.size, shard.content) == (stamp.size, f"etag:{stamp.tag}")
         if same and shard.head is not None and shard.head < len(schemas):
-            found[shard.path] = schemas[shard.head], shard.rows
-    return found
+            headers[shard.path] = ShardHeader(schemas[shard.head], shard.rows)
+    return headers

@@ -1,12 +1,12 @@
-"""What the flow knows of its input: shards, and the slices they are cut into."""
+"""Shards, which are files of the input, and the slices that they are cut into."""
 
 from dataclasses import dataclass
 from itertools import repeat
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import pyarrow as pa
 
-from pipeline_lib.storage.files import FileStamp
+from pipeline_lib.storage.location import FileStamp
 
 Format = Literal["parquet", "csv"]
 
@@ -24,7 +24,7 @@ FORMATS: dict[str, Format] = {
 
 MOST_COLUMNS = 10_000
 MOST_SLICE_BYTES = 1 << 30
-"""What a slice may hold in its file's own form; several times as much is needed to work on it."""
+"""Most bytes that a slice may have in its file; to work on it takes several times as much memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +46,21 @@ class Slice:
         return f"part-{self.shard:05d}-{self.first_row:09d}"
 
 
+class ShardHeader(NamedTuple):
+    """What a shard's footer or first line tells."""
+
+    schema: pa.Schema
+    rows: int | None
+    """None for a CSV file, whose rows are known only once it is read through."""
+
+
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """What a look at a shard's footer or header tells: its columns, its rows, and where slices can start."""
+    """What a Parquet file's footer tells, or a CSV file that was read through."""
 
     schema: pa.Schema
     rows: int
-    marks: tuple[tuple[int, int], ...] = ()
+    slice_offsets: tuple[tuple[int, int], ...] = ()
     """CSV: (offset, line) of every slice's first row."""
 
 
@@ -64,51 +72,53 @@ class Shard:
     path: str
     format: Format
     stamp: FileStamp
-    """Tells whether it is still the file that was planned."""
+    """Shows whether the file is still the one that was planned."""
     content: str
-    """Its ETag or SHA-256: what tells it from any other, also another day."""
+    """Its ETag or SHA-256, by which a later run knows the same file again."""
     rows: int
     columns: tuple[str, ...]
     """Names in the file's own order; a CSV reader needs them all."""
     rows_per_slice: int
-    marks: tuple[tuple[int, int], ...] = ()
-    """CSV: (offset, line) of every slice's first row; none where all slices stood when the plan was made."""
+    slice_offsets: tuple[tuple[int, int], ...] = ()
+    """CSV: (offset, line) of every slice's first row; empty if the plan has no work in this shard."""
     schema: str = ""
     """The columns as Arrow writes a schema, in base64; for the manifest."""
 
     @property
     def slices(self) -> list[Slice]:
-        """The slices, in order; made when asked for, since there may be millions."""
-        return cut(self.number, self.rows, self.rows_per_slice, self.marks)
+        """The slices, in order; computed at each access, since there may be millions."""
+        return cut_slices(self.number, self.rows, self.rows_per_slice, self.slice_offsets)
 
     @property
     def starts(self) -> range:
-        """First rows of the slices, which tell their number too without making any."""
-        return starts_of(self.rows, self.rows_per_slice)
+        """First rows of the slices."""
+        return slice_starts(self.rows, self.rows_per_slice)
 
-    def has(self, first_row: int, rows: int) -> bool:
-        """Tell whether this run of rows is one of the slices, without making them."""
+    def has_slice(self, first_row: int, rows: int) -> bool:
+        """Tell whether these rows are one of the slices."""
         return first_row in self.starts and rows == min(self.rows_per_slice, self.rows - first_row)
 
 
-def starts_of(rows: int, rows_per_slice: int) -> range:
-    """Return the first rows of slices; a shard without rows has one empty slice, so that it leaves a trace."""
+def slice_starts(rows: int, rows_per_slice: int) -> range:
+    """Return the first rows of slices; a shard without rows has one empty slice, so that it too has a part."""
     return range(0, max(rows, 1), rows_per_slice)
 
 
-def cut(number: int, rows: int, rows_per_slice: int, marks: tuple[tuple[int, int], ...] = ()) -> list[Slice]:
+def cut_slices(
+    number: int, rows: int, rows_per_slice: int, slice_offsets: tuple[tuple[int, int], ...] = ()
+) -> list[Slice]:
     """Return the slices of a shard.
 
     Args:
         number: the shard's.
         rows: rows of the shard.
         rows_per_slice: rows of all slices but the last.
-        marks: CSV: (offset, line) of every slice's first row.
+        slice_offsets: CSV: (offset, line) of every slice's first row.
     """
-    starts = starts_of(rows, rows_per_slice)
+    starts = slice_starts(rows, rows_per_slice)
     return [
         Slice(number, start, min(rows_per_slice, rows - start), *mark)
-        for start, mark in zip(starts, marks or repeat((0, 0), len(starts)), strict=True)
+        for start, mark in zip(starts, slice_offsets or repeat((0, 0), len(starts)), strict=True)
     ]
 
 

@@ -1,4 +1,4 @@
-"""Folders of this machine for what can be made again: this user's alone, so that what they hold can be believed."""
+"""Cache folders of this machine: only this user can write in them, so that their contents can be trusted."""
 
 import contextlib
 import os
@@ -12,11 +12,11 @@ _OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
 
 def cache_folder(*names: str) -> Path:
-    """Return a folder of this machine for what can be made again, and make it: for this user alone, mode 0700.
+    """Return a cache folder of this user, and create it with mode 0700 if it is missing.
 
     Raises:
         SettingsError: it, or the folder above it, is a link, belongs to another user, or others may write in it.
-        OSError: it can't be made.
+        OSError: it can't be created.
     """
     try:
         folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
@@ -32,21 +32,21 @@ def cache_folder(*names: str) -> Path:
 
 
 def read_own(path: Path) -> bytes:
-    """Return what a file of such a folder holds.
+    """Return the content of a file of a cache folder.
 
     Raises:
-        OSError: it is not there, is a link, or is another user's.
+        OSError: it is missing, is a link, or belongs to another user.
     """
     handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     with os.fdopen(handle, "rb") as file:
-        found = os.fstat(handle)
-        if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid():
+        status = os.fstat(handle)
+        if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid():
             raise PermissionError(f"{path} is no file of this user")
         return file.read()
 
 
 def write_own(path: Path, content: bytes) -> None:
-    """Write a file of such a folder, so that whoever reads it meanwhile finds all of it or none.
+    """Write a file of a cache folder in one step: a reader sees the old content or the whole new one.
 
     Raises:
         OSError: it can't be written.
@@ -58,18 +58,18 @@ def write_own(path: Path, content: bytes) -> None:
 
 
 def _check(folder: Path) -> None:
-    found = folder.lstat()
+    status = folder.lstat()
     why = ""
-    if not stat.S_ISDIR(found.st_mode):
-        why = "is a link" if stat.S_ISLNK(found.st_mode) else "is no folder"
-    elif found.st_uid != os.geteuid():
-        why = f"belongs to another user (number {found.st_uid})"
-    elif found.st_mode & _OTHERS_MAY_WRITE:
-        why = f"can be written by others (mode {stat.S_IMODE(found.st_mode):o})"
+    if not stat.S_ISDIR(status.st_mode):
+        why = "is a link" if stat.S_ISLNK(status.st_mode) else "is no folder"
+    elif status.st_uid != os.geteuid():
+        why = f"belongs to another user (number {status.st_uid})"
+    elif status.st_mode & _OTHERS_MAY_WRITE:
+        why = f"can be written by others (mode {stat.S_IMODE(status.st_mode):o})"
     if why:
         raise SettingsError(
-            f"the cache {str(folder)!r} {why}, so what it holds can't be believed; remove it, or name another "
+            f"the cache {str(folder)!r} {why}, so its contents can't be trusted; remove it, or name another "
             "place in XDG_CACHE_HOME"
         )
-    if stat.S_IMODE(found.st_mode) != stat.S_IRWXU:
+    if stat.S_IMODE(status.st_mode) != stat.S_IRWXU:
         folder.chmod(stat.S_IRWXU)

@@ -1,4 +1,4 @@
-"""Named places where the tests end the process without a word, as a kill or a power cut would."""
+"""Failpoints: named places where tests end the process at once, as a kill or a power cut would."""
 
 import os
 import signal

@@ -7,11 +7,11 @@ _LIBRARIES = ("nightscore", "torch", "transformers", "tokenizers", "openvino", "
 
 
 def library_versions() -> dict[str, str]:
-    """Return the versions of everything that has a hand in a score."""
-    found = {"python": platform.python_version()}
+    """Return the versions of everything that can change a score."""
+    versions = {"python": platform.python_version()}
     for name in _LIBRARIES:
         try:
-            found[name] = version(name)
+            versions[name] = version(name)
         except PackageNotFoundError:
-            found[name] = "not installed"
-    return found
+            versions[name] = "not installed"
+    return versions

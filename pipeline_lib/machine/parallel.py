@@ -1,4 +1,4 @@
-"""Several files at a time: a storage answers slowly, and most of the time goes into waiting for it."""
+"""Work on several files at a time, since most of the time of one goes into waiting for the storage."""
 
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -6,8 +6,8 @@ from itertools import islice
 from typing import TypeVar
 
 _THREADS = 16
-# What waits for its turn takes a kilobyte, and there may be millions of files.
-_WAITING = 1024
+# Each waiting item takes a kilobyte of memory, and there may be millions.
+_ITEMS_WAITING = 1024
 
 _T = TypeVar("_T")
 _R = TypeVar("_R")
@@ -15,7 +15,7 @@ _R = TypeVar("_R")
 
 def in_threads(work: Callable[[_T], _R], items: Iterable[_T]) -> Iterator[_R]:
     """Yield what `work` makes of each item, in their order; the first failure is raised and ends it."""
-    left = iter(items)
+    remaining = iter(items)
     with ThreadPoolExecutor(_THREADS) as pool:
-        while some := list(islice(left, _WAITING)):
-            yield from pool.map(work, some)
+        while batch := list(islice(remaining, _ITEMS_WAITING)):
+            yield from pool.map(work, batch)

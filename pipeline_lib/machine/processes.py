@@ -1,4 +1,4 @@
-"""Processes: what tells one from every other one, which it descends from, and how much memory it had."""
+"""Processes of this machine: their identity, their ancestors, and their memory."""
 
 import os
 import resource
@@ -7,16 +7,16 @@ from pathlib import Path
 
 
 def machine() -> str:
-    """Return what tells this boot of this machine, and its set of process numbers, since containers have their own.
+    """Return an id of this boot of this machine and of its set of process numbers; containers have their own set.
 
     Raises:
-        OSError: the system does not tell.
+        OSError: the system has no such ids.
     """
     return Path("/proc/sys/kernel/random/boot_id").read_text().strip() + os.readlink("/proc/self/ns/pid")
 
 
 def identity(pid: int) -> str | None:
-    """Return what tells a living process from every other one, as machine/process; None if dead or not to be told.
+    """Return an id that no other process ever has, as machine/process; None if it is dead or has no such id.
 
     A process is its number and the ticks from boot to its start, which don't change when the clock is set.
     """
@@ -31,20 +31,20 @@ def identity(pid: int) -> str | None:
 
 
 def ancestors(pid: int) -> set[int]:
-    """Return the numbers of the processes that a process descends from, as far as the system tells."""
-    found: set[int] = set()
+    """Return the numbers of the processes that a process descends from, as far as the system shows them."""
+    numbers: set[int] = set()
     while True:
         try:
             # The name, second field, is in parentheses and may hold spaces.
             pid = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
         except (OSError, IndexError, ValueError):
-            return found
-        if pid <= 0 or pid in found:
-            return found
-        found.add(pid)
+            return numbers
+        if pid <= 0 or pid in numbers:
+            return numbers
+        numbers.add(pid)
 
 
 def peak_bytes() -> int:
-    """Return the most memory this process ever had resident."""
+    """Return the largest resident memory that this process ever had."""
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

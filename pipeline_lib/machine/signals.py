@@ -1,9 +1,9 @@
-"""Stop within seconds of SIGTERM or Ctrl-C, whatever hangs.
+"""Stop within seconds of SIGTERM or Ctrl-C, whatever blocks.
 
-Python hands a signal to the main thread between two of its own instructions. While that thread waits in C code, or
-for threads that wait for a storage that never answers, it does not come to it: then a thread of its own, which the
-system's own handler wakes, says the last words and ends the process. That is safe at any time: what is staged
-stays, the lease is free once its owner is dead, and `reaper` ends what is left of Ray.
+Python calls its signal handlers in the main thread only, between two of its own instructions. While that thread is
+in C code, or waits for threads whose storage never answers, no handler runs. Then another thread, which the
+system's own handler wakes through a pipe, prints the closing lines and ends the process. That is safe at any time:
+staged files stay, a lease is free once its owner is dead, and `execution.cluster.orphans` ends what is left of Ray.
 """
 
 import contextlib
@@ -14,65 +14,65 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 _SECONDS_TO_END_IN_ORDER = 10.0
-_SECONDS_TO_SPEAK = 2.0
+_SECONDS_TO_PRINT = 2.0
+_REASONS = {signal.SIGTERM: "stopped by SIGTERM", signal.SIGINT: "interrupted"}
 
 
 @contextlib.contextmanager
-def stoppable(last_words: Callable[[str], tuple[str, str]]) -> Iterator[None]:
-    """Raise KeyboardInterrupt in the block when the program is to stop; end it if that does not help.
+def stoppable(closing_lines: Callable[[str], tuple[str, str]]) -> Iterator[None]:
+    """Raise KeyboardInterrupt in the block when the program shall stop; end the process if that does not help.
 
     Args:
-        last_words: given why the program stops, returns what is to be said on standard error and standard output
-            where the block can't say it any more; called in another thread.
+        closing_lines: given why the program stops, returns what is printed on standard error and standard output
+            where the block can't print it any more; called in another thread.
     """
-    before = signal.signal(signal.SIGTERM, _stop)
-    woken, wake = os.pipe()
+    handler_before = signal.signal(signal.SIGTERM, _interrupt)
+    read_end, write_end = os.pipe()
     errors = os.dup(2)  # standard error itself is turned away while Ray starts
-    os.set_blocking(wake, False)
-    fd_before = signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
-    over = threading.Event()
+    os.set_blocking(write_end, False)
+    fd_before = signal.set_wakeup_fd(write_end, warn_on_full_buffer=False)
+    is_over = threading.Event()
 
     def watch() -> None:
-        why = _asked_to_stop(woken)
-        if why and not over.wait(_SECONDS_TO_END_IN_ORDER):
-            _end(errors, *last_words(why))
+        reason = _wait_for_signal(read_end)
+        if reason and not is_over.wait(_SECONDS_TO_END_IN_ORDER):
+            _end(errors, *closing_lines(reason))
 
     watcher = threading.Thread(target=watch, name="stop", daemon=True)
     watcher.start()
     try:
         yield
     finally:
-        over.set()
+        is_over.set()
         signal.set_wakeup_fd(fd_before)
-        os.close(wake)  # the watcher reads the end, and ends
+        os.close(write_end)  # the watcher reads the end of the pipe, and ends
         watcher.join()
-        signal.signal(signal.SIGTERM, before)
-        for descriptor in (woken, errors):
+        signal.signal(signal.SIGTERM, handler_before)
+        for descriptor in (read_end, errors):
             os.close(descriptor)
 
 
-def _stop(*_: Any) -> None:
-    # No Exception, so that nothing on the way takes it for a failure of its own.
-    raise KeyboardInterrupt("stopped by SIGTERM")
+def _interrupt(*_: Any) -> None:
+    # A KeyboardInterrupt is no Exception, so that no code on the way handles it as a failure.
+    raise KeyboardInterrupt(_REASONS[signal.SIGTERM])
 
 
-def _asked_to_stop(woken: int) -> str | None:
-    """Wait until a signal asks to stop; return its words, or None if the block ended before."""
-    words = {signal.SIGTERM: "stopped by SIGTERM", signal.SIGINT: "interrupted"}
-    while received := os.read(woken, 1):
-        if received[0] in words:
-            return words[signal.Signals(received[0])]
+def _wait_for_signal(read_end: int) -> str | None:
+    """Wait for a signal that asks to stop; return it in words, or None if the block ended before."""
+    while received := os.read(read_end, 1):
+        if received[0] in _REASONS:
+            return _REASONS[signal.Signals(received[0])]
     return None
 
 
 def _end(errors: int, to_errors: str, to_output: str) -> None:
-    def speak() -> None:
+    def write() -> None:
         with contextlib.suppress(OSError):
             os.write(errors, to_errors.encode(errors="backslashreplace"))
             os.write(1, to_output.encode(errors="backslashreplace"))
 
-    # In a thread, since nobody may read what is written.
-    speaker = threading.Thread(target=speak, daemon=True)
-    speaker.start()
-    speaker.join(_SECONDS_TO_SPEAK)
+    # In a thread, since a pipe that nobody reads would block the write.
+    writer = threading.Thread(target=write, daemon=True)
+    writer.start()
+    writer.join(_SECONDS_TO_PRINT)
     os._exit(1)

@@ -1,4 +1,4 @@
-"""What may reach a terminal: text that can't move its cursor, change its colours or forge a line of its own."""
+"""Escape what is printed, so that no text can move the cursor, change colours, or forge a line."""
 
 import contextlib
 import io
@@ -8,10 +8,10 @@ from typing import TextIO
 
 
 def printable(text: str) -> str:
-    r"""Return text as one line in which everything that is no visible character is written as its escape.
+    r"""Return text as one line, with every character that is not visible as its escape sequence.
 
-    These are the characters that `repr` escapes too: control characters, line ends, what turns the direction of
-    writing, invisible ones, and bytes of file names that are no text.
+    These are the characters that `repr` escapes too: control characters, line ends, marks of the direction of
+    writing, invisible ones, and bytes of file names that are not text.
 
     >>> print(printable("good\x1b[2J\nPUBLISHED"))
     good\x1b[2J\nPUBLISHED
@@ -26,7 +26,7 @@ def _shown(character: str) -> str:
 
 
 class EscapingStream(io.TextIOBase):
-    """A stream for what libraries print: lines and tabs stay, all else that is not visible is escaped.
+    """A stream for what libraries print: line ends and tabs stay, other invisible characters are escaped.
 
     Args:
         stream: where the text goes.
@@ -34,7 +34,7 @@ class EscapingStream(io.TextIOBase):
 
     def __init__(self, stream: TextIO) -> None:
         self.stream = stream
-        """The stream below, for who draws with escape sequences."""
+        """The stream below, for code that draws with escape sequences."""
 
     def write(self, text: str) -> int:
         """Write text; return its length."""
@@ -51,11 +51,11 @@ class EscapingStream(io.TextIOBase):
         return self.stream.fileno()
 
     def isatty(self) -> bool:
-        """Say no, so that nobody draws here by escape sequences, which would be shown."""
+        """Return False, so that no library draws here with escape sequences, which would be shown."""
         return False
 
     def writable(self) -> bool:
-        """Say yes."""
+        """Return True."""
         return True
 
     @property
@@ -66,12 +66,12 @@ class EscapingStream(io.TextIOBase):
 
 @contextlib.contextmanager
 def escaped_output() -> Iterator[TextIO]:
-    """Escape what is printed in the block, by whomever; yield the real standard error, for who draws a bar."""
+    """Escape all that is printed in the block; yield the real standard error, for the progress bar."""
     out, err = sys.stdout, sys.stderr
     if isinstance(err, EscapingStream):
         yield err.stream
         return
-    # What the terminal's encoding lacks is escaped like the rest; else it would be an error.
+    # A character that the terminal's encoding lacks is escaped too; else it would be an error.
     for stream in (out, err):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from pipeline_lib.checkpoints.checkpoint import Checkpoint
-from pipeline_lib.inputs.schema import Layout
-from pipeline_lib.planning.computation import Computation
+from pipeline_lib.engines.computation import Computation
+from pipeline_lib.inputs.schema import OutputSchema
 from pipeline_lib.settings.settings import Settings
 
 # Raised when the program itself starts to give other scores, rejects or files for the same settings.
@@ -17,7 +17,7 @@ _KEPT = ("keep_columns", "partition_columns")
 
 
 def fingerprint_of(
-    settings: Settings, checkpoint: Checkpoint, layout: Layout, computation: Computation
+    settings: Settings, checkpoint: Checkpoint, output_schema: OutputSchema, computation: Computation
 ) -> dict[str, Any]:
     """Return what decides a score, a reject or a column of the output, as plain JSON values.
 
@@ -29,14 +29,14 @@ def fingerprint_of(
         "checkpoint": checkpoint.fingerprint,
         "activation": checkpoint.activation,
         "max_tokens": checkpoint.max_tokens,
-        "first_token_alone": checkpoint.first_token_alone,
-        "keeps_state": checkpoint.keeps_state,
+        "first_token_alone": checkpoint.cls_pooling,
+        "keeps_state": checkpoint.is_stateful,
         "precision": settings.model.precision,
         "computation": computation.as_json(),
         "input": settings.input.model_dump(mode="json", exclude={"path"}),
         "output": settings.output.model_dump(mode="json", exclude={"path"}),
         "rows_per_slice": settings.tuning.rows_per_slice,
-        "columns": {field.name: str(field.type) for field in layout.scored_schema(settings.output)},
+        "columns": {field.name: str(field.type) for field in output_schema.scored_schema(settings.output)},
     }
 
 

@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from pipeline_lib.settings.setting_names import known_keys
 from pipeline_lib.settings.settings import Settings
-from pipeline_lib.settings.settings_file import known_keys
 from pipeline_lib.storage.records import Manifest
 
 _MOST = 6

@@ -1,1 +1,1 @@
-"""Publishing: parts are written, recounted, moved into place and verified."""
+"""Publishing: parts are written, counted again, moved into place and verified."""

@@ -1,15 +1,15 @@
-"""Verify: read what was published again and check every file and count against the manifest."""
+"""Verify: read a published output and check every file and every count against the manifest."""
 
 from collections import Counter, defaultdict
 
 from pipeline_lib.errors import OutputError
 from pipeline_lib.machine.parallel import in_threads
-from pipeline_lib.planning import resume
-from pipeline_lib.planning.resume import Output
+from pipeline_lib.planning.resume.output_state import OutputState, read_output
 from pipeline_lib.planning.version import version_of
 from pipeline_lib.storage import cleanup, integrity
-from pipeline_lib.storage import files as storage
 from pipeline_lib.storage.records import MANIFEST, SUCCESS, FileRecord, Manifest, Receipt, Success
+from pipeline_lib.storage.store_errors import translated_errors
+from pipeline_lib.storage.urls import location_of
 
 
 def verify(path: str) -> tuple[Manifest, list[str]]:
@@ -18,16 +18,16 @@ def verify(path: str) -> tuple[Manifest, list[str]]:
     Raises:
         OutputError: nothing is published there.
     """
-    output = resume.look_at(path)
+    output = read_output(path)
     success, manifest = output.success, output.manifest
     if success is None or manifest is None:
-        lacks = SUCCESS if success is None else MANIFEST
-        raise OutputError(f"{path!r} is not a published output: no readable {lacks}")
-    with storage.faults_named(path, "verifying"):
+        missing = SUCCESS if success is None else MANIFEST
+        raise OutputError(f"{path!r} is not a published output: no readable {missing}")
+    with translated_errors(path, "verifying"):
         return manifest, [
-            *_check_success(success, manifest, whole=output.whole),
+            *_check_success(success, manifest, whole=output.is_complete),
             *_check_files(output, manifest),
-            *(f"{name}: is not in {MANIFEST}" for name in cleanup.unknown(manifest, output.files)),
+            *(f"{name}: is not in {MANIFEST}" for name in cleanup.unlisted_files(manifest, output.files)),
             *_check_version(manifest),
             *_check_slices(manifest),
             *_check_counts(manifest),
@@ -39,24 +39,24 @@ def _check_success(success: Success, manifest: Manifest, *, whole: bool) -> list
     if not whole:
         problems.append(f"{MANIFEST}: is not the manifest that {SUCCESS} was written for")
     for name in ("version", "rows", "scored", "rejected"):
-        said, counted = getattr(success, name), getattr(manifest, name)
-        if said != counted:
-            problems.append(f"{SUCCESS}: says {name} {said}, {MANIFEST} says {counted}")
+        marked, listed = getattr(success, name), getattr(manifest, name)
+        if marked != listed:
+            problems.append(f"{SUCCESS}: says {name} {marked}, {MANIFEST} says {listed}")
     return problems
 
 
-def _check_files(output: Output, manifest: Manifest) -> list[str]:
-    fs, folder = storage.filesystem(output.url)
+def _check_files(output: OutputState, manifest: Manifest) -> list[str]:
+    folder = location_of(output.url)
     files = [file for receipt in manifest.slices for file in receipt.files]
 
-    def fault(file: FileRecord) -> str | None:
-        path = f"{folder}/{file.file}"
-        return integrity.fault(fs, path, file, output.files.get(file.file)) or integrity.other_version(
-            fs, path, manifest.version
+    def fault(record: FileRecord) -> str | None:
+        file = folder / record.file
+        return integrity.fault(file, record, output.files.get(record.file)) or integrity.version_fault(
+            file, manifest.version
         )
 
-    found = zip(files, in_threads(fault, files), strict=True)
-    return [f"{file.file}: {what}" for file, what in found if what]
+    faults = zip(files, in_threads(fault, files), strict=True)
+    return [f"{file.file}: {what}" for file, what in faults if what]
 
 
 def _check_version(manifest: Manifest) -> list[str]:
@@ -68,7 +68,7 @@ def _check_version(manifest: Manifest) -> list[str]:
 
 
 def _check_slices(manifest: Manifest) -> list[str]:
-    """Check that the slices of each shard cover its rows, each once."""
+    """Check that the slices of each shard cover each of its rows once."""
     problems = []
     by_shard: dict[int, list[Receipt]] = defaultdict(list)
     for receipt in manifest.slices:

@@ -1,21 +1,22 @@
-"""Write: a scored slice becomes one part, its rejects a file of their own, and a receipt that both are whole."""
+"""Write: a scored slice becomes one part, one file of rejects if it has any, and a receipt of both."""
 
 import hashlib
 import io
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipeline_lib.engines.precision import drift_of
+from pipeline_lib.engines.computation import computed_by_of
 from pipeline_lib.inputs import columns
 from pipeline_lib.inputs.shards import Slice
 from pipeline_lib.machine.failpoints import reached
-from pipeline_lib.planning.computation import computed_by_of
 from pipeline_lib.planning.plan import Plan
-from pipeline_lib.storage import files as storage
+from pipeline_lib.scoring.precision_drift import drift_of
+from pipeline_lib.storage.location import Location
 from pipeline_lib.storage.records import REJECTS, STAGING, VERSION_KEY, FileRecord, Receipt
+from pipeline_lib.storage.store_errors import translated_errors, with_retries
+from pipeline_lib.storage.urls import location_of
 
 
 class Writer:
@@ -34,31 +35,31 @@ class Writer:
             "nightscore.model": plan.checkpoint.name,
             "nightscore.commit": plan.checkpoint.commit or "",
         }
-        self._scored = plan.layout.scored_schema(output).with_metadata(lineage)
-        self._rejects = plan.layout.reject_schema(output).with_metadata(lineage)
+        self._scored = plan.output_schema.scored_schema(output).with_metadata(lineage)
+        self._rejects = plan.output_schema.reject_schema(output).with_metadata(lineage)
         self._reusable = plan.reusable
         self._shards = {shard.number: shard for shard in plan.shards}
 
     def __call__(self, table: pa.Table, part: Slice) -> Receipt:
-        """Write a slice's files, each whole or not at all, then its receipt; try again what may pass.
+        """Write a slice's files, each completely or not at all, then its receipt.
 
         Raises:
-            FaultError: the storage failed, and again.
+            FaultError: the storage failed, and all retries too.
         """
-        return storage.patiently(lambda: self._write(table, part))
+        return with_retries(lambda: self._write(table, part))
 
     def _write(self, table: pa.Table, part: Slice) -> Receipt:
         shard = self._shards[part.shard]
-        earlier = self._reusable.get((part.shard, part.first_row))
+        reused = self._reusable.get((part.shard, part.first_row))
         is_scored = pc.is_null(table.column(columns.REJECT_CODE))
         scored = _where(is_scored, table.select(self._scored.names))
         rejected = _reject_rows(_where(pc.invert(is_scored), table), shard.path, self._rejects)
-        fs, folder = storage.filesystem(self._url)
-        with storage.faults_named(self._url, "writing"):
+        staging = location_of(self._url)
+        with translated_errors(self._url, "writing"):
             reached("writer.before_part")
-            written = _write(fs, folder, f"{part.name}.parquet", scored.cast(self._scored))
+            written = _write(staging, f"{part.name}.parquet", scored.cast(self._scored))
             reached("writer.after_part")
-            rejects = _write(fs, folder, f"{REJECTS}/{part.name}.parquet", rejected) if len(rejected) else None
+            rejects = _write(staging, f"{REJECTS}/{part.name}.parquet", rejected) if len(rejected) else None
             reached("writer.after_rejects")
             receipt = Receipt(
                 version=self._version,
@@ -70,57 +71,57 @@ class Writer:
                 rows=part.rows,
                 part=written,
                 rejects=rejects,
-                drift=earlier.drift if earlier else drift_of(table),
-                computed_by=earlier.computed_by if earlier else computed_by_of(table),
+                drift=reused.drift if reused else drift_of(table),
+                computed_by=reused.computed_by if reused else computed_by_of(table),
                 labels=_counts(scored.column(columns.LABEL)),
                 reject_codes=_counts(rejected.column(columns.CODE)),
             )
-            storage.write_atomically(fs, f"{folder}/{part.name}.json", receipt.to_bytes())
+            (staging / f"{part.name}.json").write(receipt.to_bytes())
             reached("writer.after_receipt")
         return receipt
 
 
 def _where(mask: pa.ChunkedArray, table: pa.Table) -> pa.Table:
-    """Return the rows of a mask, which Arrow can't yet pick from string views and binary views."""
+    """Return the rows where a mask is true; Arrow can't filter string views and binary views itself yet."""
     plain = {pa.string_view(): pa.large_string(), pa.binary_view(): pa.large_binary()}
     schema = pa.schema([field.with_type(plain.get(field.type, field.type)) for field in table.schema])
     return table.cast(schema).filter(mask).cast(table.schema)
 
 
 def _counts(values: pa.ChunkedArray) -> dict[str, int]:
-    """Return how often each value is there, in the order of the values."""
-    return dict(sorted((found["values"], found["counts"]) for found in pc.value_counts(values).to_pylist()))
+    """Return the number of rows by value, sorted by value."""
+    return dict(sorted((pair["values"], pair["counts"]) for pair in pc.value_counts(values).to_pylist()))
 
 
 def _reject_rows(table: pa.Table, shard: str, schema: pa.Schema) -> pa.Table:
-    found = {
+    reject_columns = {
         columns.SHARD_PATH: pa.array([shard] * table.num_rows, pa.string()),
         columns.ROW_NUMBER: table.column(columns.ROW),
         columns.LINE_NUMBER: table.column(columns.LINE),
         columns.CODE: table.column(columns.REJECT_CODE),
         columns.MESSAGE: table.column(columns.REJECT_MESSAGE),
-        columns.REJECTED_TEXT: _readable(table, columns.TEXT),
-        columns.REJECTED_PAIR: _readable(table, columns.PAIR),
+        columns.REJECTED_TEXT: _decoded_texts(table, columns.TEXT),
+        columns.REJECTED_PAIR: _decoded_texts(table, columns.PAIR),
     }
-    kept = {name: table.column(name) for name in schema.names if name not in found}
-    return pa.table({**found, **kept}).select(schema.names).cast(schema)
+    kept = {name: table.column(name) for name in schema.names if name not in reject_columns}
+    return pa.table({**reject_columns, **kept}).select(schema.names).cast(schema)
 
 
-def _readable(table: pa.Table, name: str) -> pa.Array:
-    """Return texts, with a sign in place of bytes that are none; nulls where the flow no longer has them."""
+def _decoded_texts(table: pa.Table, name: str) -> pa.Array:
+    """Return texts, with U+FFFD for undecodable bytes; nulls if the flow has dropped the column by now."""
     if name not in table.column_names:
         return pa.nulls(table.num_rows, pa.string())
     texts = table.column(name).to_pylist()
     return pa.array([None if text is None else text.decode(errors="replace") for text in texts], pa.string())
 
 
-def _write(fs: Any, folder: str, name: str, table: pa.Table) -> FileRecord:
-    """Write a Parquet file; the same rows give the same bytes."""
+def _write(folder: Location, name: str, table: pa.Table) -> FileRecord:
+    """Write a Parquet file and return its record; the same rows give the same bytes."""
     buffer = io.BytesIO()
     pq.write_table(table.combine_chunks().unify_dictionaries(), buffer, compression="zstd")
     content = buffer.getvalue()
     md5 = hashlib.md5(content, usedforsecurity=False).hexdigest()
-    etag = storage.write_atomically(fs, f"{folder}/{name}", content)
+    etag = (folder / name).write(content)
     return FileRecord(
         file=name,
         rows=table.num_rows,

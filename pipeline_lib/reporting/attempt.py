@@ -1,4 +1,4 @@
-"""One attempt at the job, as far as it has got: what a closing line can tell whenever the attempt ends."""
+"""How far one attempt at the job has got, so that its closing line can say it whenever the attempt ends."""
 
 import datetime as dt
 import time
@@ -12,20 +12,20 @@ from pipeline_lib.storage.records import Receipt
 
 @dataclass
 class Attempt:
-    """What is known of an attempt; filled in as the attempt goes on."""
+    """The state of an attempt; filled in as the attempt goes on."""
 
     started: float = field(default_factory=time.monotonic)
     """`time.monotonic()` at the start."""
     date: dt.date | None = None
-    """The day that is scored, if the job has days."""
+    """The day of `--date`, if the job has one."""
     plan: Plan | None = None
     receipts: list[Receipt] = field(default_factory=list)
-    """Of the slices that this attempt scored."""
+    """Receipts of the slices that this attempt scored."""
 
     @property
     def staged(self) -> list[Receipt]:
-        """Receipts of all slices whose files stand, whichever attempt scored them."""
-        return [*(self.plan.standing if self.plan else ()), *self.receipts]
+        """Receipts of all slices with finished files, whichever attempt scored them."""
+        return [*(self.plan.finished if self.plan else ()), *self.receipts]
 
     @property
     def seconds(self) -> float:
@@ -33,8 +33,8 @@ class Attempt:
         return round(time.monotonic() - self.started, 3)
 
 
-def added(counts: Iterable[dict[str, int] | None]) -> dict[str, int] | None:
-    """Return the sums of counts by name, or None if some are not known."""
+def summed(counts: Iterable[dict[str, int] | None]) -> dict[str, int] | None:
+    """Return the sums of counts by name, or None if one of them is unknown."""
     total: Counter[str] = Counter()
     for count in counts:
         if count is None:

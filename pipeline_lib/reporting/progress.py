@@ -1,6 +1,7 @@
-"""What a run tells while it works: a bar on a terminal, a plain line now and then in a log."""
+"""The progress of a run: a bar on a terminal, or a plain line now and then in a log."""
 
 import contextlib
+import os
 import shlex
 import threading
 import time
@@ -11,23 +12,23 @@ from rich.console import Console
 from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
+from pipeline_lib.engines.torch_engine import gpu_names
 from pipeline_lib.machine.terminal import printable
 from pipeline_lib.messages import count, duration, shortened
 from pipeline_lib.planning.plan import Plan
-from pipeline_lib.planning.resources import Allotment
 from pipeline_lib.reporting.attempt import Attempt
 
-_SECONDS_OF_SILENCE = 10.0
-# Later on, in a log of hours.
+_SECONDS_BETWEEN_FIRST_LINES = 10.0
+# After the first minute, since a log may grow for hours.
 _SECONDS_BETWEEN_LINES = 30.0
-_SECONDS_OF_MANY_LINES = 60.0
+_SECONDS_OF_FIRST_LINES = 60.0
 _MOST_NAMES = 6
 _LONGEST_NAME = 40
 _LONGEST_HINT = 200
 
 
 class Progress:
-    """Tells a person at a terminal, or a log, what the run is doing.
+    """Prints what the run is doing, to a terminal or a log.
 
     Args:
         console: where to write; a bar is drawn only if it is a terminal.
@@ -35,49 +36,46 @@ class Progress:
 
     def __init__(self, console: Console) -> None:
         self.attempt = Attempt()
-        """What is known of the run so far."""
+        """How far the run has got."""
         self._console = console
         self._bar: Bar | None = None
         self._total = 0
-        self._doing: tuple[str, str] | None = None
-        self._since = self._began = self._told = time.monotonic()
+        self._phase: tuple[str, str] | None = None
+        self._phase_began = self._began = self._printed = time.monotonic()
         self._any_rows = False
 
     @contextlib.contextmanager
-    def telling(self) -> Iterator[None]:
-        """Tell in the block, a few seconds apart, what the run is still doing where nothing else is told."""
-        over = threading.Event()
+    def heartbeat(self) -> Iterator[None]:
+        """Print in the block what the run is still doing, whenever nothing was printed for some seconds."""
+        is_over = threading.Event()
 
         def beat() -> None:
-            while not over.wait(1.0):
-                doing, now = self._doing, time.monotonic()
-                if doing and now - self._told >= _SECONDS_OF_SILENCE:
-                    self._say(doing[0], f"still {doing[1]}, {duration(now - self._since)} so far")
+            while not is_over.wait(1.0):
+                phase, now = self._phase, time.monotonic()
+                if phase and now - self._printed >= _SECONDS_BETWEEN_FIRST_LINES:
+                    self._print(phase[0], f"still {phase[1]}, {duration(now - self._phase_began)} so far")
 
-        teller = threading.Thread(target=beat, name="progress", daemon=True)
-        teller.start()
+        thread = threading.Thread(target=beat, name="progress", daemon=True)
+        thread.start()
         try:
             yield
         finally:
-            over.set()
-            teller.join()
+            is_over.set()
+            thread.join()
 
     def phase(self, doing: str, topic: str = "start") -> None:
-        """Say what begins, such as "connecting to Ray"."""
-        self._doing, self._since = (topic, doing), time.monotonic()
-        self._say(topic, doing)
+        """Print what begins, such as "connecting to Ray"."""
+        self._phase, self._phase_began = (topic, doing), time.monotonic()
+        self._print(topic, doing)
 
     def planned(self, plan: Plan) -> None:
-        """Say what was found and what is to be done."""
-        for topic, text in described(plan):
-            self._say(topic, text)
+        """Print the plan."""
+        for topic, text in plan_lines(plan):
+            self._print(topic, text)
 
-    def starting(self, plan: Plan, allotment: Allotment) -> None:
-        """Say what works on it, and start counting."""
-        beside = "" if allotment.together else f", {count(allotment.tokenizer_actors, 'tokenizer')}"
-        self._say(
-            "workers", f"{count(allotment.model_actors, 'model actor')}{beside}, on {allotment.device.upper()}"
-        )
+    def starting(self, plan: Plan, workers: str) -> None:
+        """Print what works on the plan, and start counting."""
+        self._print("workers", workers)
         self._total = sum(part.rows for part in plan.todo)
         self._began = time.monotonic()
         self.phase("loading the checkpoint, no rows yet", "scoring")
@@ -95,55 +93,57 @@ class Progress:
             self._bar.start()
 
     def scored(self, rows: int) -> None:
-        """Say how many rows of this run are done; called often."""
+        """Print how many rows of this run are done; called often."""
         now = time.monotonic()
         if not rows:
-            self._began = now  # the models are still loading: a rate that counts this would mislead
+            self._began = now  # the models are still loading, which the rate shall not count
         elif not self._any_rows:
-            self._any_rows, self._doing = True, None
-            self._told = 0.0  # the first rows are told at once
+            self._any_rows, self._phase = True, None
+            self._printed = 0.0  # the first rows are printed at once
         rate = rows / max(now - self._began, 1e-9)
         if self._bar:
             self._bar.update(
                 self._bar.task_ids[0], completed=rows, rate=f"{rate:,.0f} rows/s" if rows else "starting"
             )
-        elif rows and now - self._told >= self._seconds_between_lines(now):
+        elif rows and now - self._printed >= self._seconds_between_lines(now):
             left = f", {duration((self._total - rows) / rate)} left"
             share = rows / max(self._total, 1)
-            self._say("scoring", f"{rows:,} of {count(self._total, 'row')} ({share:.0%}), {rate:,.0f} rows/s{left}")
+            done = f"{rows:,} of {count(self._total, 'row')} ({share:.0%})"
+            self._print("scoring", f"{done}, {rate:,.0f} rows/s{left}")
 
     def note(self, text: str) -> None:
-        """Say what happened on the way and is no failure."""
-        self._say("note", text)
+        """Print what the user should know and is no failure."""
+        self._print("note", text)
 
     def publishing(self) -> None:
-        """Say that scoring is over."""
+        """Print that scoring is over."""
         self.close()
         self.phase("recounting rows, moving parts into place", "publish")
 
     def close(self) -> None:
-        """Take the bar off the terminal; may be called again."""
+        """Remove the bar from the terminal; may be called again."""
         if self._bar:
             self._bar.stop()
             self._bar = None
 
     def _seconds_between_lines(self, now: float) -> float:
-        return _SECONDS_OF_SILENCE if now - self._began < _SECONDS_OF_MANY_LINES else _SECONDS_BETWEEN_LINES
+        is_first = now - self._began < _SECONDS_OF_FIRST_LINES
+        return _SECONDS_BETWEEN_FIRST_LINES if is_first else _SECONDS_BETWEEN_LINES
 
-    def _say(self, topic: str, text: str) -> None:
-        self._told = time.monotonic()
+    def _print(self, topic: str, text: str) -> None:
+        self._printed = time.monotonic()
         line = f"{topic:<8} {printable(text)}"
         self._console.print(line, highlight=False, markup=False, emoji=False, soft_wrap=True)
 
 
-def described(plan: Plan) -> list[tuple[str, str]]:
-    """Return what a plan amounts to as (topic, text) lines."""
+def plan_lines(plan: Plan) -> list[tuple[str, str]]:
+    """Return a plan in words, as (topic, text) lines."""
     model, settings = plan.checkpoint, plan.settings
     slices, done = plan.slices, plan.slices - len(plan.todo)
     reused = f", {done:,} already scored" if done else ""
     limit = f"{model.max_tokens:,} tokens" if model.max_tokens else "texts of any length"
     labels = _named(model.labels)
-    how = f"{settings.model.precision} by {model.engine}"
+    how = f"{settings.model.precision} by {plan.computation.engine}"
     commit = f" at {model.commit[:12]}" if model.commit else ""
     return [
         (
@@ -161,16 +161,16 @@ def described(plan: Plan) -> list[tuple[str, str]]:
             for reused in [len(plan.reusable)]
             if reused
         ),
-        *(("note", f"{name} does not verify; it is set aside and made again") for name in plan.broken),
-        *(("note", f"{name} is none of this job's files; it is set aside") for name in plan.strangers),
+        *(("note", f"{name} does not verify; it is set aside and made again") for name in plan.damaged_files),
+        *(("note", f"{name} is none of this job's files; it is set aside") for name in plan.foreign_files),
     ]
 
 
 def _columns(plan: Plan) -> list[tuple[str, str]]:
-    """Return which columns are scored and which are kept, and how the text is kept where it is not."""
+    """Return which columns are scored and kept, and the setting that would keep the text where it is not."""
     given = plan.settings.input
     texts = [name for name in (given.text_column, given.text_pair_column) if name]
-    kept = [name for name, _ in plan.layout.kept]
+    kept = [name for name, _ in plan.output_schema.kept]
     lines = [
         ("columns", f"{_named(texts)} {'is' if len(texts) == 1 else 'are'} scored, {_named(kept) or 'none'} kept")
     ]
@@ -188,18 +188,13 @@ def _columns(plan: Plan) -> list[tuple[str, str]]:
 
 
 def _named(names: Sequence[str]) -> str:
-    """Return the first of many names, and each no longer than a line of a terminal can have."""
+    """Return the first of many names, each cut to a length that fits a terminal."""
     shown = ", ".join(shortened(name, _LONGEST_NAME) for name in names[:_MOST_NAMES])
     return shown + (f" and {len(names) - _MOST_NAMES:,} more" if len(names) > _MOST_NAMES else "")
 
 
 def devices() -> str:
-    """Return what this machine would compute on; a cluster has its own."""
-    import os
-
-    import torch
-
-    cards = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
-    here = f"{count(os.cpu_count() or 1, 'CPU')} and {', '.join(cards) or 'no GPU'} here"
+    """Return the devices of this machine in words, or which cluster is used."""
+    here = f"{count(os.cpu_count() or 1, 'CPU')} and {', '.join(gpu_names()) or 'no GPU'} here"
     address = os.environ.get("RAY_ADDRESS")
     return f"the cluster at {address}" if address not in (None, "", "local", "auto") else here

@@ -1,4 +1,4 @@
-"""Report: what a run did, as the closing line and as JSON beside the output."""
+"""How a run ended: the closing line, and its record as JSON beside the output."""
 
 import contextlib
 import datetime as dt
@@ -11,11 +11,13 @@ from pipeline_lib.errors import BusyError, NightscoreError
 from pipeline_lib.execution.executor import Work
 from pipeline_lib.machine.library_versions import library_versions
 from pipeline_lib.messages import count, duration, size
-from pipeline_lib.planning import resume
 from pipeline_lib.planning.plan import Plan
-from pipeline_lib.reporting.attempt import Attempt, added
-from pipeline_lib.storage import files as storage
-from pipeline_lib.storage.records import METRICS, RUNS, Receipt
+from pipeline_lib.planning.resume.output_state import read_output, staged_receipts
+from pipeline_lib.planning.resume.verification import finished_slices
+from pipeline_lib.reporting.attempt import Attempt, summed
+from pipeline_lib.storage.records import METRICS, RUNS, Receipt, to_json
+from pipeline_lib.storage.store_errors import translated_errors
+from pipeline_lib.storage.urls import location_of
 
 _NO_WORK = Work()
 
@@ -30,22 +32,22 @@ class Outcome:
     date: str | None
     rows: int
     scored: int
-    """Rows with a score, of the slices that are published or staged; likewise the next."""
+    """Rows with a score in published or staged slices; `rejected` counts in the same slices."""
     rejected: int
     rows_this_run: int
-    """Rows that this attempt scored or rejected; the others stood already."""
+    """Rows that this attempt scored or rejected; earlier attempts did the others."""
     seconds: float
     peak_bytes: dict[str, list[int]] = field(default_factory=dict)
-    """As in `Work`, as are the next two."""
+    """See `Work`, also for the next two."""
     scoring_seconds: float = 0.0
     busy: dict[str, float] = field(default_factory=dict)
     slices: int = 0
     staged_slices: int = 0
-    """Slices whose files stand, whichever attempt scored them."""
+    """Slices with finished files, whichever attempt scored them."""
     labels: dict[str, int] | None = None
-    """Scored rows by label; None where an earlier release scored some."""
+    """Scored rows by label; None where an earlier release, which did not count them, scored some."""
     reject_codes: dict[str, int] | None = None
-    """Rejected rows by reason; likewise."""
+    """Rejected rows by reason; None in the same case."""
     error: str | None = None
     exit_code: int = 0
 
@@ -54,20 +56,20 @@ class Outcome:
         """Rows of this attempt over all of its time, start-up included."""
         return self.rows_this_run / self.seconds if self.seconds else 0.0
 
-    def line(self) -> str:
+    def closing_line(self) -> str:
         """Return the closing line of a run."""
         day = f"ds={self.date} " if self.date else ""
         counts = f"in={self.rows:,} scored={self.scored:,} rejected={self.rejected:,}"
-        took = duration(self.seconds)
+        time = duration(self.seconds)
         if self.status in {"PUBLISHED", "COMPLETE"}:
             share = f"({self.rejected / max(self.rows, 1):.3%})"
             speed = (
                 f"{self.rows_per_second:,.0f} rows/s with start-up" if self.rows_this_run else "nothing to score"
             )
-            return f"{self.status} {day}{counts} {share} {took} {speed}"
+            return f"{self.status} {day}{counts} {share} {time} {speed}"
         if not self.version:
-            return f"{self.status} {day}before anything was scored {took}"
-        return f"{self.status} {day}{counts} staged={self.staged_slices:,} of {count(self.slices, 'slice')} {took}"
+            return f"{self.status} {day}before anything was scored {time}"
+        return f"{self.status} {day}{counts} staged={self.staged_slices:,} of {count(self.slices, 'slice')} {time}"
 
     def memory(self) -> str:
         """Return the peak memory of the attempt's processes in words, or nothing where none was measured."""
@@ -94,7 +96,7 @@ def report(attempt: Attempt, plan: Plan, work: Work = _NO_WORK) -> Outcome:
     Args:
         attempt: the run, with the receipts of the slices that it scored.
         plan: the run's plan.
-        work: memory and time by role, from the tally.
+        work: memory and time by role.
     """
     receipts = plan.published.slices if plan.complete and plan.published else attempt.staged
     outcome = Outcome(
@@ -112,7 +114,7 @@ def report(attempt: Attempt, plan: Plan, work: Work = _NO_WORK) -> Outcome:
 
 
 def failure(attempt: Attempt, error: BaseException) -> Outcome:
-    """Return how an attempt ended that an error or a wish to stop ended, with what of it stays staged."""
+    """Return the outcome of an attempt that an error or a signal ended; its staged slices stay."""
     plan = attempt.plan
     return Outcome(
         **_counted(attempt, attempt.staged),
@@ -133,48 +135,48 @@ def _counted(attempt: Attempt, receipts: Sequence[Receipt]) -> dict[str, Any]:
         "rows_this_run": sum(receipt.rows for receipt in attempt.receipts),
         "staged_slices": len(receipts),
         "seconds": attempt.seconds,
-        "labels": added(receipt.labels for receipt in receipts),
-        "reject_codes": added(receipt.reject_codes for receipt in receipts),
+        "labels": summed(receipt.labels for receipt in receipts),
+        "reject_codes": summed(receipt.reject_codes for receipt in receipts),
     }
 
 
 @contextlib.contextmanager
 def failures_reported(attempt: Attempt) -> Iterator[None]:
-    """Record a failure of ours, or an interruption, that ends the block, then let it go on."""
+    """Record a failure of ours, or an interruption, that ends the block, then raise it again."""
     try:
         yield
     except (NightscoreError, KeyboardInterrupt) as error:
-        # The failure itself is what the user must hear of, also when the storage refuses the record.
+        # The user must see the failure itself, also when the storage refuses the record.
         with contextlib.suppress(NightscoreError):
             if attempt.plan:
-                if not isinstance(error, BusyError):  # then another run's work would be told as ours
-                    attempt.receipts += _not_yet_told(attempt, attempt.plan)
+                if not isinstance(error, BusyError):  # else another run's slices would be counted as ours
+                    attempt.receipts += _unreported_receipts(attempt, attempt.plan)
                 _record(attempt.plan, failure(attempt, error), metrics=False)
         raise
 
 
-def _not_yet_told(attempt: Attempt, plan: Plan) -> list[Receipt]:
-    """Return receipts of slices that workers finished and of which Ray had not told the driver yet."""
+def _unreported_receipts(attempt: Attempt, plan: Plan) -> list[Receipt]:
+    """Return receipts of slices that workers finished but Ray had not yet passed to the driver."""
     known = {(receipt.shard, receipt.first_row) for receipt in attempt.staged}
-    output = resume.look_at(plan.settings.output.path)
-    staged = resume.staged_receipts(output, plan.version)
+    output = read_output(plan.settings.output.path)
+    staged = staged_receipts(output, plan.version)
     fresh = tuple(receipt for receipt in staged if (receipt.shard, receipt.first_row) not in known)
-    whole, _ = resume.standing(output, plan.shards, fresh)
+    whole, _ = finished_slices(output, plan.shards, fresh)
     return list(whole)
 
 
 def _record(plan: Plan, outcome: Outcome, *, metrics: bool) -> None:
-    fs, folder = storage.filesystem(plan.settings.output.path)
+    output = location_of(plan.settings.output.path)
     now = dt.datetime.now(dt.UTC)
-    found: dict[str, Any] = {
+    record: dict[str, Any] = {
         **asdict(outcome),
         "rows_per_second": round(outcome.rows_per_second, 1),
-        "line": outcome.line(),
+        "line": outcome.closing_line(),
         "finished_at": now.isoformat(timespec="seconds"),
         "libraries": library_versions(),
     }
     run = f"{now:%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:8]}"
-    with storage.faults_named(plan.settings.output.path, "recording the run"):
-        storage.write_atomically(fs, f"{folder}/{RUNS}/{run}.json", storage.to_json(found))
+    with translated_errors(plan.settings.output.path, "recording the run"):
+        (output / RUNS / f"{run}.json").write(to_json(record))
         if metrics:
-            storage.write_atomically(fs, f"{folder}/{METRICS}", storage.to_json(found))
+            (output / METRICS).write(to_json(record))

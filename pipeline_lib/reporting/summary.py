@@ -1,4 +1,4 @@
-"""What is in the output of a run: where it is, its labels and rejects, and a line that opens it."""
+"""Describe the output of a run: where it is, its labels and rejects, and a command that shows it."""
 
 import json
 import os
@@ -9,8 +9,8 @@ import sys
 from pipeline_lib.messages import count, shortened
 from pipeline_lib.planning.plan import Plan
 from pipeline_lib.reporting.run_record import Outcome
-from pipeline_lib.storage import files as storage
 from pipeline_lib.storage.records import REJECTS
+from pipeline_lib.storage.urls import location_of
 
 _BAR = 24
 _MOST_LABELS = 8
@@ -18,13 +18,13 @@ _LONGEST_LABEL = 24
 
 
 def summary(plan: Plan, outcome: Outcome) -> list[tuple[str, str]]:
-    """Return what a run published, as (topic, text) lines."""
+    """Return what a run published in words, as (topic, text) lines."""
     output = plan.settings.output
     folder = _short(output.path)
-    names = ", ".join(shortened(name, 40) for name in plan.layout.scored_schema(output).names)
+    names = ", ".join(shortened(name, 40) for name in plan.output_schema.scored_schema(output).names)
     lines = [("result", f"{folder}: {count(outcome.scored, 'row')} in {count(plan.slices, 'file')}, with {names}")]
     lines += [("", line) for line in bars(outcome.labels or {})]
-    lines.append(("open", _opening(folder)))
+    lines.append(("open", _open_command(folder)))
     if outcome.rejected:
         why = ", ".join(f"{rows:,} {code}" for code, rows in (outcome.reject_codes or {}).items())
         where = f"{folder.rstrip('/')}/{REJECTS}"
@@ -49,18 +49,18 @@ def bars(counts: dict[str, int]) -> list[str]:
 
 
 def _short(path: str) -> str:
-    """Return a local path below here as seen from here."""
-    if not storage.is_local(storage.filesystem(path)[0]):
+    """Return a local path below the working folder as a relative one."""
+    if not location_of(path).is_local:
         return path
     relative = os.path.relpath(path)
     return path if relative.startswith("..") else relative
 
 
-def _opening(path: str) -> str:
-    """Return a command that shows what a folder holds, with the Python that this one is."""
-    found = shutil.which("python")
-    # Not the file behind the link: a virtual environment is told by the link.
-    name = "python" if found and os.path.samefile(os.path.dirname(found), os.path.dirname(sys.executable)) else ""
+def _open_command(path: str) -> str:
+    """Return a command that prints the rows of a folder, with the Python that runs this program."""
+    python = shutil.which("python")
+    # A virtual environment is recognised by the link, not by the file behind it.
+    name = "python" if python and os.path.samefile(os.path.dirname(python), os.path.dirname(sys.executable)) else ""
     name = name or _short(sys.executable)
     code = f"import pandas; print(pandas.read_parquet({json.dumps(path, ensure_ascii=False)}))"
     return f"{shlex.quote(name)} -c {shlex.quote(code)}"

@@ -1,83 +1,61 @@
-"""Classify: token ids become logits, scores and labels, in micro-batches of like lengths."""
+"""Classify: token ids become logits, scores and labels."""
 
-import contextlib
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
-from itertools import pairwise
+from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
 
 from pipeline_lib.checkpoints.activation import activate, top
-from pipeline_lib.checkpoints.checkpoint import Checkpoint, fingerprint, locate
-from pipeline_lib.engines.batching import Room, distinct, equal_length_batches, micro_batches
-from pipeline_lib.engines.engine import Engine, Fetch, Floats, Rows, halving, is_out_of_memory
-from pipeline_lib.engines.float32_reference import Reference, on_lack
-from pipeline_lib.engines.packed_engine import PackedEngine
-from pipeline_lib.engines.precision import ROWS, at_most, compared, with_drift
-from pipeline_lib.engines.selection import load_engine
-from pipeline_lib.engines.torch_engine import device_name, room_on_gpu
+from pipeline_lib.checkpoints.checkpoint import fingerprint
+from pipeline_lib.checkpoints.fetching import locate
+from pipeline_lib.engines.computation import computed_by, with_computed_by
+from pipeline_lib.engines.engine import Engine, Floats, Rows
+from pipeline_lib.engines.engine_loading import load_engine
+from pipeline_lib.engines.torch_engine import device_name
 from pipeline_lib.errors import CheckpointError, FaultError
 from pipeline_lib.inputs import columns
-from pipeline_lib.planning.computation import TOKENS_PER_BATCH, computation_of, computed_by, with_computed_by
-from pipeline_lib.settings.settings import Device, Settings
-
-OnBatch = Callable[[Sequence[int]], None]
+from pipeline_lib.planning.plan import ScoringPlan
+from pipeline_lib.scoring.batch_runner import BatchRunner, OnBatch
+from pipeline_lib.scoring.float32_reference import Float32Reference, note_or_refuse
+from pipeline_lib.scoring.precision_drift import ROWS, at_most, compared, with_drift
+from pipeline_lib.settings.settings import Device
 
 
 class Classifier:
     """The checkpoint's model, applied to the token ids of a slice.
 
     Args:
-        settings: the job's settings.
-        checkpoint: the examined checkpoint.
-        device: `cpu` or `cuda`.
-        packed: whether rows are packed on a GPU; None: where it gets them right.
-        share: of a GPU that is this process's.
-        say: told in words what a user should know, and is no failure.
+        plan: names the checkpoint, and says how it is computed.
+        gpu_share: the share of a GPU that is this process's.
+        say: called with what a user should know and is no failure.
 
     Raises:
-        CheckpointError: the checkpoint is another one here than where it was examined.
+        CheckpointError: the checkpoint's files on this machine are not those that were inspected.
     """
 
     name = "model"
     reads = (columns.TOKEN_IDS, columns.TYPE_IDS)
 
-    def __init__(  # noqa: PLR0913
-        self,
-        settings: Settings,
-        checkpoint: Checkpoint,
-        device: Device = "cpu",
-        *,
-        packed: bool | None = None,
-        share: float = 1.0,
-        say: Callable[[str], None] = lambda _: None,
+    def __init__(
+        self, plan: ScoringPlan, gpu_share: float = 1.0, say: Callable[[str], None] = lambda _: None
     ) -> None:
+        settings, checkpoint, computation = plan.settings, plan.checkpoint, plan.computation
         folder, _ = locate(settings.model, checkpoint.commit)
         if fingerprint(folder, settings.model) != checkpoint.fingerprint:
             raise CheckpointError(f"model.name: {checkpoint.name!r} holds other files on this worker")
-        self._engine = load_engine(
-            folder, settings.model, checkpoint, device, settings.model.precision, packed=packed
-        )
-        self._device, self._share, self._say = device, share, say
+        self._checkpoint, self._output = checkpoint, settings.output
+        self._engine = load_engine(folder, settings.model, checkpoint, computation)
+        self._runner = BatchRunner(plan, self._engine, gpu_share, say)
+        self._computed_by = computed_by(computation, device_name(computation.device))
 
-        def load_full(where: Device) -> Engine:
-            # Beside a GPU the CPU's engine is not converted for a few rows.
-            plain = checkpoint if where == device else replace(checkpoint, engine="torch")
-            return load_engine(folder, settings.model, plain, where, "float32", packed=False)
+        def load_float32(device: Device) -> Engine:
+            float32 = settings.model.model_copy(update={"precision": "float32"})
+            return load_engine(folder, float32, checkpoint, replace(computation, device=device, layout="padded"))
 
-        lack = on_lack(say, settings.limits.max_precision_drift)
-        self._reference = Reference(load_full, device, share, lack)
-        self._checkpoint = checkpoint
-        self._settings = settings
-        computation = computation_of(settings, checkpoint, device, packed=isinstance(self._engine, PackedEngine))
-        self._computed_by = computed_by(computation, device_name(device))
-        cut = micro_batches if checkpoint.pads_safely else equal_length_batches
-        self._batches = partial(cut, token_budget=settings.tuning.tokens_per_batch or TOKENS_PER_BATCH[device])
-        self._room = self._room_at_first()
+        on_missing = note_or_refuse(say, settings.limits.max_precision_drift)
+        self._reference = Float32Reference(load_float32, computation.device, gpu_share, on_missing)
 
     def __call__(self, table: pa.Table, on_batch: OnBatch | None = None, *, one_by_one: bool = False) -> pa.Table:
         """Replace the token ids by label and score; rows whose logits are not finite are rejected.
@@ -86,43 +64,42 @@ class Classifier:
 
         Args:
             table: a tokenized slice.
-            on_batch: told which rows go through the model next.
-            one_by_one: whether a batch starts only when the last one is done, so that a failure tells where it is.
+            on_batch: called with the rows of each batch before it starts.
+            one_by_one: whether a batch starts only when the last one is done, so that a process that dies shows
+                over which batch it did.
 
         Raises:
             DeviceError: the model fails on everything.
             FaultError: a single row is too large for the device.
         """
         rows = np.flatnonzero(pc.is_null(table.column(columns.REJECT_CODE)).to_numpy())
-        logits = np.full((table.num_rows, len(self._checkpoint.labels)), np.nan, np.float32)
-        computed, faults = self._logits(self._engine, table, rows, on_batch, one_by_one=one_by_one)
-        logits[rows] = computed
-        finite = np.isfinite(computed).all(axis=1)
+        logits, faults = self._runner.logits(table, rows, on_batch, one_by_one=one_by_one)
+        finite = np.isfinite(logits).all(axis=1)
         not_finite = {int(row): ("not_finite", "the model's logits are not finite") for row in rows[~finite]}
         table = columns.rejected(table, not_finite | faults)
-        scored = with_computed_by(self._with_scores(table, logits, rows[finite]), self._computed_by)
+        scored = with_computed_by(self._with_scores(table, logits[finite], rows[finite]), self._computed_by)
         return columns.without(scored, [columns.TOKEN_IDS, columns.TYPE_IDS])
 
     def probe(self) -> None:
-        """Compute what the model answered before.
+        """Compute a text that the model answered when it was inspected.
 
         Raises:
-            DeviceError: it does no more.
+            DeviceError: it fails now.
         """
         self._engine.check(self._checkpoint.probe)
 
     def with_drift(self, scored: pa.Table, tokenized: pa.Table, sample: slice) -> pa.Table:
-        """Return a scored slice with how far some rows' scores are from those in float32.
+        """Return a scored slice with the differences of some rows' scores from those in float32.
 
         Nothing is added if the run's precision is float32, or if there is no memory for the model in float32.
 
         Args:
             scored: the slice.
-            tokenized: the same before.
-            sample: which of its rows.
+            tokenized: the slice before it was scored.
+            sample: the rows to compare.
 
         Raises:
-            SettingsError: there is none, and the settings limit the drift.
+            SettingsError: there is no memory for it, and the settings limit the drift.
         """
         reference = None if self._engine.is_full_precision else self._reference.get(self._engine.float32_bytes)
         if reference is None:
@@ -132,7 +109,7 @@ class Classifier:
         rows = usable if most >= ROWS else at_most(usable, most)
         try:
             half, full = (
-                activate(self._logits(each, tokenized, rows)[0], self._checkpoint.activation)
+                activate(self._runner.logits(tokenized, rows, engine=each)[0], self._checkpoint.activation)
                 for each in (self._engine, engine)
             )
         except FaultError as error:
@@ -140,141 +117,34 @@ class Classifier:
             return scored
         return with_drift(scored, rows, *compared(half, full))
 
-    def _room_at_first(self) -> Room:
-        # A budget that the settings name is tried as it is; what proves too large is halved from then on.
-        if self._device == "cpu" or self._settings.tuning.tokens_per_batch:
-            return Room()
-        return room_on_gpu(self._engine, self._checkpoint.probe, self._checkpoint.max_tokens, self._share)
-
-    def _learn(self, error: Exception, lengths: NDArray[np.int32]) -> None:
-        """Make batches smaller for good where memory ran out over one of rows of some lengths."""
-        if not is_out_of_memory(error):
-            return
-        longest = int(lengths.max())
-        smaller = self._room.after_failure(len(lengths), longest)
-        if smaller != self._room:
-            self._room = smaller
-            self._say(
-                f"out of memory on {self._device.upper()} over {len(lengths):,} rows of up to {longest:,} tokens; "
-                "batches that take more than half of that are halved from now on"
-            )
-
-    def _logits(
-        self,
-        engine: Engine,
-        table: pa.Table,
-        rows: Rows,
-        on_batch: OnBatch | None = None,
-        *,
-        one_by_one: bool = False,
-    ) -> tuple[Floats, dict[int, tuple[str, str]]]:
-        """Return the logits of some rows, and the faults of those that the model can't take."""
-        texts = _Texts.of(_tokens(table, rows))
-        logits = np.empty((len(texts.ids), len(self._checkpoint.labels)), np.float32)
-        faults: dict[int, tuple[str, str]] = {}
-        start = partial(self._start, engine, texts)
-
-        def alone(batch: Rows, error: Exception) -> Floats:
-            with contextlib.suppress(Exception):
-                return start(batch)()  # what passes is no reason to reject a row
-            engine.check(self._checkpoint.probe)
-            faults[int(batch[0])] = ("model_failed", f"the model fails on this text: {type(error).__name__}")
-            return np.full((1, logits.shape[1]), np.nan, np.float32)
-
-        def finish(batch: Rows, fetch: Fetch | None) -> None:
-            with contextlib.suppress(Exception):
-                if fetch:
-                    logits[batch] = fetch()
-                    return
-            # What failed is told by halving, which tries again; there may be less room than there was.
-            for part in self._room.split(batch, texts.lengths):
-                logits[part] = halving(lambda some: start(some)(), part, alone)
-
-        started: list[tuple[Rows, Fetch | None]] = []
-        for batch in self._fitting(texts.lengths):
-            if on_batch:
-                on_batch(rows[texts.first[batch]].tolist())
-            fetch = None
-            with contextlib.suppress(Exception):
-                fetch = start(batch)
-            if one_by_one:
-                finish(batch, fetch)
-            else:
-                started.append((batch, fetch))
-        for batch, fetch in started:
-            finish(batch, fetch)
-        kinds = zip(rows, texts.same.tolist(), strict=True)
-        return logits[texts.same], {int(row): faults[kind] for row, kind in kinds if kind in faults}
-
-    def _start(self, engine: Engine, texts: "_Texts", batch: Rows) -> Fetch:
-        try:
-            return engine.start([texts.ids[row] for row in batch], [texts.types[row] for row in batch])
-        except Exception as error:
-            if engine is self._engine:
-                self._learn(error, texts.lengths[batch])
-            raise
-
-    def _fitting(self, lengths: NDArray[np.int32]) -> Iterator[Rows]:
-        """Yield batches under the token budget, in as many parts as there is room for by then."""
-        for batch in self._batches(lengths):
-            yield from self._room.split(batch, lengths)
-
     def _with_scores(self, table: pa.Table, logits: Floats, rows: Rows) -> pa.Table:
-        scores = activate(logits[rows], self._checkpoint.activation)
+        """Return a table with the label and scores of some of its rows; the others get nulls.
+
+        Args:
+            table: the slice.
+            logits: of these rows, shape [rows, labels].
+            rows: their numbers in the table.
+        """
+        scores = activate(logits, self._checkpoint.activation)
         labels, best = top(scores, self._checkpoint.labels)
-        found: dict[str, pa.Array] = {
+        values: dict[str, pa.Array] = {
             columns.LABEL: pa.array(labels, pa.string()),
             columns.SCORE: pa.array(best),
             columns.SCORES: _lists(scores),
-            columns.LOGITS: _lists(logits[rows]),
+            columns.LOGITS: _lists(logits),
         }
-        output = self._settings.output
-        wanted = columns.score_fields(scores=output.scores == "all", logits=output.logits)
         # Taking a null index gives a null: rejected rows get no score.
-        where = np.full(table.num_rows, -1)
-        where[rows] = np.arange(len(rows))
-        taken = pa.array(where, mask=where < 0)
-        for field in wanted:
-            if field.name in found:
-                table = table.append_column(field, found[field.name].take(taken))
+        places = np.full(table.num_rows, -1)
+        places[rows] = np.arange(len(rows))
+        taken = pa.array(places, mask=places < 0)
+        for field in columns.score_fields(scores=self._output.scores == "all", logits=self._output.logits):
+            if field.name in values:
+                table = table.append_column(field, values[field.name].take(taken))
         return table
 
 
-@dataclass(frozen=True)
-class _Texts:
-    """The different texts of a slice: equal ones are computed once, and each gets the very same bytes."""
-
-    ids: list[NDArray[np.int32]]
-    types: list[NDArray[np.int32]]
-    first: Rows
-    """Which row of the slice is the first of each."""
-    same: Rows
-    """Which text each row of the slice is."""
-    lengths: NDArray[np.int32]
-
-    @classmethod
-    def of(cls, tokens: pa.Table) -> "_Texts":
-        ids = _ragged(tokens, columns.TOKEN_IDS)
-        types = _ragged(tokens, columns.TYPE_IDS) if columns.TYPE_IDS in tokens.column_names else ids
-        first, same = distinct(ids, types)
-        lengths = np.array([len(ids[row]) for row in first], np.int32)
-        return cls([ids[row] for row in first], [types[row] for row in first], first, same, lengths)
-
-
-def _tokens(table: pa.Table, rows: Rows) -> pa.Table:
-    """Return the token columns of some rows; the user's columns are not copied."""
-    present = [name for name in (columns.TOKEN_IDS, columns.TYPE_IDS) if name in table.column_names]
-    return table.select(present).take(pa.array(rows))
-
-
-def _ragged(table: pa.Table, name: str) -> list[NDArray[np.int32]]:
-    """Return a list column as views into its one buffer."""
-    lists = table.column(name).combine_chunks()
-    offsets, values = lists.offsets.to_numpy(), lists.values.to_numpy()
-    return [values[start:end] for start, end in pairwise(offsets)]
-
-
 def _lists(values: Floats) -> pa.Array:
+    """Return an array of shape [rows, labels] as one list a row."""
     rows, width = values.shape
     offsets = pa.array(np.arange(rows + 1, dtype=np.int32) * width)
     return pa.ListArray.from_arrays(offsets, pa.array(values.reshape(-1)))

@@ -4,7 +4,7 @@ import contextlib
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
-from typing import Any, Protocol
+from typing import Protocol
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -21,8 +21,20 @@ _DEATHS_WHILE_READING = 5
 OnBatch = Callable[[Sequence[int]], None]
 
 
-Notes = Callable[..., Any]
-"""Calls a method of the one `suspects.Ledger`, wherever it is: `notes("trying", key, texts)`."""
+class CrashLedger(Protocol):
+    """The one `bisection.Ledger` of a run, in whatever process it is; see there for its methods."""
+
+    def take_up(self, key: tuple[object, ...]) -> Case:
+        """Note that a process begins with a slice; return what is known of it."""
+
+    def trying(self, key: tuple[object, ...], texts: Sequence[Text]) -> None:
+        """Note the texts that are about to be computed."""
+
+    def survived(self, key: tuple[object, ...]) -> None:
+        """Note that the first set under suspicion did no harm."""
+
+    def lay_down(self, key: tuple[object, ...]) -> None:
+        """Note that a slice is done."""
 
 
 class Stage(Protocol):
@@ -42,7 +54,7 @@ class Stage(Protocol):
 
 
 def carefully(
-    stage: Stage, part: Slice, table: pa.Table, notes: Notes, on_batch: OnBatch | None = None
+    stage: Stage, part: Slice, table: pa.Table, ledger: CrashLedger, on_batch: OnBatch | None = None
 ) -> pa.Table:
     """Return what a stage makes of a slice; rows that killed their process again and again are rejected.
 
@@ -50,7 +62,7 @@ def carefully(
         stage: the step.
         part: the slice.
         table: its rows.
-        notes: what processes that worked on this slice before left.
+        ledger: what processes that worked on this slice before left.
         on_batch: told the rows of each batch while nothing is suspected.
 
     Raises:
@@ -58,7 +70,7 @@ def carefully(
         FaultError: process after process dies over this slice, and no row is to blame.
     """
     key = (stage.name, part.shard, part.first_row)
-    case: Case = notes("take_up", key)
+    case = ledger.take_up(key)
     if case.hopeless:
         raise FaultError(
             f"{case.deaths} workers died at the {stage.name} over rows {part.first_row:,} to "
@@ -70,32 +82,32 @@ def carefully(
     first = {text: row for row, text in reversed(list(enumerate(texts))) if text not in case.guilty}
 
     def tell(batch: Sequence[int]) -> None:
-        notes("trying", key, [texts[row] for row in batch])
+        ledger.trying(key, [texts[row] for row in batch])
 
     for suspects in case.suspects:
         tell([])
         stage.probe()  # where this dies no row is to blame
         _try_alone(stage, table, [first[text] for text in suspects if text in first], tell)
-        notes("survived", key)
+        ledger.survived(key)
     done = stage(table, tell, one_by_one=True) if case.deaths else stage(table, on_batch)
-    notes("lay_down", key)
+    ledger.lay_down(key)
     return done
 
 
 @contextlib.contextmanager
-def reading(path: str, part: Slice, notes: Notes) -> Iterator[None]:
+def reading(path: str, part: Slice, ledger: CrashLedger) -> Iterator[None]:
     """Read a slice in the block; where process after process dies of that, it is told and not read for ever.
 
     Args:
         path: of the shard, for the message.
         part: the slice.
-        notes: as for `carefully`.
+        ledger: as for `carefully`.
 
     Raises:
         FaultError: it died too often.
     """
     key = ("reader", part.shard, part.first_row)
-    case: Case = notes("take_up", key)
+    case = ledger.take_up(key)
     if case.deaths >= _DEATHS_WHILE_READING:
         raise FaultError(
             f"{path!r}: {case.deaths} workers died while they read rows {part.first_row:,} to "
@@ -105,29 +117,29 @@ def reading(path: str, part: Slice, notes: Notes) -> Iterator[None]:
     try:
         yield
     finally:  # a process that dies does not come here
-        notes("lay_down", key)
+        ledger.lay_down(key)
 
 
 @contextlib.contextmanager
-def starting(stage: str, process: str, notes: Notes) -> Iterator[None]:
+def starting(stage: str, process: str, ledger: CrashLedger) -> Iterator[None]:
     """Load a stage in the block; a process that dies of that each time it is restarted is told, not restarted.
 
     Args:
         stage: its name, for messages.
         process: what stays the same when the process is restarted.
-        notes: as for `carefully`.
+        ledger: as for `carefully`.
 
     Raises:
         FaultError: it died too often.
     """
     key = ("start", stage, process)
-    case: Case = notes("take_up", key)
+    case = ledger.take_up(key)
     if case.deaths >= _DEATHS_AT_START:
         raise FaultError(
             f"the {stage} process died {case.deaths} times while it loaded the checkpoint; is there memory for it?"
         )
     yield
-    notes("lay_down", key)
+    ledger.lay_down(key)
 
 
 def _try_alone(stage: Stage, table: pa.Table, rows: list[int], tell: OnBatch) -> None:

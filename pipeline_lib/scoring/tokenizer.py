@@ -1,7 +1,6 @@
 """Tokenize: texts become ragged lists of token ids, truncated as the pipeline would."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -9,37 +8,39 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline_lib.checkpoints import loading
-from pipeline_lib.checkpoints.checkpoint import PROBE, Checkpoint, locate
+from pipeline_lib.checkpoints.checkpoint import PROBE
+from pipeline_lib.checkpoints.fetching import locate
 from pipeline_lib.inputs import columns
-from pipeline_lib.settings.settings import Settings
+from pipeline_lib.planning.plan import ScoringPlan
+from pipeline_lib.scoring.token_columns import token_array
 
 _Encoded = tuple[list[int], list[int], int]
 """Token ids, token type ids, tokens before truncation."""
 _Texts = tuple[list[int], list[tuple[str, ...]]]
 """Rows, and the text or the two texts of each."""
 
-_WATCHED_ROWS = 64
+_ROWS_PER_NOTED_BATCH = 64
 
 
 class Tokenizer:
     """The checkpoint's own tokenizer, applied to the texts of a slice.
 
     Args:
-        settings: the job's settings.
-        checkpoint: the examined checkpoint, which has the limit.
+        plan: names the checkpoint, which has the limit in tokens.
     """
 
     name = "tokenizer"
     reads = (columns.TEXT, columns.PAIR)
 
-    def __init__(self, settings: Settings, checkpoint: Checkpoint) -> None:
+    def __init__(self, plan: ScoringPlan) -> None:
+        settings, checkpoint = plan.settings, plan.checkpoint
         folder, _ = locate(settings.model, checkpoint.commit)
         self._tokenizer = loading.load_tokenizer(folder, settings.model)
         self._limit = checkpoint.max_tokens
         # The writer needs the texts only where rejects are to have them.
         self._dropped = () if settings.output.rejected_texts else (columns.TEXT, columns.PAIR)
         self._vocabulary = checkpoint.vocabulary
-        self._typed = "token_type_ids" in checkpoint.inputs
+        self._has_type_ids = "token_type_ids" in checkpoint.inputs
 
     def __call__(
         self,
@@ -55,26 +56,26 @@ class Tokenizer:
 
         Args:
             table: a slice as read.
-            on_batch: told which rows are encoded next; they then come in small batches.
-            one_by_one: batches always come so.
+            on_batch: called with the rows that are encoded next; they are then encoded in small batches.
+            one_by_one: has no effect, since batches are always encoded one after another.
         """
         del one_by_one
         usable = pc.is_null(table.column(columns.REJECT_CODE)).to_pylist()
         encoded: list[_Encoded] = [([], [], 0)] * table.num_rows
         faults: dict[int, tuple[str, str]] = {}
-        for rows, texts in _batches(_single_and_pairs(table, usable), _WATCHED_ROWS if on_batch else None):
+        for rows, texts in _batches(_single_and_pairs(table, usable), _ROWS_PER_NOTED_BATCH if on_batch else None):
             if on_batch:
                 on_batch(rows)
-            for row, found in zip(rows, self._encode(texts), strict=True):
-                encoded[row] = found
-                faults.update(self._fault(row, found))
+            for row, tokens in zip(rows, self._encode(texts), strict=True):
+                encoded[row] = tokens
+                faults.update(self._fault(row, tokens))
         for row in faults:
             encoded[row] = ([], [], 0)
         table = columns.without(columns.rejected(table, faults), self._dropped)
-        return _with_tokens(table, encoded, self._limit, typed=self._typed)
+        return _with_tokens(table, encoded, self._limit, type_ids=self._has_type_ids)
 
     def probe(self) -> None:
-        """Encode a text that is known to be harmless."""
+        """Encode a text that the tokenizer encoded when the checkpoint was inspected."""
         self._call([(PROBE,)], self._limit)
 
     def _encode(self, texts: Sequence[tuple[str, ...]]) -> list[_Encoded]:
@@ -91,13 +92,13 @@ class Tokenizer:
         if not texts:
             return []
         try:
-            found = self._tokenizer(
+            encoding = self._tokenizer(
                 *(list(column) for column in zip(*texts, strict=True)),
                 truncation=limit is not None,
                 max_length=limit,
                 padding=False,
                 return_attention_mask=False,
-                return_token_type_ids=self._typed,
+                return_token_type_ids=self._has_type_ids,
                 verbose=False,
             )
         except (MemoryError, OSError):
@@ -110,11 +111,11 @@ class Tokenizer:
                 return [([-1], [0])]
             middle = len(texts) // 2
             return self._call(texts[:middle], limit) + self._call(texts[middle:], limit)
-        ids = found["input_ids"]
-        return list(zip(ids, found["token_type_ids"] if self._typed else ids, strict=True))
+        ids = encoding["input_ids"]
+        return list(zip(ids, encoding["token_type_ids"] if self._has_type_ids else ids, strict=True))
 
-    def _fault(self, row: int, found: _Encoded) -> dict[int, tuple[str, str]]:
-        ids, _, _ = found
+    def _fault(self, row: int, tokens: _Encoded) -> dict[int, tuple[str, str]]:
+        ids, _, _ = tokens
         if not ids:
             return {row: ("no_tokens", "the tokenizer finds no tokens in the text")}
         if min(ids) < 0:
@@ -149,19 +150,11 @@ def _single_and_pairs(table: pa.Table, usable: list[bool]) -> Iterable[_Texts]:
     )
 
 
-def _with_tokens(table: pa.Table, encoded: list[_Encoded], limit: int | None, *, typed: bool) -> pa.Table:
+def _with_tokens(table: pa.Table, encoded: list[_Encoded], limit: int | None, *, type_ids: bool) -> pa.Table:
     lengths = np.array([count for _, _, count in encoded], np.int32)
     truncated = lengths > limit if limit is not None else np.zeros(len(lengths), bool)
-    table = table.append_column(columns.TOKEN_IDS, _ragged([ids for ids, _, _ in encoded]))
-    if typed:
-        table = table.append_column(columns.TYPE_IDS, _ragged([types for _, types, _ in encoded]))
+    table = table.append_column(columns.TOKEN_IDS, token_array([ids for ids, _, _ in encoded]))
+    if type_ids:
+        table = table.append_column(columns.TYPE_IDS, token_array([types for _, types, _ in encoded]))
     table = table.append_column(columns.N_TOKENS, pa.array(lengths))
     return table.append_column(columns.TRUNCATED, pa.array(truncated))
-
-
-def _ragged(rows: list[list[int]]) -> pa.Array:
-    """Return lists as one Arrow array; a thousand times faster than Arrow's own walk over Python lists."""
-    offsets = np.zeros(len(rows) + 1, np.int32)
-    np.cumsum([len(row) for row in rows], out=offsets[1:])
-    values = np.fromiter(chain.from_iterable(rows), np.int32, int(offsets[-1]))
-    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(values))

@@ -1,4 +1,4 @@
-"""The job's settings: what they are called, what they may be, and what they are by default."""
+"""The job's settings: their names, allowed values and defaults."""
 
 import codecs
 import datetime as dt
@@ -9,9 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from pipeline_lib.errors import SettingsError
 from pipeline_lib.masking import has_secret, shown
 
-# What lines and fields are told apart by must be bytes of ASCII, else a shard could not be cut into slices.
+# Line ends, quotes and delimiters must be the same bytes as in ASCII, else a shard could not be cut into slices.
 _STRUCTURE = bytes(range(128)).translate(None, b"\\~")
-# What a byte means in these depends on what came before it.
+# In these encodings the meaning of a byte depends on the bytes before it.
 _STATEFUL_ENCODINGS = ("iso2022", "hz", "utf-7")
 
 Device = Literal["cpu", "cuda"]
@@ -23,7 +23,7 @@ class _Section(BaseModel):
 
 
 def _without_secret(url: str) -> str:
-    """Refuse a URL with a password in it: paths are written to logs, receipts and manifests."""
+    """Refuse a URL that holds a password: paths are written to logs, receipts and manifests."""
     if has_secret(url):
         raise ValueError(
             f"{shown(url)} has a password, token or signature in it; give it by the environment or the store's own "
@@ -33,7 +33,7 @@ def _without_secret(url: str) -> str:
 
 
 class ModelSettings(_Section):
-    """Which checkpoint scores, and how its answers are read."""
+    """The checkpoint that scores the texts, and how its logits become scores."""
 
     name: str = Field(min_length=1, description="Hub id, local folder, or URL of a folder (s3://...).")
     revision: str | None = Field(
@@ -60,7 +60,7 @@ class ModelSettings(_Section):
 
 
 class CsvSettings(_Section):
-    """How CSV and TSV shards are read; Parquet needs none of this."""
+    """How CSV and TSV shards are read; not used for Parquet."""
 
     encoding: str = Field("utf-8", description="Encoding of the files; a byte-order mark is dropped.")
     delimiter: str | None = Field(
@@ -94,7 +94,7 @@ class CsvSettings(_Section):
 
 
 class InputSettings(_Section):
-    """Which shards are read and which of their columns matter."""
+    """The shards to read, and their columns."""
 
     path: str | list[str] = Field(
         description="File, folder, glob, or a list of these: .parquet, .parq, .pq, .csv, .csv.gz, .tsv, .tsv.gz. "
@@ -111,7 +111,7 @@ class InputSettings(_Section):
         "Null: none.",
     )
     blank_texts: Literal["score", "reject"] = Field(
-        "score", description="What becomes of empty and white-space texts. score: as pipeline() does."
+        "score", description="Score or reject texts that are empty or white space. score: as pipeline() does."
     )
     csv: CsvSettings = CsvSettings()
 
@@ -133,12 +133,12 @@ class InputSettings(_Section):
 
     @property
     def paths(self) -> list[str]:
-        """The path setting as a list, however it was written."""
+        """The paths as a list, also if the setting is a single path."""
         return [self.path] if isinstance(self.path, str) else self.path
 
 
 class OutputSettings(_Section):
-    """Where the result is published and what it holds besides label and score."""
+    """The folder of the result, and its columns besides label and score."""
 
     path: str = Field(min_length=1, description="Folder to publish in. {date} stands for --date.")
     scores: Literal["top", "all"] = Field(
@@ -146,14 +146,14 @@ class OutputSettings(_Section):
     )
     logits: bool = Field(default=False, description="Add a list of the model's raw logits.")
     rejected_texts: bool = Field(
-        default=False, description="Add the text to the rejects, which else have only why."
+        default=False, description="Add the text to the rejects, which otherwise have the reason alone."
     )
 
     _no_secret = field_validator("path")(_without_secret)
 
 
 class LimitSettings(_Section):
-    """Gates: beyond these nothing is published."""
+    """Gates: if one of these limits is exceeded, nothing is published."""
 
     max_reject_rate: float = Field(0.05, ge=0, le=1, description="Largest share of rows that may be rejected.")
     min_rows: int = Field(1, ge=0, description="Fewest rows the input may have. 0: an empty night is a success.")
@@ -165,7 +165,7 @@ class LimitSettings(_Section):
 
 
 class TuningSettings(_Section):
-    """Knobs that are rarely needed; null takes the measured default."""
+    """Settings for speed and memory that are rarely needed; null means the measured default."""
 
     rows_per_slice: int = Field(
         1024, ge=1, description="Rows in a slice: the unit of work, of resume, and of one output file."
@@ -186,7 +186,7 @@ class TuningSettings(_Section):
 
 
 class Settings(_Section):
-    """All settings of one job, validated. See the README's table for what each one does."""
+    """All settings of one job, validated."""
 
     model: ModelSettings
     input: InputSettings
@@ -204,7 +204,7 @@ class Settings(_Section):
         """Return these settings with `{date}` filled in as YYYY-MM-DD.
 
         Raises:
-            SettingsError: a path has `{date}` and no date was given, or the other way round.
+            SettingsError: a path has `{date}` and no date was given, or a date was given and no path has `{date}`.
         """
         templates = [*self.input.paths, self.output.path]
         dated = any("{date}" in path for path in templates)

@@ -1,1 +1,1 @@
-"""Files anywhere fsspec reaches, and the promises kept with them: leases, records, integrity, cleanup."""
+"""Files on disks and in stores: locations, records, leases, integrity checks and cleanup."""

@@ -7,112 +7,111 @@ import os
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
-from pipeline_lib.storage import files as storage
-from pipeline_lib.storage import s3
+from pipeline_lib.storage.location import Location
+from pipeline_lib.storage.s3 import S3Location, error_code
 
-_REFUSALS = {"PreconditionFailed", "412", "ConditionalRequestConflict", "409", "NoSuchKey", "404"}
-_NOT_KNOWN = {"NotImplemented", "501", "InvalidArgument", "InvalidRequest", "400"}
+_REFUSED_CODES = {"PreconditionFailed", "412", "ConditionalRequestConflict", "409", "NoSuchKey", "404"}
+_UNSUPPORTED_CODES = {"NotImplemented", "501", "InvalidArgument", "InvalidRequest", "400"}
 
 
 @dataclass(frozen=True)
-class Held:
-    """A file's content, and the token by which a later write recognises it."""
+class TaggedContent:
+    """A file's content, and the tag by which a later write recognises it."""
 
     content: bytes
-    token: str
+    tag: str
 
 
-def read(fs: Any, path: str) -> Held | None:
-    """Return a file's content and token, or None where there is none."""
-    if s3.is_s3(fs):
-        return _read_s3(fs, path)
-    content = storage.read_bytes(fs, path)
-    return None if content is None else Held(content, hashlib.sha256(content).hexdigest())
+def read(file: Location) -> TaggedContent | None:
+    """Return a file's content and tag, or None if there is no file."""
+    if isinstance(file, S3Location):
+        try:
+            return TaggedContent(*file.read_with_etag())
+        except FileNotFoundError:
+            return None
+    content = file.read()
+    return None if content is None else TaggedContent(content, hashlib.sha256(content).hexdigest())
 
 
-def heeded(fs: Any, path: str) -> bool:
-    """Tell whether writes to a place heed their conditions, so that of two writers one is refused.
+def has_conditional_writes(file: Location) -> bool:
+    """Return whether of two writers of a file one is refused.
 
-    Disks do, by a lock. Of S3's kin some take a condition and ignore it: a write that must be refused tells. Other
-    stores have no conditions.
+    On a disk a lock sees to that. Some stores with the interface of S3 accept a condition and ignore it, which two
+    writes that must be refused show. Other stores have no conditions.
 
     Raises:
         OSError: the storage failed, or may not be written.
     """
-    if storage.is_local(fs):
-        return True
-    if not s3.is_s3(fs):
-        return False
-    folder, _, name = path.rpartition("/")
-    bucket, key, _ = fs.split_path(f"{folder}/.{name}.{uuid.uuid4().hex}.tmp")
-    fs.call_s3("put_object", Bucket=bucket, Key=key, Body=b"once")
+    if not isinstance(file, S3Location):
+        return file.is_local
+    folder, _, name = file.path.rpartition("/")
+    probe = S3Location(file.fs, f"{folder}/.{name}.{uuid.uuid4().hex}.tmp")
+    probe.call("put_object", Body=b"once")
     try:
-        return all(
-            _is_refused(fs, bucket, key, condition)
-            for condition in ({"IfNoneMatch": "*"}, {"IfMatch": '"another"'})
-        )
+        return _is_refused(probe, IfNoneMatch="*") and _is_refused(probe, IfMatch='"another"')
     finally:
-        fs.call_s3("delete_object", Bucket=bucket, Key=key)
+        probe.call("delete_object")
 
 
-def write(fs: Any, path: str, content: bytes, expected: Held | None, *, heeds: bool = True) -> Held | None:
-    """Write a file if it still is as expected (None: if it is not there); return it, or None if it is not.
+def write(
+    file: Location, content: bytes, expected: TaggedContent | None, *, conditional: bool = True
+) -> TaggedContent | None:
+    """Write a file if its content is still the expected one; return what was written, or None if it is not.
 
-    On a disk the folder is locked meanwhile; S3 compares by itself (If-None-Match, If-Match). Where conditions are
-    not heeded the last writer wins, and whoever finds another content a moment later has lost.
+    On a disk the folder is locked meanwhile; S3 compares by itself (If-None-Match, If-Match). In a store without
+    conditional writes the last writer wins, and every other one reads another content a moment later.
 
     Args:
-        fs: where.
-        path: the file.
-        content: to be written.
-        expected: what was there when it was last looked at.
-        heeds: what `heeded` says.
+        file: the file.
+        content: the new content.
+        expected: the content when the file was last read; None if there was no file.
+        conditional: what `has_conditional_writes` returns for this file.
     """
-    if storage.is_local(fs):
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        with _locked(os.path.dirname(path)):
-            return _write_if(fs, path, content, expected)
-    if s3.is_s3(fs) and heeds:
-        return _write_s3(fs, path, content, expected)
-    return _write_if(fs, path, content, expected)
+    if file.is_local:
+        os.makedirs(os.path.dirname(file.path), exist_ok=True)
+        with _locked_folder(file):
+            return _write_after_reading(file, content, expected)
+    if isinstance(file, S3Location) and conditional:
+        return _write_s3(file, content, expected)
+    return _write_after_reading(file, content, expected)
 
 
-def remove(fs: Any, path: str, expected: Held) -> None:
-    """Remove a file if it still is as expected."""
-    if storage.is_local(fs):
-        with _locked(os.path.dirname(path)):
-            if read(fs, path) == expected:
-                fs.rm_file(path)
-    elif read(fs, path) == expected:
-        fs.rm_file(path)
+def remove(file: Location, expected: TaggedContent) -> None:
+    """Remove a file if its content is still the expected one."""
+    with _locked_folder(file) if file.is_local else contextlib.nullcontext():
+        if read(file) == expected:
+            file.remove()
 
 
-def _write_if(fs: Any, path: str, content: bytes, expected: Held | None) -> Held | None:
-    if read(fs, path) != expected:
+def _write_after_reading(file: Location, content: bytes, expected: TaggedContent | None) -> TaggedContent | None:
+    if read(file) != expected:
         return None
-    storage.write_atomically(fs, path, content)
-    found = read(fs, path)
-    return found if found and found.content == content else None
+    file.write(content)
+    return _read_if(file, content)
 
 
-def _is_refused(fs: Any, bucket: str, key: str, condition: dict[str, str]) -> bool:
+def _read_if(file: Location, content: bytes) -> TaggedContent | None:
+    current = read(file)
+    return current if current and current.content == content else None
+
+
+def _is_refused(probe: S3Location, **condition: str) -> bool:
     try:
-        fs.call_s3("put_object", Bucket=bucket, Key=key, Body=b"twice", **condition)
+        probe.call("put_object", Body=b"twice", **condition)
     except OSError as error:
-        if s3.error_code(error) in _REFUSALS:
+        if error_code(error) in _REFUSED_CODES:
             return True
-        if s3.error_code(error) in _NOT_KNOWN:
+        if error_code(error) in _UNSUPPORTED_CODES:
             return False
         raise
     return False
 
 
 @contextlib.contextmanager
-def _locked(folder: str) -> Iterator[None]:
-    """Lock a folder against other writers of this kind; the system lets go of it when the process ends."""
-    descriptor = os.open(folder, os.O_RDONLY)
+def _locked_folder(file: Location) -> Iterator[None]:
+    """Lock the folder of a file against other writers of this kind; the lock ends with the process."""
+    descriptor = os.open(os.path.dirname(file.path), os.O_RDONLY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
@@ -120,22 +119,13 @@ def _locked(folder: str) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _read_s3(fs: Any, path: str) -> Held | None:
+def _write_s3(file: S3Location, content: bytes, expected: TaggedContent | None) -> TaggedContent | None:
+    condition = {"IfMatch": expected.tag} if expected else {"IfNoneMatch": "*"}
     try:
-        return Held(*s3.read(fs, path))
-    except FileNotFoundError:
-        return None
-
-
-def _write_s3(fs: Any, path: str, content: bytes, expected: Held | None) -> Held | None:
-    bucket, key, _ = fs.split_path(path)
-    condition = {"IfMatch": expected.token} if expected else {"IfNoneMatch": "*"}
-    try:
-        written = fs.call_s3("put_object", Bucket=bucket, Key=key, Body=content, **condition)
+        answer = file.call("put_object", Body=content, **condition)
     except OSError:
-        # Refused, or done with the answer lost: a retried request finds its own first write. Only reading tells.
-        found = read(fs, path)
-        if found == expected:
+        # The write was refused, or done while its answer was lost: a repeated request meets its own first write.
+        if read(file) == expected:
             raise
-        return found if found and found.content == content else None
-    return Held(content, written["ETag"])
+        return _read_if(file, content)
+    return TaggedContent(content, answer["ETag"])

@@ -1,5 +1,6 @@
-"""Which files of earlier attempts stand: whole, unchanged, and of the version that is wanted."""
+"""Integrity: whether files are still what was planned or written, by ETag, hash, footer and row count."""
 
+import hashlib
 import io
 from collections.abc import Sequence
 from typing import IO, Any
@@ -7,77 +8,104 @@ from typing import IO, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipeline_lib.errors import FaultError
 from pipeline_lib.machine.parallel import in_threads
-from pipeline_lib.storage import files as storage
-from pipeline_lib.storage.file_tree import Entry
+from pipeline_lib.storage.location import FileStamp, Location
 from pipeline_lib.storage.records import SUCCESS, VERSION_KEY, FileRecord, Receipt, Success, parse
+from pipeline_lib.storage.store_errors import translated_errors
+from pipeline_lib.storage.urls import location_of
 
 _FOOTER_BYTES = 64 << 10
 
 
-def read_success(fs: Any, folder: str) -> Success | None:
-    """Return the mark of a complete version, or None where nothing is published."""
-    return parse(Success, storage.read_bytes(fs, f"{folder}/{SUCCESS}"))
+def check_unchanged(url: str, planned: FileStamp) -> None:
+    """Check that a shard is still the file that was planned.
 
-
-def read_receipts(fs: Any, folder: str, names: Sequence[str]) -> list[Receipt | None]:
-    """Return receipts by their names below a folder; None for what is no receipt that this program wrote."""
-
-    def read(name: str) -> Receipt | None:
-        return parse(Receipt, storage.read_bytes(fs, f"{folder}/{name}"))
-
-    return list(in_threads(read, names))
-
-
-def is_proven(entry: Entry, record: FileRecord) -> bool:
-    """Tell whether the store's own checksum says that a file is what was written, so that it need not be read."""
-    return entry.regular and entry.etag and entry.size == record.bytes and entry.tag in record.etags
-
-
-def fault(fs: Any, path: str, record: FileRecord, entry: Entry | None) -> str | None:
-    """Return what is wrong with a file, or None if it is the one that was written; the file is read through.
-
-    Looked at are size, hash, footer and row count: a size alone proves nothing.
+    Raises:
+        FaultError: it was replaced, changed or removed.
     """
-    if entry is None:
+    with translated_errors(url, "checking the shard"):
+        try:
+            now = location_of(url).stamp()
+        except FileNotFoundError:
+            raise FaultError(f"{url!r} was removed while the job ran; run again") from None
+    if now != planned:
+        raise FaultError(f"{url!r} was changed while the job ran; run again")
+
+
+def content_id(url: str, stamp: FileStamp) -> str:
+    """Return what identifies a shard's content, whatever its name and times: its ETag, else its SHA-256."""
+    if stamp.etag:
+        return f"etag:{stamp.tag}"
+    location = location_of(url)
+    with location.fs.open(location.path, "rb") as file:
+        return f"sha256:{_sha256(file)}"
+
+
+def read_success(output: Location) -> Success | None:
+    """Return the mark of a complete version, or None where nothing is published."""
+    return parse(Success, (output / SUCCESS).read())
+
+
+def read_receipts(output: Location, names: Sequence[str]) -> list[Receipt | None]:
+    """Return receipts by their names below a folder; None for a file that is no receipt of this program."""
+    return list(in_threads(lambda name: parse(Receipt, (output / name).read()), names))
+
+
+def is_proven(stamp: FileStamp, record: FileRecord) -> bool:
+    """Return whether the store's own checksum proves that a file is what was written, without reading it."""
+    return stamp.regular and stamp.etag and stamp.size == record.bytes and stamp.tag in record.etags
+
+
+def fault(file: Location, record: FileRecord, stamp: FileStamp | None) -> str | None:
+    """Return what is wrong with a file of the output, or None if it is the one that was written.
+
+    The whole file is read, and its size, hash, footer and row count are compared: a size alone proves nothing.
+    """
+    if stamp is None:
         return "is missing"
-    if not entry.regular:
+    if not stamp.regular:
         return "is a link or a device"
-    if entry.size != record.bytes:
-        return f"has {entry.size:,} bytes, expected {record.bytes:,}"
+    if stamp.size != record.bytes:
+        return f"has {stamp.size:,} bytes, expected {record.bytes:,}"
     try:
-        with storage.open_ours(fs, path) as file:
-            if storage.sha256_of(file) != record.sha256:
+        with file.open() as content:
+            if _sha256(content) != record.sha256:
                 return "has other content than was written"
-            file.seek(0)
-            rows = _rows_of(file)
+            content.seek(0)
+            rows = _rows_of(content)
     except FileNotFoundError:
         return "is missing"
     return None if rows == record.rows else f"has {rows} rows, expected {record.rows}"
 
 
-def other_version(fs: Any, path: str, version: str) -> str | None:
-    """Return what is wrong with the version that a file's footer tells, or None."""
-    with storage.open_ours(fs, path) as file:
-        found = (pq.read_schema(file).metadata or {}).get(VERSION_KEY.encode(), b"none").decode(errors="replace")
-    return None if found == version else f"is of version {found}"
+def version_fault(file: Location, version: str) -> str | None:
+    """Return what is wrong with the version in a Parquet file's footer, or None."""
+    with file.open() as content:
+        actual = (
+            (pq.read_schema(content).metadata or {}).get(VERSION_KEY.encode(), b"none").decode(errors="replace")
+        )
+    return None if actual == version else f"is of version {actual}"
 
 
-def count_rows(fs: Any, path: str, size: int) -> int | None:
-    """Return the rows that a Parquet file's footer tells, or None if it has no footer.
+def count_rows(file: Location, size: int) -> int | None:
+    """Return the number of rows in a Parquet file's footer, or None if it has no footer.
 
     Args:
-        fs: where the file is.
-        path: the file.
-        size: its bytes; a store is asked for the last of them alone, by one request.
+        file: the file.
+        size: its bytes; a store is asked only for the last of them, by one request.
     """
-    if storage.is_local(fs):
-        with storage.open_regular(path) as file:
-            return _rows_of(file)
-    rows = _rows_of(io.BytesIO(storage.read_end(fs, path, size, _FOOTER_BYTES)))
+    if file.is_local:
+        with file.open() as content:
+            return _rows_of(content)
+    rows = _rows_of(io.BytesIO(file.read_end(size, _FOOTER_BYTES)))
     if rows is None and size > _FOOTER_BYTES:  # a footer of many columns
-        rows = _rows_of(io.BytesIO(storage.read_end(fs, path, size, size)))
+        rows = _rows_of(io.BytesIO(file.read_end(size, size)))
     return rows
+
+
+def _sha256(file: Any) -> str:
+    return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _rows_of(file: IO[bytes]) -> int | None:

@@ -1,10 +1,9 @@
-"""The records beside the data: what a slice left, what was published, and the mark that it is complete."""
+"""The JSON records beside the data: receipts of slices, the manifest, the lease and the mark of completeness."""
 
+import json
 from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-
-from pipeline_lib.storage import files as storage
 
 MANIFEST = "_manifest.json"
 SUCCESS = "_SUCCESS"
@@ -20,7 +19,7 @@ ASIDE = "_aside"
 VERSION_KEY = "nightscore.version"
 
 
-# Records are read from folders that others may write in: a name that leads elsewhere makes a record none of ours.
+# Others may write to the folders that records are read from: a record with a name that leads elsewhere is refused.
 _Hash = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 _Version = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
 _FileName = Annotated[str, Field(pattern=rf"^({REJECTS}/)?part-[0-9]{{5,10}}-[0-9]{{9,18}}\.parquet$")]
@@ -34,14 +33,14 @@ class _Record(BaseModel):
 
     def to_bytes(self) -> bytes:
         """Return JSON bytes that are the same for the same record."""
-        return storage.to_json(self.model_dump(mode="json"))
+        return to_json(self.model_dump(mode="json"))
 
 
 _R = TypeVar("_R", bound=_Record)
 
 
 class FileRecord(_Record):
-    """A file that was written, and how to tell that it is still the same."""
+    """A file that was written, and its size and hashes to compare it with later."""
 
     file: _FileName
     """Path below the output folder."""
@@ -49,48 +48,48 @@ class FileRecord(_Record):
     bytes: _Count
     sha256: _Hash
     md5: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")] | None = None
-    """What most object stores have for an ETag; they then prove the content without its being read."""
+    """The ETag in most object stores, which then proves the content without reading it."""
     etag: Annotated[str, Field(max_length=256)] | None = None
-    """The store's ETag once written, where that is another."""
+    """The store's ETag of the written file, if it is not the MD5."""
 
     @property
     def etags(self) -> tuple[str, ...]:
-        """ETags that this content and no other has."""
+        """The ETags that only this content has."""
         return tuple(tag for tag in (self.md5, self.etag) if tag)
 
 
 class LeaseRecord(_Record):
-    """Who is at work on an output."""
+    """The run that is working on an output."""
 
     run: str
     host: str
     pid: int
     process: str | None
-    """What tells the process from every other one, where the system can say."""
+    """Distinguishes the process from any other that ever had its id, where the operating system can tell."""
     beat: int = 0
-    """Raised every few seconds as long as the owner lives."""
+    """The heartbeat: raised every few seconds while the owner lives."""
 
 
 class Drift(_Record):
-    """How far scores in half precision are from those in float32, on a sample of rows."""
+    """How far scores in half precision are from float32, on a sample of rows."""
 
     rows: int
     flips: int
-    """Rows with another label."""
+    """Number of rows whose label differs."""
     largest: float
     """Largest difference of any label's score."""
 
 
 class ShardNumbers(_Record):
-    """The numbers that shards were given before work on a version started."""
+    """The numbers of the shards, assigned before the first slice of a version is scored."""
 
     version: str
     numbers: dict[str, Annotated[int, Field(ge=0)]]
-    """By path."""
+    """By the path of the shard."""
 
 
 class Receipt(_Record):
-    """What one slice left: written after its files, so that its existence says they are whole."""
+    """What one slice wrote: a receipt is written after its files, so that its existence means they are complete."""
 
     version: _Version
     shard: _ShardNumber
@@ -104,11 +103,11 @@ class Receipt(_Record):
     rejects: FileRecord | None
     drift: Drift | None = None
     computed_by: str = ""
-    """The device, the layout of batches and the libraries that computed the scores."""
+    """The device, the layout of batches and the libraries by which the scores were computed."""
     labels: dict[str, int] | None = None
-    """Scored rows by label; receipts of earlier releases do not have it."""
+    """Number of scored rows by label; None in receipts of earlier releases."""
     reject_codes: dict[str, int] | None = None
-    """Rejected rows by reason; likewise."""
+    """Number of rejected rows by code; None in receipts of earlier releases."""
 
     @model_validator(mode="after")
     def _names_its_own_files(self) -> Self:
@@ -119,22 +118,22 @@ class Receipt(_Record):
 
     @property
     def scored(self) -> int:
-        """Rows with a score."""
+        """Number of rows with a score."""
         return self.part.rows
 
     @property
     def rejected(self) -> int:
-        """Rows with a reason why there is no score."""
+        """Number of rejected rows."""
         return self.rejects.rows if self.rejects else 0
 
     @property
     def files(self) -> list[FileRecord]:
-        """The part, and the rejects if there are any."""
+        """The part, and the file of rejects if there is one."""
         return [self.part, self.rejects] if self.rejects else [self.part]
 
 
 class ShardRecord(_Record):
-    """A shard as it was when it was scored, and what became of its rows."""
+    """A shard as it was when it was scored, and how many of its rows were scored and rejected."""
 
     number: _ShardNumber
     path: _Path
@@ -145,16 +144,16 @@ class ShardRecord(_Record):
     scored: _Count
     rejected: _Count
     head: Annotated[int, Field(ge=0)] | None = None
-    """Which of the manifest's schemas is that of this shard."""
+    """Index of the shard's columns in the manifest's `schemas`."""
 
 
 class Manifest(_Record):
-    """Everything that is published, and what it was made with. It holds no clock time and no run id."""
+    """Everything that is published, and what it was made with; without times and run ids, so that reruns agree."""
 
     format: Literal[1] = 1
     version: _Version
     fingerprint: dict[str, Any]
-    """All that decides a score; the version is its hash."""
+    """Everything that decides a score; the version is its hash."""
     model: dict[str, Any]
     settings: dict[str, Any]
     libraries: dict[str, str]
@@ -164,17 +163,17 @@ class Manifest(_Record):
     scored: int
     rejected: int
     drift: Drift | None
-    """For scores in half precision: how far they are from float32."""
+    """For scores in half precision only."""
     computed_by: dict[str, int] = {}
-    """Slices by what computed them, as their receipts say; several entries where devices or libraries differ."""
+    """Number of slices by the receipts' `computed_by`; several entries where devices or libraries differed."""
     shards: list[ShardRecord]
     schemas: list[str] = []
-    """Columns of the shards, each kind once, as Arrow writes a schema, in base64."""
+    """The distinct schemas of the shards, as Arrow serialises them, in base64."""
     slices: list[Receipt]
 
 
 class Success(_Record):
-    """The content of `_SUCCESS`: who waits for it sees one complete version."""
+    """The content of `_SUCCESS`: readers that wait for this file see one complete version."""
 
     version: _Version
     rows: _Count
@@ -185,10 +184,15 @@ class Success(_Record):
 
 
 def parse(kind: type[_R], content: bytes | None) -> _R | None:
-    """Return a record from its JSON, or None where it is missing, cut short or of another kind."""
+    """Return a record from its JSON, or None if the JSON is missing, incomplete or another record's."""
     if content is None:
         return None
     try:
         return kind.model_validate_json(content)
     except ValidationError:
         return None
+
+
+def to_json(value: Any) -> bytes:
+    """Return JSON bytes that are the same for the same value."""
+    return (json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode()

@@ -1,10 +1,12 @@
 """What the job asks of S3 beyond fsspec: listings, plain copies, removal by the thousand, and its error codes."""
 
 import contextlib
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, Self
 
 from fsspec.asyn import sync
+
+from pipeline_lib.storage.location import Files, FileStamp, Location
 
 _KEYS_A_REQUEST = 1000
 # A larger object can't be copied by one request.
@@ -17,22 +19,101 @@ TIMEOUTS: dict[str, Any] = {
 }
 """How long botocore waits, in seconds: an endpoint that accepts and never answers is given up within a minute.
 
-They count from one sign of life to the next, so that a slow server and a large upload may take their time.
+A timeout starts again whenever bytes arrive, so that a slow server and a large upload may take their time.
 """
 
 
+class S3Location(Location):
+    """An object or a folder of objects in a bucket of S3, or of a store with the same interface."""
+
+    def call(self, method: str, **arguments: Any) -> Any:
+        """Send a request about this object."""
+        bucket, key, _ = self.fs.split_path(self.path)
+        return self.fs.call_s3(method, Bucket=bucket, Key=key, **arguments)
+
+    def read_with_etag(self, start: int = 0) -> tuple[bytes, str]:
+        """Return the bytes from `start` on and the ETag in quotes, by one request, so that they belong together.
+
+        Raises:
+            FileNotFoundError: there is no such object.
+        """
+        answer = self.call("get_object", **({"Range": f"bytes={start}-"} if start else {}))
+        try:
+            return bytes(sync(self.fs.loop, answer["Body"].read)), str(answer["ETag"])
+        finally:
+            answer["Body"].close()
+
+    def read_end(self, size: int, most: int) -> bytes:
+        """Return the last bytes of the object by one request."""
+        return self.read_with_etag(max(size - most, 0))[0]
+
+    def copy_to(self, target: Self, size: int = 0) -> None:
+        """Copy the object within its store, by one request where its size allows it."""
+        if size > _LARGEST_COPY:
+            super().copy_to(target)
+        else:
+            bucket, key, _ = self.fs.split_path(self.path)
+            target.call("copy_object", CopySource={"Bucket": bucket, "Key": key})
+
+    def remove_tree(self) -> None:
+        """Remove all objects below the folder, a thousand with each request.
+
+        Raises:
+            OSError: the store kept one.
+        """
+        bucket, key, _ = self.fs.split_path(self.path)
+        keys = [f"{key}/{name}" if key else name for name, _, _ in self._objects()]
+        for start in range(0, len(keys), _KEYS_A_REQUEST):
+            batch = [{"Key": key} for key in keys[start : start + _KEYS_A_REQUEST]]
+            answer = self.fs.call_s3("delete_objects", Bucket=bucket, Delete={"Objects": batch, "Quiet": True})
+            for fault in answer.get("Errors", ()):
+                raise OSError(f"{fault.get('Key')!r} was not removed: {fault.get('Code')}")
+
+    def files(self) -> Files:
+        """Return every object below the folder, a thousand with each request.
+
+        Raises:
+            FileNotFoundError: there is no such bucket; a folder that does not exist has no objects.
+        """
+        return {
+            name: FileStamp(size, etag, etag=bool(etag))
+            for name, size, etag in self._objects()
+            if name and not name.endswith("/")
+        }
+
+    def ask_bucket(self) -> None:
+        """Ask the bucket for one key to see whether the store answers; "missing" and "not allowed" are answers.
+
+        Raises:
+            Exception: the store's library got no answer, or is not configured for this store.
+        """
+        with contextlib.suppress(FileNotFoundError, PermissionError):
+            self.fs.call_s3("list_objects_v2", Bucket=self.fs.split_path(self.path)[0], MaxKeys=1)
+
+    def _get(self) -> bytes:
+        return self.read_with_etag()[0]
+
+    def _objects(self) -> Iterator[tuple[str, int, str]]:
+        """Yield the path below the folder, the size and the ETag of every object."""
+        bucket, key, _ = self.fs.split_path(self.path)
+        prefix = f"{key.rstrip('/')}/" if key else ""
+        more: dict[str, str] = {}
+        while True:
+            page = self.fs.call_s3("list_objects_v2", Bucket=bucket, Prefix=prefix, **more)
+            for entry in page.get("Contents", ()):
+                yield entry["Key"].removeprefix(prefix), int(entry["Size"]), str(entry.get("ETag", "")).strip('"')
+            if not page.get("IsTruncated"):
+                return
+            more = {"ContinuationToken": page["NextContinuationToken"]}
+
+
 def is_s3(fs: Any) -> bool:
-    """Tell whether a file system is s3fs, whose store has ETags and conditional writes."""
+    """Return whether a file system is s3fs, whose stores have ETags and conditional writes."""
     return "s3" in ((fs.protocol,) if isinstance(fs.protocol, str) else fs.protocol)
 
 
-def leave_retries_to_botocore(fs: Any) -> None:
-    """Keep s3fs from trying again what botocore has tried three times: the waits would multiply."""
-    fs.retries = 1
-
-
 def forget_credentials() -> None:
-    """Have credentials read anew, which whoever made them may have renewed meanwhile."""
+    """Make s3fs read the credentials again, which may have been renewed since."""
     import s3fs
 
     s3fs.S3FileSystem.clear_instance_cache()
@@ -46,68 +127,3 @@ def error_code(error: BaseException | None) -> str:
             return str(response.get("Error", {}).get("Code", ""))
         error = error.__cause__
     return ""
-
-
-def files_below(fs: Any, folder: str) -> Iterator[tuple[str, int, str]]:
-    """Yield (path below the folder, size, ETag) of every object, a thousand with each request.
-
-    Raises:
-        FileNotFoundError: there is no such bucket; a folder that is not there has no objects.
-    """
-    bucket, key, _ = fs.split_path(folder)
-    prefix = f"{key.rstrip('/')}/" if key else ""
-    more: dict[str, str] = {}
-    while True:
-        page = fs.call_s3("list_objects_v2", Bucket=bucket, Prefix=prefix, **more)
-        for entry in page.get("Contents", ()):
-            yield entry["Key"].removeprefix(prefix), int(entry["Size"]), str(entry.get("ETag", "")).strip('"')
-        if not page.get("IsTruncated"):
-            return
-        more = {"ContinuationToken": page["NextContinuationToken"]}
-
-
-def ask(fs: Any, path: str) -> None:
-    """Ask the bucket of a path for one key, for the sake of an answer; that it is not there is one, or not allowed.
-
-    Raises:
-        Exception: the store's library got no answer, or is not set up for this store.
-    """
-    with contextlib.suppress(FileNotFoundError, PermissionError):
-        fs.call_s3("list_objects_v2", Bucket=fs.split_path(path)[0], MaxKeys=1)
-
-
-def read(fs: Any, path: str, start: int = 0) -> tuple[bytes, str]:
-    """Return an object's bytes, or those from `start` on, and its ETag, by one request: they belong together.
-
-    Raises:
-        FileNotFoundError: it is not there.
-    """
-    bucket, key, _ = fs.split_path(path)
-    found = fs.call_s3("get_object", Bucket=bucket, Key=key, **({"Range": f"bytes={start}-"} if start else {}))
-    try:
-        return bytes(sync(fs.loop, found["Body"].read)), str(found["ETag"])
-    finally:
-        found["Body"].close()
-
-
-def copy(fs: Any, source: str, target: str, size: int) -> None:
-    """Copy an object within its store, by one request where its size allows it."""
-    if size > _LARGEST_COPY:
-        fs.cp_file(source, target)
-        return
-    (bucket, key, _), (to_bucket, to_key, _) = fs.split_path(source), fs.split_path(target)
-    fs.call_s3("copy_object", CopySource={"Bucket": bucket, "Key": key}, Bucket=to_bucket, Key=to_key)
-
-
-def remove(fs: Any, paths: Sequence[str]) -> None:
-    """Remove objects, a thousand with each request; one that is not there is no error.
-
-    Raises:
-        OSError: the store kept one.
-    """
-    for start in range(0, len(paths), _KEYS_A_REQUEST):
-        some = [fs.split_path(path) for path in paths[start : start + _KEYS_A_REQUEST]]
-        keys = {"Objects": [{"Key": key} for _, key, _ in some], "Quiet": True}
-        kept = fs.call_s3("delete_objects", Bucket=some[0][0], Delete=keys).get("Errors", ())
-        for fault in kept:
-            raise OSError(f"{fault.get('Key')!r} was not removed: {fault.get('Code')}")

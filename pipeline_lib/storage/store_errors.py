@@ -1,4 +1,4 @@
-"""What the many exceptions of storage libraries mean to a user: mend it, or try again."""
+"""Translation of the exceptions of storage libraries: either the user must act, or a retry may help."""
 
 import contextlib
 import errno
@@ -11,19 +11,19 @@ from pipeline_lib.errors import FaultError, InputError, NightscoreError, Setting
 from pipeline_lib.storage import s3
 
 _MISSING_OR_REFUSED = (FileNotFoundError, PermissionError, NotADirectoryError, IsADirectoryError)
-_LASTING_ERRNOS = (errno.EROFS, errno.ENAMETOOLONG, errno.ELOOP)
+_PERMANENT_ERRNOS = (errno.EROFS, errno.ENAMETOOLONG, errno.ELOOP)
 _FULL_ERRNOS = (errno.ENOSPC, errno.EDQUOT)
 _LIBRARIES = {"botocore", "aiobotocore", "aiohttp", "fsspec", "s3fs"}
 
-# S3's own codes: a token is renewed by whoever made it, a clock is set, while a bucket stays where it is.
-_PASSING_CODES = {
+# S3's own codes. Somebody renews the token or sets the clock meanwhile, but no retry moves a bucket.
+_TRANSIENT_CODES = {
     "ExpiredToken",
     "ExpiredTokenException",
     "RequestExpired",
     "RequestTimeTooSkewed",
     "TokenRefreshRequired",
 }
-_LASTING_CODES = {
+_PERMANENT_CODES = {
     "301",
     "AuthorizationHeaderMalformed",
     "IllegalLocationConstraintException",
@@ -33,8 +33,8 @@ _LASTING_CODES = {
     "PermanentRedirect",
     "SignatureDoesNotMatch",
 }
-# What botocore says of a configuration that no second try mends; an unknown name here is a fault that may pass.
-_LASTING_KINDS = {
+# Exceptions of botocore for a wrong configuration; any other exception is retried.
+_PERMANENT_KINDS = {
     "ConfigNotFound",
     "ConfigParseError",
     "InvalidConfigError",
@@ -50,23 +50,23 @@ _LASTING_KINDS = {
     "UnauthorizedSSOTokenError",
     "UnknownEndpointError",
 }
-# These were waited for three times already.
-_SILENCE = {"ConnectTimeoutError", "ReadTimeoutError"}
-_SECONDS_BEFORE_AGAIN = (1.0, 3.0, 9.0)
+# botocore has tried these three times already.
+_TIMEOUT_KINDS = {"ConnectTimeoutError", "ReadTimeoutError"}
+_SECONDS_BEFORE_RETRIES = (1.0, 3.0, 9.0)
 
 _T = TypeVar("_T")
 
 
 @contextlib.contextmanager
-def faults_named(url: str, doing: str) -> Iterator[None]:
-    """Turn the many exceptions of storage libraries into one that says where and what.
+def translated_errors(url: str, doing: str) -> Iterator[None]:
+    """Translate the exceptions of storage libraries into errors that say where and while doing what.
 
-    Missing files, refused permissions and wrong settings are the user's to mend; everything else may pass.
+    The user must act on missing files, missing permissions and wrong settings; a retry may help against the rest.
 
     Raises:
-        InputError: the user must mend it.
-        SettingsError: likewise, in the configuration of the store's library.
-        FaultError: it may pass.
+        InputError: the user must act.
+        SettingsError: the user must change the configuration of the store's library.
+        FaultError: a retry may help.
     """
     try:
         yield
@@ -75,7 +75,7 @@ def faults_named(url: str, doing: str) -> Iterator[None]:
     except OSError as error:
         raise _kind_of(error)(f"{url!r}: {doing} failed: {_reason(error)}") from error
     except (ValueError, TypeError) as error:
-        # Libraries say so of a wrong endpoint, bucket or pattern; from our own code it is a fault of ours.
+        # Libraries raise these for a wrong endpoint, bucket or pattern; from our own code they are bugs.
         if not _raised_in(error, _LIBRARIES):
             raise
         advice = "; an endpoint is a URL such as http://host:9000 (AWS_ENDPOINT_URL)"
@@ -85,21 +85,21 @@ def faults_named(url: str, doing: str) -> Iterator[None]:
         if type(error).__module__.partition(".")[0] not in _LIBRARIES:
             raise
         name = type(error).__name__
-        kind = FaultError if name in _SILENCE else StorageFaultError
-        raise (SettingsError if name in _LASTING_KINDS else kind)(
+        kind = FaultError if name in _TIMEOUT_KINDS else StorageFaultError
+        raise (SettingsError if name in _PERMANENT_KINDS else kind)(
             f"{url!r}: {doing} failed: {_reason(error)}"
         ) from error
 
 
-def patiently(work: Callable[[], _T]) -> _T:
-    """Return what some work on a storage returns, trying again a few times where its fault may pass.
+def with_retries(work: Callable[[], _T]) -> _T:
+    """Return the result of some work on a storage, retried three times after faults that may be transient.
 
-    The work must do no harm when it is done twice.
+    Doing the work twice must have the effect of doing it once.
 
     Raises:
-        NightscoreError: it still fails, or for a reason that stays.
+        NightscoreError: the fault is permanent, or the last retry failed too.
     """
-    for seconds in _SECONDS_BEFORE_AGAIN:
+    for seconds in _SECONDS_BEFORE_RETRIES:
         try:
             return work()
         except StorageFaultError as error:
@@ -111,15 +111,15 @@ def patiently(work: Callable[[], _T]) -> _T:
 
 def _kind_of(error: OSError) -> type[NightscoreError]:
     code = s3.error_code(error)
-    if code in _PASSING_CODES:
+    if code in _TRANSIENT_CODES:
         return StorageFaultError
-    if code in _LASTING_CODES or isinstance(error, _MISSING_OR_REFUSED) or error.errno in _LASTING_ERRNOS:
+    if code in _PERMANENT_CODES or isinstance(error, _MISSING_OR_REFUSED) or error.errno in _PERMANENT_ERRNOS:
         return InputError
     return FaultError if error.errno in _FULL_ERRNOS else StorageFaultError
 
 
 def _raised_in(error: BaseException, packages: Container[str]) -> bool:
-    """Tell whether an exception came out of a call into one of these packages."""
+    """Return whether an exception was raised in one of these packages, or in what they called."""
     frames = traceback.walk_tb(error.__traceback__)
     return any(frame.f_globals.get("__name__", "").partition(".")[0] in packages for frame, _ in frames)
 

@@ -63,8 +63,8 @@ def _growing(resources: dict[str, float] | None, home: Path) -> Iterator[None]:
     from ray.autoscaler._private.fake_multi_node import node_provider
     from ray.autoscaler._private.monitor import BASE_READONLY_CONFIG
 
-    from tests.conftest import free_port
-    from tests.helpers.killing import end_ray
+    from tests.helpers.processes import end_ray
+    from tests.helpers.servers import free_port
 
     ray, port = Path(sys.executable).parent / "ray", free_port()
     head_id, head_type = node_provider.FAKE_HEAD_NODE_ID, node_provider.FAKE_HEAD_NODE_TYPE

@@ -24,13 +24,14 @@ import torch
 from pipeline_lib.checkpoints import loading
 from pipeline_lib.checkpoints.activation import Activation
 from pipeline_lib.checkpoints.checkpoint import Checkpoint
+from pipeline_lib.engines.computation import computation_of
 from pipeline_lib.engines.engine import Engine, Floats, Ids, apart
-from pipeline_lib.engines.inspection.inspector import examine
+from pipeline_lib.engines.engine_loading import load_engine
+from pipeline_lib.engines.inspection.inspector import inspect_checkpoint
 from pipeline_lib.engines.packed_engine import PackedEngine
-from pipeline_lib.engines.selection import load_engine
 from pipeline_lib.engines.torch_engine import TorchEngine
 from pipeline_lib.errors import NightscoreError
-from pipeline_lib.settings.settings import ModelSettings
+from pipeline_lib.settings.settings import Settings
 from pipeline_lib.settings.settings_file import parse_settings
 from tests.helpers.any_architecture import EVERY, CannotBeBuiltError, build
 
@@ -74,7 +75,7 @@ class Line:
 
 
 def survey(architecture: str) -> Line:
-    """Build, examine and run one architecture in every way that is accepted for it."""
+    """Build, inspect and run one architecture in every way that is accepted for it."""
     with tempfile.TemporaryDirectory() as folder:
         try:
             build(architecture, Path(folder))
@@ -87,21 +88,22 @@ def survey(architecture: str) -> Line:
         }
         settings = parse_settings(sections)
         try:
-            checkpoint = examine(settings)
+            checkpoint = inspect_checkpoint(settings)
         except NightscoreError as error:
             return Line(architecture, f"refused: {str(error).replace(folder, '')}")
-        return Line(architecture, *compared(Path(folder), settings.model, checkpoint))
+        return Line(architecture, *compared(Path(folder), settings, checkpoint))
 
 
 def compared(
-    folder: Path, settings: ModelSettings, checkpoint: Checkpoint
+    folder: Path, settings: Settings, checkpoint: Checkpoint
 ) -> tuple[str, Difference | None, Difference, Difference | None, Difference | None]:
     """Run a checkpoint in every way that is accepted for it, and compare with each row alone."""
     rows = rows_of(checkpoint)
-    model = loading.load_model(folder, settings, "float32")
+    float32 = settings.model.model_copy(update={"precision": "float32"})
+    model = loading.load_model(folder, float32, "float32")
     alone = [_alone(model, checkpoint, row) for row in rows]
     trial = _Trial(rows, alone, checkpoint.activation)
-    engine = load_engine(folder, settings, checkpoint, "cpu", "float32")
+    engine = load_engine(folder, float32, checkpoint, computation_of(settings, checkpoint, "cpu"))
     equal = trial.worst(engine, _equal(rows))
     padded = trial.worst(engine, _mixed(rows)) if checkpoint.pads_safely else None
     rounding = _rounding(model, checkpoint, trial)
@@ -111,7 +113,7 @@ def compared(
     ways = [
         name for name, is_so in (("packed", checkpoint.packs_safely), ("padded", checkpoint.pads_safely)) if is_so
     ]
-    verdict = ", ".join([*ways, "equal lengths"]) + ", put back after each batch" * checkpoint.keeps_state
+    verdict = ", ".join([*ways, "equal lengths"]) + ", put back after each batch" * checkpoint.is_stateful
     lost = sum(not np.isfinite(logits).all() for logits in alone)
     verdict += f", {lost} of {len(alone)} answers not finite" * bool(lost)
     return verdict, padded, equal, packed, rounding

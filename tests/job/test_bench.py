@@ -20,8 +20,9 @@ from tests.helpers.tiny_checkpoints import ARCHITECTURES, Recipe
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(400)
-def test_everyone_has_a_turn_and_all_agree(tmp_path: Path, checkpoint: Path) -> None:
+def test_every_contender_is_timed_and_all_agree(tmp_path: Path, checkpoint: Path) -> None:
     names = ["pipeline, batch 1", "pipeline, batch 8", "CrossEncoder", "our bare loop", "our whole job"]
     options = ["--model", str(checkpoint), "--rows", "120", "--peer-rows", "60", "--rounds", "1", "--device", "cpu"]
     command = [sys.executable, "-m", "jobs.bench", *options, "--out", str(tmp_path)]
@@ -48,8 +49,9 @@ def test_everyone_has_a_turn_and_all_agree(tmp_path: Path, checkpoint: Path) -> 
     assert "</svg>" in (tmp_path / "bench.svg").read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(400)
-def test_all_there_is_to_time_on_a_gpu_runs_without_one(tmp_path: Path) -> None:
+def test_the_gpu_benchmark_runs_without_a_gpu(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "jobs.bench.gpu", "--model", "minilm", "--rows", "40", "--peer-rows", "20"]
     said = subprocess.run([*command, "--out", str(tmp_path)], cwd=ROOT, capture_output=True, text=True, check=False)
     assert said.returncode == 0, said.stderr
@@ -73,6 +75,7 @@ def test_texts_come_from_folders_globs_and_csv_as_in_the_job(tmp_path: Path) -> 
     assert len(set(drawn) & set(everything)) == 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("program", "options", "message"),
     [

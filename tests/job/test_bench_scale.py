@@ -10,6 +10,8 @@ import pytest
 
 from tests.conftest import ROOT
 
+pytestmark = pytest.mark.slow
+
 
 def figures_of(out: Path, *options: str) -> dict[str, Any]:
     """Run the benchmark; return its figures when its table is printed and kept."""

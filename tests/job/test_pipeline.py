@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline_lib.errors import GateError, OutputError
-from pipeline_lib.planning import planner
+from pipeline_lib.planning.discovery import discover
 from pipeline_lib.publishing.verifier import verify
 from tests.conftest import Runner, SettingsMaker, read_output, write_parquet
 
@@ -203,7 +203,7 @@ def test_a_clashing_user_column_is_kept_under_another_name(
     found = read_output(tmp_path / "out")
     assert found.column("input_label").to_pylist() == [1, 0]
     assert found.schema.field("label").type == pa.string()
-    assert "kept as 'input_label'" in planner.look(settings).notices[0]
+    assert "kept as 'input_label'" in discover(settings).notices[0]
 
 
 def test_every_reader_sees_the_scored_rows_and_nothing_else(

@@ -54,6 +54,7 @@ def answer(code: str, installed: tuple[Path, dict[str, str]], exit_code: int = 0
     return result.stdout + result.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_the_examples_of_the_readme_run_one_after_the_other_in_an_empty_home(
     installed: tuple[Path, dict[str, str]],
@@ -94,6 +95,7 @@ def test_the_examples_of_the_readme_run_one_after_the_other_in_an_empty_home(
     assert answer(changes, installed).count("PUBLISHED in=4 scored=3") == 2
 
 
+@pytest.mark.slow
 def test_the_script_to_start_from_runs(installed: tuple[Path, dict[str, str]]) -> None:
     shown = answer("python configs/sample/explore.py", installed)
     assert re.search(r"Label and stars agree in [67]\d% of 172 reviews\.", shown)

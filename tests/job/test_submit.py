@@ -12,9 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT, free_port, read_output, write_parquet
-from tests.helpers.killing import end_ray
+from tests.conftest import ROOT, read_output, write_parquet
 from tests.helpers.papers import commands, examples, section
+from tests.helpers.processes import end_ray
+from tests.helpers.servers import free_port
+
+pytestmark = pytest.mark.slow
 
 BIN = Path(sys.executable).parent
 
@@ -148,7 +151,7 @@ def is_taken(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-@pytest.mark.first
+@pytest.mark.usual_ports
 @pytest.mark.timeout(600)
 def test_the_readmes_cluster_lines_work_in_an_empty_home_after_a_run_on_this_machine(tmp_path: Path) -> None:
     if is_taken(6379) or is_taken(8265):

@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 if TYPE_CHECKING:
-    from pipeline_lib.execution.steps import Worker
+    from pipeline_lib.execution.worker import Worker
     from pipeline_lib.inputs.shards import Slice
     from pipeline_lib.planning.plan import Plan
 
@@ -86,7 +86,7 @@ def _run(task: Task, home: Path) -> dict[str, Any]:
     spans = [json.loads(line) for path in (home / "spans").iterdir() for line in path.read_text().splitlines()]
     slices = task.nodes * task.slices
     if len(spans) != slices or outcome.scored != slices * task.rows:
-        raise SystemExit(f"{len(spans)} slices were scored instead of {slices}: {outcome.line()}")
+        raise SystemExit(f"{len(spans)} slices were scored instead of {slices}: {outcome.closing_line()}")
     return {
         "nodes": task.nodes,
         "slices": slices,

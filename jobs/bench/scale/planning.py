@@ -16,8 +16,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline_lib.engines.inspection.inspector import examine
-from pipeline_lib.planning.planner import look, make_plan
+from pipeline_lib.engines.inspection.inspector import inspect_checkpoint
+from pipeline_lib.planning.discovery import discover
+from pipeline_lib.planning.planner import make_plan
 from pipeline_lib.settings.settings_file import parse_settings
 
 _DISTINCT = 8
@@ -47,9 +48,9 @@ def planned(folder: str, model: str) -> dict[str, Any]:
             "tuning": {"rows_per_slice": _ROWS_PER_SLICE},
         }
     )
-    examine(settings)  # the checkpoint takes its time and its memory whatever the input is
+    inspect_checkpoint(settings)  # the checkpoint takes its time and its memory whatever the input is
     began = time.perf_counter()
-    plan, peak = _with_peak(lambda: make_plan(look(settings)))
+    plan, peak = _with_peak(lambda: make_plan(discover(settings)))
     seconds = time.perf_counter() - began
     todo, more = _with_peak(lambda: plan.todo)
     return {

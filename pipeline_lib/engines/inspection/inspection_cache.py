@@ -1,4 +1,4 @@
-"""What was found about a checkpoint, kept on this machine: the next run need not load it to know."""
+"""The results of inspections, kept on this machine: the next run need not load the checkpoint for them."""
 
 import contextlib
 import hashlib
@@ -16,61 +16,61 @@ from pipeline_lib.machine.cache_folders import cache_folder, read_own, write_own
 from pipeline_lib.machine.library_versions import library_versions
 from pipeline_lib.settings.settings import Settings
 
-_FORM = 3
-"""Of what is kept and of how it is found; raised when either changes, so that nothing older is believed."""
+_FORMAT = 4
+"""Of what is kept and of how it is determined; raised when either changes, so that no older result is used."""
 
 
 @dataclass(frozen=True)
 class _Record:
-    form: int
+    format: int
     checkpoint: Checkpoint
 
 
 _RECORD = TypeAdapter(_Record)
 
 
-def remembered(
-    settings: Settings, folder: Path, content: str, commit: str | None, look: Callable[[], Checkpoint]
+def cached_inspection(
+    settings: Settings, folder: Path, content: str, commit: str | None, inspect: Callable[[], Checkpoint]
 ) -> Checkpoint:
-    """Return what is known of a checkpoint; look at it if nothing is.
+    """Return the kept result of an inspection, or inspect the checkpoint if there is none.
 
-    Known is what was found for the same files, settings and libraries on a processor of the same kind. Mistakes are
-    not kept, and code that comes with a checkpoint is always tried: it may bring files that are not looked at here.
-    Labels and activation, which name every answer, are read from the configuration each time; where they are not
-    those that were kept, the checkpoint is looked at again.
+    A result is used for the same files, settings and libraries on a processor of the same kind. Failures are not
+    kept. A checkpoint with code of its own is inspected each time: the code may load files that are not known here.
+    Labels and activation, which name every answer, are read from the configuration each time; where they differ
+    from the kept ones, the checkpoint is inspected again.
 
     Args:
-        settings: what is asked of the checkpoint.
-        folder: where its files are.
+        settings: name the checkpoint, and say how it is used.
+        folder: its files.
         content: its fingerprint.
         commit: its commit, if it comes from a hub.
-        look: loads the checkpoint and tries it.
+        inspect: loads the checkpoint and tries it.
 
     Raises:
-        SettingsError: what is kept lies where others may write.
+        SettingsError: others may write to the folder of kept results.
     """
     if settings.model.allow_remote_code:
-        return look()
+        return inspect()
     pairs = settings.input.text_pair_column is not None
-    asked = settings.model.model_dump(exclude={"name", "revision"})
-    key = repr((content, asked, pairs, library_versions(), platform.machine(), auto_engine()))
+    wanted = settings.model.model_dump(exclude={"name", "revision"})
+    key = repr((content, wanted, pairs, library_versions(), platform.machine(), auto_engine()))
     try:
-        path = cache_folder("examined") / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.json"
+        path = cache_folder("inspections") / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.json"
     except OSError:  # a home that can't be written: everything works, only later
-        return look()
+        return inspect()
     with contextlib.suppress(OSError, ValidationError):
         kept = _RECORD.validate_json(read_own(path))
-        if kept.form == _FORM and kept.checkpoint.fingerprint == content:
-            found = replace(kept.checkpoint, name=settings.model.name, commit=commit)
-            if _names_answers(found, settings, folder):
-                return found
-    found = look()
+        if kept.format == _FORMAT and kept.checkpoint.fingerprint == content:
+            checkpoint = replace(kept.checkpoint, name=settings.model.name, commit=commit)
+            if _has_configured_labels(checkpoint, settings, folder):
+                return checkpoint
+    checkpoint = inspect()
     with contextlib.suppress(OSError):
-        write_own(path, _RECORD.dump_json(_Record(_FORM, found)))
-    return found
+        write_own(path, _RECORD.dump_json(_Record(_FORMAT, checkpoint)))
+    return checkpoint
 
 
-def _names_answers(kept: Checkpoint, settings: Settings, folder: Path) -> bool:
+def _has_configured_labels(kept: Checkpoint, settings: Settings, folder: Path) -> bool:
     """Tell whether labels and activation are those of the configuration, read without loading anything."""
     config = read_config(folder, settings.model)
     named = config.get("id2label") or {str(index): f"LABEL_{index}" for index in range(len(kept.labels))}

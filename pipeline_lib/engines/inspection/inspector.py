@@ -1,28 +1,30 @@
-"""A close look at a checkpoint before work starts: loaded once, checked, and tried on texts of many lengths."""
+"""Inspect a checkpoint before work starts: load it once, check it, and try it on texts of many lengths."""
 
 from pathlib import Path
 from typing import Any
 
 from pipeline_lib.checkpoints import loading
-from pipeline_lib.checkpoints.checkpoint import (
-    PROBE,
-    Checkpoint,
-    fingerprint,
-    labels_of,
-    locate,
-    resolve_activation,
-)
-from pipeline_lib.engines.inspection.inspection_cache import remembered
-from pipeline_lib.engines.inspection.row_independence import Batch, Texts, judge
+from pipeline_lib.checkpoints.checkpoint import PROBE, Checkpoint, fingerprint, labels_of, resolve_activation
+from pipeline_lib.checkpoints.fetching import locate
+from pipeline_lib.checkpoints.token_limits import max_tokens_of
+from pipeline_lib.engines.computation import PACKED_PRECISIONS
+from pipeline_lib.engines.inspection.cls_pooling_check import compute_cls_only
+from pipeline_lib.engines.inspection.engine_choice import choose_cpu_engine
+from pipeline_lib.engines.inspection.inspection_cache import cached_inspection
+from pipeline_lib.engines.inspection.packing_check import why_not_packed
+from pipeline_lib.engines.inspection.probe_answers import AnsweredTexts, ProbeAnswers
+from pipeline_lib.engines.inspection.probe_texts import ProbeTexts
+from pipeline_lib.engines.inspection.row_independence import check_row_independence
 from pipeline_lib.engines.openvino.conversion import Source
-from pipeline_lib.engines.packed_engine import why_not_packed
-from pipeline_lib.engines.selection import PACKED_PRECISIONS, choose, narrow
 from pipeline_lib.errors import CheckpointError, NightscoreError, SettingsError
 from pipeline_lib.settings.settings import ModelSettings, Settings
 
 
-def examine(settings: Settings) -> Checkpoint:
+def inspect_checkpoint(settings: Settings) -> Checkpoint:
     """Find, load and check the checkpoint that the settings name.
+
+    The `Checkpoint` carries what is decided here, and nothing decides it again: whether rows can be padded or
+    packed, whether the model keeps state, how much of its last layer is computed, and its engine on CPUs.
 
     Raises:
         CheckpointError: it can't be found, loaded or trusted to give the pipeline's answers.
@@ -30,12 +32,14 @@ def examine(settings: Settings) -> Checkpoint:
     """
     folder, commit = locate(settings.model)
     content = fingerprint(folder, settings.model)
-    return remembered(settings, folder, content, commit, lambda: _look(settings, folder, content, commit))
+    return cached_inspection(
+        settings, folder, content, commit, lambda: _explained(settings, folder, content, commit)
+    )
 
 
-def _look(settings: Settings, folder: Path, content: str, commit: str | None) -> Checkpoint:
+def _explained(settings: Settings, folder: Path, content: str, commit: str | None) -> Checkpoint:
     try:
-        return _tried(settings, folder, content, commit)
+        return _inspected(settings, folder, content, commit)
     except NightscoreError:
         raise
     except Exception as error:  # a model's own code may raise anything
@@ -45,27 +49,27 @@ def _look(settings: Settings, folder: Path, content: str, commit: str | None) ->
         ) from error
 
 
-def _tried(settings: Settings, folder: Path, content: str, commit: str | None) -> Checkpoint:
+def _inspected(settings: Settings, folder: Path, content: str, commit: str | None) -> Checkpoint:
     config = loading.load_config(folder, settings.model)
     labels = labels_of(config)
     tokenizer = loading.load_tokenizer(folder, settings.model)
     model = loading.load_model(folder, settings.model, "float32")
-    limit = loading.max_tokens_of(tokenizer, model, settings.model.max_tokens)
-    _check_room(tokenizer, limit, pairs=settings.input.text_pair_column is not None)
+    limit = max_tokens_of(tokenizer, model, settings.model.max_tokens)
+    _check_limit(tokenizer, limit, pairs=settings.input.text_pair_column is not None)
     inputs = tuple(tokenizer.model_input_names)
-    texts = Texts(tokenizer, limit)
-    verdict = judge(model, inputs, texts, limit)
-    packs_safely = not verdict.keeps_state and _packs(settings.model, model, inputs, verdict.alone)
+    answers = ProbeAnswers(model, inputs, ProbeTexts(tokenizer, limit), limit)
+    independence = check_row_independence(model, inputs, answers)
+    source_rows, more_rows, probes = answers.short_and_long(), answers.many_short(), answers.all()
+    is_stateful = independence.is_stateful
+    packs_safely = not is_stateful and _packs_safely(settings.model, model, inputs, probes)
     source = Source(
         folder=folder,
         settings=settings.model,
         inputs=inputs,
-        pads_safely=verdict.pads_safely,
-        first_token_alone=not verdict.keeps_state and narrow(model, inputs, verdict.batches[:1]),
-        rows=tuple(tuple(row.tolist()) for row in verdict.to_convert.rows),
-        types=tuple(tuple(row.tolist()) for row in verdict.to_convert.types),
-        beside=tuple(tuple(row.tolist()) for row in verdict.beside.rows),
-        beside_types=tuple(tuple(row.tolist()) for row in verdict.beside.types),
+        pads_safely=independence.pads_safely,
+        cls_pooling=not is_stateful and compute_cls_only(model, inputs, independence.batches[:1]),
+        rows=source_rows.texts,
+        more_rows=more_rows.texts,
     )
     return Checkpoint(
         name=settings.model.name,
@@ -77,22 +81,21 @@ def _tried(settings: Settings, folder: Path, content: str, commit: str | None) -
         max_tokens=limit,
         vocabulary=_vocabulary(model),
         inputs=inputs,
-        engine=choose(settings.model, model, source, content),
-        pads_safely=verdict.pads_safely,
-        keeps_state=verdict.keeps_state,
+        cpu_engine=choose_cpu_engine(settings.model, model, source, content),
+        pads_safely=independence.pads_safely,
         packs_safely=packs_safely,
-        first_token_alone=source.first_token_alone,
-        probe=tuple(verdict.alone.rows[0].tolist()),
-        long_probe=tuple(verdict.alone.rows[-1 if len(verdict.alone.rows) == 1 else 1].tolist()),
+        is_stateful=is_stateful,
+        cls_pooling=source.cls_pooling,
+        probe=probes.texts.ids[0],
+        long_probe=probes.texts.ids[min(1, len(probes.texts) - 1)],
         probes=source.rows,
-        probe_types=source.types,
     )
 
 
-def _packs(settings: ModelSettings, model: Any, inputs: tuple[str, ...], alone: Batch) -> bool:
-    """Tell whether packed rows are right in float32; only half precision, where they may be used, asks."""
-    half = settings.precision in PACKED_PRECISIONS or settings.precision == "auto"
-    return half and why_not_packed(model, inputs, alone, "cpu") is None
+def _packs_safely(settings: ModelSettings, model: Any, inputs: tuple[str, ...], alone: AnsweredTexts) -> bool:
+    """Tell whether packed rows are right in float32; only half precision, where they may be used, needs to know."""
+    may_pack = settings.precision in {*PACKED_PRECISIONS, "auto"}
+    return may_pack and why_not_packed(model, inputs, alone, "cpu") is None
 
 
 def _vocabulary(model: Any) -> int:
@@ -106,7 +109,8 @@ def _vocabulary(model: Any) -> int:
         ) from None
 
 
-def _check_room(tokenizer: Any, limit: int | None, *, pairs: bool) -> None:
+def _check_limit(tokenizer: Any, limit: int | None, *, pairs: bool) -> None:
+    """Refuse a limit that the special tokens alone fill."""
     special = tokenizer.num_special_tokens_to_add(pair=pairs)
     if limit is not None and limit <= special:
         raise SettingsError(

@@ -6,13 +6,14 @@ import signal
 import subprocess
 import sys
 import tempfile
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from pipeline_lib.engines.engine import Floats, Ids
+from pipeline_lib.checkpoints.checkpoint import IdsAndTypes, TokenizedTexts
+from pipeline_lib.engines.engine import Floats
 from pipeline_lib.settings.settings import ModelSettings
 
 
@@ -32,48 +33,44 @@ class Source:
     """What the tokenizer gives the model."""
     pads_safely: bool
     """Whether the rows may be one padded batch; else each is computed alone."""
-    first_token_alone: bool
-    rows: tuple[tuple[int, ...], ...]
-    """Token ids."""
-    types: tuple[tuple[int, ...], ...]
-    """Token type ids."""
-    beside: tuple[tuple[int, ...], ...] = ()
-    """Token ids of more rows, which the model is not traced with: what was converted must answer these, too."""
-    beside_types: tuple[tuple[int, ...], ...] = ()
+    cls_pooling: bool
+    """Whether the last layer computes the first token alone."""
+    rows: TokenizedTexts
+    """The rows that the model is traced with."""
+    more_rows: TokenizedTexts = field(default_factory=TokenizedTexts)
+    """Rows that it is not traced with: the converted model must answer these, too."""
 
     @property
-    def traits(self) -> tuple[Any, ...]:
-        """All that decides what becomes of a checkpoint's files."""
-        return self.inputs, self.pads_safely, self.first_token_alone, self.rows, self.types
+    def decisive(self) -> tuple[Any, ...]:
+        """All that decides what a checkpoint's files are converted to."""
+        return self.inputs, self.pads_safely, self.cls_pooling, self.rows.ids, self.rows.type_ids
 
-    def batches(self) -> list[tuple[list[Ids], list[Ids]]]:
-        """Return the rows as batches that the model answers: one padded one if it may be, and each row alone."""
-        rows, types = _arrays(self.rows), _arrays(self.types)
-        alone = [([row], [kind]) for row, kind in zip(rows, types, strict=True)]
-        return [(rows, types), *alone] if self.pads_safely and len(rows) > 1 else alone
+    def batches(self) -> list[IdsAndTypes]:
+        """Return the rows as batches that the model answers: one padded batch if it may be, and each row alone."""
+        return (
+            [self.rows.arrays(), *_alone(self.rows)]
+            if self.pads_safely and len(self.rows) > 1
+            else _alone(self.rows)
+        )
 
-    def trials(self) -> list[tuple[list[Ids], list[Ids]]]:
+    def trials(self) -> list[IdsAndTypes]:
         """Return batches of many kinds that what was converted must answer as each row is answered alone.
 
         A trace keeps no choice that a model's code makes by its data: models that look for a row's end token refuse
         rows that have several, while a trace of them gives such rows each other's answers.
         """
-        rows, types = _arrays(self.beside), _arrays(self.beside_types)
-        alone = [([row], [kind]) for row, kind in zip(rows, types, strict=True)]
         if not self.pads_safely:
-            return [*self.batches(), *alone]
-        pairs = [[0, at] for at in range(1, len(rows))] + [[at, 0] for at in range(1, len(rows))]
-        fours = [[*range(at, min(at + 4, len(rows)))] for at in range(len(rows))]
-        chosen = [*pairs, *fours, [*range(len(rows))]]
-        return [
-            *self.batches(),
-            *alone[:3],
-            *(([rows[at] for at in few], [types[at] for at in few]) for few in chosen),
-        ]
+            return [*self.batches(), *_alone(self.more_rows)]
+        count = len(self.more_rows)
+        pairs = [[0, other] for other in range(1, count)] + [[other, 0] for other in range(1, count)]
+        fours = [[*range(first, min(first + 4, count))] for first in range(count)]
+        chosen = [*pairs, *fours, [*range(count)]]
+        together = [self.more_rows.take(numbers).arrays() for numbers in chosen]
+        return [*self.batches(), *_alone(self.more_rows)[:3], *together]
 
 
-def _arrays(rows: tuple[tuple[int, ...], ...]) -> list[Ids]:
-    return [np.array(row, np.int32) for row in rows]
+def _alone(rows: TokenizedTexts) -> list[IdsAndTypes]:
+    return [([ids], [type_ids]) for ids, type_ids in zip(*rows.arrays(), strict=True)]
 
 
 def convert_in_child(source: Source, folder: Path) -> None:
@@ -94,45 +91,45 @@ def answers_of_child(path: Path, source: Source, threads: int) -> list[Floats]:
     with tempfile.TemporaryDirectory() as folder:
         answers = Path(folder, "answers.npz")
         _in_child("answer", asdict(source), path, answers, threads)
-        with np.load(answers) as found:
-            return [found[f"arr_{number}"] for number in range(len(found.files))]
+        with np.load(answers) as arrays:
+            return [arrays[f"arr_{number}"] for number in range(len(arrays.files))]
 
 
 def _in_child(task: str, source: dict[str, Any], *more: Any) -> None:
-    """Have `converting` do a task in a process that ends with this one, which holds the other end of its input."""
+    """Do a task of `conversion_worker` in a child process, which ends when its input is closed."""
     source["settings"] = source["settings"].model_dump()
     order = json.dumps([task, source, *more], default=str)
-    # The child takes this very package, wherever it lies, and nothing from the folder that the program runs in.
+    # The child imports this very package, wherever it lies, and nothing from the folder that the program runs in.
     paths = [str(Path(__file__).parents[3]), *filter(None, [os.environ.get("PYTHONPATH")])]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
     command = [sys.executable, "-P", "-m", "pipeline_lib.engines.openvino.conversion_worker"]
-    with tempfile.TemporaryFile() as said:
+    with tempfile.TemporaryFile() as stderr:
         with subprocess.Popen(  # noqa: S603 - our own module
-            command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=said, env=environment
+            command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=stderr, env=environment
         ) as child:
             try:
-                _tell(child, order)
+                _send(child, order)
                 code = child.wait()
             finally:
                 child.kill()
         if code:
-            said.seek(0)
-            raise ConversionError(_reason(code, said.read().decode(errors="replace")))
+            stderr.seek(0)
+            raise ConversionError(_reason(code, stderr.read().decode(errors="replace")))
 
 
-def _tell(child: "subprocess.Popen[bytes]", order: str) -> None:
+def _send(child: "subprocess.Popen[bytes]", order: str) -> None:
     assert child.stdin  # noqa: S101 - asked for above
     try:
         child.stdin.write(order.encode() + b"\n")
         child.stdin.flush()
     except BrokenPipeError:
-        pass  # it died before it read all of it: its exit code tells
+        pass  # the child died before it read all of this; its exit code says so
 
 
-def _reason(code: int, said: str) -> str:
+def _reason(code: int, stderr: str) -> str:
     if code < 0:
         name = signal.Signals(-code).name
         memory = "; is there memory for it?" if name == "SIGKILL" else ""
         return f"the process that converts it was ended by {name}{memory}"
-    lines = [line for line in said.splitlines() if line.strip()]
+    lines = [line for line in stderr.splitlines() if line.strip()]
     return f"{lines[-1]:.200}" if lines else f"the process that converts it ended with exit code {code}"

@@ -1,4 +1,4 @@
-"""The child process of `conversion`: takes one task as a line of JSON, and ends when whoever asked for it does."""
+"""The child process of `conversion`: reads one task as a line of JSON, and ends when its parent ends."""
 
 import json
 import os
@@ -11,21 +11,22 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic import TypeAdapter
 
-from pipeline_lib.engines.engine import Floats, Ids, no_cache
+from pipeline_lib.checkpoints.checkpoint import IdsAndTypes
+from pipeline_lib.engines.engine import Floats, no_cache
 from pipeline_lib.engines.openvino.conversion import Source
 from pipeline_lib.engines.openvino.openvino_engine import OpenVinoEngine, library
-from pipeline_lib.settings.settings import ModelSettings
 
 
 def main() -> int:
     """Do the task; say why it failed in the last line of standard error."""
-    task, given, *more = json.loads(sys.stdin.buffer.readline())
+    task, source, *more = json.loads(sys.stdin.buffer.readline())
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
-        _TASKS[task](_source(given), *more)
+        _TASKS[task](_source_of(source), *more)
     except Exception as error:  # noqa: BLE001 - a model's own code may raise anything
-        print(f"{type(error).__name__}:", *str(error).split(), file=sys.stderr)  # noqa: T201 - our only voice
+        print(f"{type(error).__name__}:", *str(error).split(), file=sys.stderr)  # noqa: T201 - the parent reads it
         return 1
     return 0
 
@@ -36,48 +37,38 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
-def _source(given: dict[str, Any]) -> Source:
-    rows, types, beside, beside_types = (
-        tuple(map(tuple, given[name])) for name in ("rows", "types", "beside", "beside_types")
-    )
-    settings = ModelSettings(**given["settings"])
-    own = {"folder": Path(given["folder"]), "settings": settings, "inputs": tuple(given["inputs"])}
-    texts = {"rows": rows, "types": types, "beside": beside, "beside_types": beside_types}
-    return Source(**{**given, **own, **texts})
+def _source_of(values: dict[str, Any]) -> Source:
+    return TypeAdapter(Source).validate_python(values)
 
 
 def _convert(source: Source, folder: str) -> None:
     import torch
 
-    from pipeline_lib.engines.selection import load_model
+    from pipeline_lib.engines.engine_loading import load_model
 
-    model = load_model(source.folder, source.settings, "float32", _narrowed_by(source))
+    model = load_model(source.folder, source.settings, source)
     # Models without a padding id look for none, so any will do.
     pad = model.config.get_text_config().pad_token_id or 0
-    rows, types = source.batches()[0]
-    # Several rows, so that their number is not taken for a constant.
-    rows, types = (rows, types) if len(rows) > 1 else (rows * 2, types * 2)
+    rows, type_ids = source.batches()[0]
+    # Several rows, so that their number does not become a constant of the converted model.
+    rows, type_ids = (rows, type_ids) if len(rows) > 1 else (rows * 2, type_ids * 2)
     with torch.no_grad():
-        found = _traced(model, source, (rows, types), pad)
+        converted = _traced(model, source, (rows, type_ids), pad)
     part = Path(tempfile.mkdtemp(dir=Path(folder).parent))
     try:
-        library().save_model(found, part / "model.xml", compress_to_fp16=False)
+        library().save_model(converted, part / "model.xml", compress_to_fp16=False)
         (part / "model.pad").write_text(str(pad))
         part.rename(folder)
     finally:
         shutil.rmtree(part, ignore_errors=True)
 
 
-def _narrowed_by(source: Source) -> tuple[tuple[str, ...], tuple[int, ...]] | None:
-    return (source.inputs, source.rows[0]) if source.first_token_alone else None
-
-
-def _traced(model: Any, source: Source, batch: tuple[list[Ids], list[Ids]], pad: int) -> Any:
+def _traced(model: Any, source: Source, batch: IdsAndTypes, pad: int) -> Any:
     import torch
 
     from pipeline_lib.engines.torch_engine import TorchEngine
 
-    given = TorchEngine(model, source.inputs, "cpu").padded(*batch, pad)
+    tensors_by_name = TorchEngine(model, source.inputs, "cpu").padded(*batch, pad)
 
     class Logits(torch.nn.Module):
         """The model with positional inputs and one output, as the converter wants it."""
@@ -87,9 +78,9 @@ def _traced(model: Any, source: Source, batch: tuple[list[Ids], list[Ids]], pad:
             self.model = model
 
         def forward(self, *tensors: torch.Tensor) -> Any:
-            return self.model(**dict(zip(given, tensors, strict=True)), **no_cache(model)).logits
+            return self.model(**dict(zip(tensors_by_name, tensors, strict=True)), **no_cache(model)).logits
 
-    example = tuple(torch.from_numpy(array) for array in given.values())
+    example = tuple(torch.from_numpy(array) for array in tensors_by_name.values())
     return library().convert_model(Logits().eval(), example_input=example)
 
 
@@ -98,7 +89,7 @@ def _answer(source: Source, path: str, answers: str, threads: int) -> None:
     np.savez(answers, *(_logits_or_none(engine, batch) for batch in source.trials()))
 
 
-def _logits_or_none(engine: OpenVinoEngine, batch: tuple[list[Ids], list[Ids]]) -> Floats:
+def _logits_or_none(engine: OpenVinoEngine, batch: IdsAndTypes) -> Floats:
     """Return a batch's logits, or no row where the engine refuses it: it would then come in halves."""
     try:
         return engine.logits(*batch)

@@ -24,8 +24,8 @@ AUTO_ENGINE = "NIGHTSCORE_AUTO_ENGINE"
 """Environment variable that says what `model.engine: auto` takes, in place of the processor's maker."""
 
 _AUTO = ("torch", "openvino", "absent")
-_FORM = "3"
-"""Of what is converted; another one is another folder."""
+_FORMAT = "3"
+"""Of converted models; part of the name of their folder."""
 
 
 class OpenVinoEngine(Engine):
@@ -54,12 +54,12 @@ class OpenVinoEngine(Engine):
     def logits(self, rows: Sequence[Ids], types: Sequence[Ids]) -> Floats:
         """Return logits of shape [rows, labels] in float32; see `Engine`."""
         batch = self.padded(rows, types, self._pad)
-        found = self._compute(list(batch.values()), share_inputs=True)[0]
-        return np.array(found, np.float32).reshape(len(rows), -1)
+        logits = self._compute(list(batch.values()), share_inputs=True)[0]
+        return np.array(logits, np.float32).reshape(len(rows), -1)
 
 
 def library() -> Any:
-    """Import OpenVINO without the package that tells its makers of each use and leaves an id in the home."""
+    """Import OpenVINO without its telemetry, which reports each use to its makers and leaves an id in the home."""
     sys.modules["openvino_telemetry"] = None  # type: ignore[assignment] # as if it were not installed
     import openvino
 
@@ -67,16 +67,26 @@ def library() -> Any:
 
 
 def is_installed() -> bool:
-    """Tell whether OpenVINO is here; it is an extra."""
+    """Tell whether OpenVINO is installed; it is an extra."""
     return auto_engine() != "absent" and importlib.util.find_spec("openvino") is not None
 
 
-def auto_engine() -> str:
-    """Return what `model.engine: auto` takes here if it can: `torch`, `openvino`, or `absent`.
+def refuse_absence() -> None:
+    """Check that OpenVINO is installed.
 
-    Named by the environment, for tests and for machines of several kinds that shall choose alike. Else it is what
-    gets more out of this processor: PyTorch computes with Intel's MKL, which gives other makers' processors less
-    than half of what they can do; on Intel's both are as fast, and PyTorch starts seconds sooner.
+    Raises:
+        SettingsError: it is not.
+    """
+    if not is_installed():
+        raise SettingsError("model.engine: OpenVINO is not installed here; pip install 'nightscore[openvino]'")
+
+
+def auto_engine() -> str:
+    """Return the engine that `model.engine: auto` prefers on this machine: `torch`, `openvino`, or `absent`.
+
+    The environment can name it, for tests and for machines of several kinds that must choose alike. Else it is the
+    one that is faster on this processor: PyTorch computes with Intel's MKL, which is less than half as fast as
+    possible on other makers' processors; on Intel's own both are as fast, and PyTorch starts seconds sooner.
 
     Raises:
         SettingsError: the environment names something else.
@@ -101,9 +111,9 @@ def converted(source: Source, fingerprint: str) -> Path:
     Raises:
         ConversionError: the conversion failed, or its process died.
     """
-    versions = "-".join([*(version(name) for name in ("openvino", "torch", "transformers")), _FORM])
+    versions = "-".join([*(version(name) for name in ("openvino", "torch", "transformers")), _FORMAT])
     folder = cache_folder("openvino", versions)
-    key = hashlib.sha256(repr((fingerprint, source.traits)).encode()).hexdigest()[:32]
+    key = hashlib.sha256(repr((fingerprint, source.decisive)).encode()).hexdigest()[:32]
     path = folder / key / "model.xml"
     with FileLock(folder / f"{key}.lock"):
         if not _is_whole(path):

@@ -30,7 +30,7 @@ _DATA_ENDINGS = _words(
 _PACKED_ENDINGS = _words("7z br bz2 gz gzip lz4 lzma lzo rar snappy sz tbz2 tgz txz xz z zip zst zstd")
 
 
-def kind_of(path: str) -> Kind:
+def file_kind(path: str) -> Kind:
     """Return what a file is by its name, whatever the case of its letters.
 
     =========  ==============================================================  ===================================

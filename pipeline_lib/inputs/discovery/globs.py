@@ -1,17 +1,19 @@
-"""What a glob takes: what fsspec's own takes, less what is hidden."""
+"""Globs: they match the files that fsspec's own do, except hidden ones."""
 
 import functools
+import glob
 import re
 
 from fsspec.utils import glob_translate
 
 from pipeline_lib.errors import InputError
+from pipeline_lib.storage.location import Location
 
 _MAGIC = re.compile(r"[*?[]")
 
 
 def is_hidden(name: str, *, folder: bool) -> bool:
-    """Tell whether a file or folder is to be passed over by its name.
+    """Tell whether a file or folder is skipped because of its name.
 
     A folder such as `_year=2026` is a column's value, as it is for Spark.
     """
@@ -30,12 +32,29 @@ def spelled_out(pattern: str) -> str:
     return "/".join(parts[: next((at for at, part in enumerate(parts) if _MAGIC.search(part)), len(parts))])
 
 
-def check(pattern: str) -> None:
-    """Refuse a glob that fsspec can't read.
+def is_glob(path: str, location: Location) -> bool:
+    """Tell whether a path is a glob; a path that exists as it is written is none.
+
+    Args:
+        path: as in `input.path`, for messages.
+        location: the location of that path.
 
     Raises:
-        InputError: it has `**` within the name of a file or folder.
+        InputError: it is a glob that can't be listed.
     """
+    name = location.path
+    if not glob.has_magic(name):
+        return False
+    if not name.startswith("/") and not spelled_out(name):
+        raise InputError(f"input.path: {path!r} does not spell out the bucket, and no store is read as a whole")
+    if location.fs.exists(name):
+        return False
+    _refuse_unreadable(name)
+    return True
+
+
+def _refuse_unreadable(pattern: str) -> None:
+    """Refuse a glob that fsspec can't read, since it has `**` within the name of a file or folder."""
     for part in pattern.split("/"):
         if "**" in part and part != "**":
             raise InputError(

@@ -1,201 +1,116 @@
-"""The shards that a path, a folder, a glob or a list of these names."""
+"""The listing of the input: which shards a path, a folder, a glob or a list of these names."""
 
 import glob
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
 
-from pipeline_lib.errors import InputError, InputNotReadyError, SettingsError, did_you_mean, listed
+from pipeline_lib.errors import InputError, InputNotReadyError, did_you_mean, listed
 from pipeline_lib.inputs.discovery import globs
-from pipeline_lib.inputs.discovery.folder_entries import (
-    Entries,
-    is_folder,
-    refuse_irregular,
-    refuse_unreadable_below,
-)
-from pipeline_lib.inputs.discovery.table_formats import refuse_tables
+from pipeline_lib.inputs.discovery.listed_files import ListedFiles
+from pipeline_lib.inputs.discovery.local_files import is_folder, refuse_irregular, refuse_unreadable_below
 from pipeline_lib.inputs.shards import FORMATS, is_shard
 from pipeline_lib.messages import count
-from pipeline_lib.storage.files import FileStamp, faults_named, filesystem, full_name, is_local, stamp_of
-
-_PART = "part-00000-000000000.parquet"
-"""A name as files of an output have."""
+from pipeline_lib.storage.location import FileStamp, Location, stamp_of
+from pipeline_lib.storage.store_errors import translated_errors
+from pipeline_lib.storage.urls import location_of
 
 
 @dataclass
-class Found:
-    """What the paths of the input name."""
+class DiscoveredShards:
+    """The shards that paths of the input name."""
 
     stamps: dict[str, FileStamp] = field(default_factory=dict)
-    """Every shard with its stamp."""
+    """Every shard's stamp, by path."""
     notices: list[str] = field(default_factory=list)
-    """What is there and is not read, though it is no error."""
+    """For the user: files that are not read, though that is no error."""
 
 
-def find_shards(paths: list[str], *, dated: bool) -> Found:
-    """Return every shard under the paths, sorted by path, each once, and what the user should know of the rest.
+def find_shards(paths: list[str], *, dated: bool) -> DiscoveredShards:
+    """Return every shard under the paths, sorted by path and each once, with notices about files that are not read.
 
-    In folders and globs, files and folders whose names start with `_` or `.` are passed over, but for `_key=value`
-    folders and for what a glob spells out. What becomes of any other file, `kinds.kind_of` tells in a table. A glob
-    takes the files that fsspec's takes, a folder that is named like a shard with all files in it, as Spark writes
-    them, and any folder if it ends with a slash. A file that is named outright must be a shard.
+    In folders and globs, files and folders whose names start with `_` or `.` are skipped, except `_key=value`
+    folders and names that a glob spells out. `file_kinds.file_kind` has a table of what happens to every other
+    file. A glob takes the files that fsspec's takes, a folder that is named like a shard with all files in it, as
+    Spark writes them, and any folder if it ends with a slash. A file that is named outright must be a shard.
 
     Args:
         paths: as in `input.path`.
-        dated: whether the paths were filled in with a date, so that a missing one may yet come.
+        dated: whether a date was filled in, so that a missing path may come later.
 
     Raises:
-        InputError: a path leads nowhere, to nothing that can be read, to data that would be missed, to a pipe or a
-            device, or to a table whose log says which rows count.
-        InputNotReadyError: it leads nowhere, where the path is that of a date.
+        InputError: a path leads nowhere, to nothing that can be read, to data of a kind that is not read, to a pipe
+            or a device, or to a table whose log says which rows count.
+        InputNotReadyError: a path leads nowhere, and a date was filled in.
     """
-    whole = Found()
+    shards = DiscoveredShards()
     for path in paths:
-        here = _under(path)
+        here = _shards_under(path)
         if not here.stamps:
-            with faults_named(path, "listing the input"):
+            with translated_errors(path, "listing the input"):
                 why = _why_nothing(path)
             missing = InputNotReadyError if dated else InputError
             raise missing(f"input.path: {'; '.join([why, *here.notices])}")
-        whole.stamps |= here.stamps
-        whole.notices += [notice for notice in here.notices if notice not in whole.notices]
-    whole.stamps = dict(sorted(whole.stamps.items()))
-    return whole
+        shards.stamps |= here.stamps
+        shards.notices += [notice for notice in here.notices if notice not in shards.notices]
+    shards.stamps = dict(sorted(shards.stamps.items()))
+    return shards
 
 
-def list_shards(paths: list[str], *, dated: bool) -> dict[str, FileStamp]:
-    """Return every shard under the paths with its stamp; see `find_shards`."""
-    return find_shards(paths, dated=dated).stamps
-
-
-def refuse_output_in_input(paths: list[str], output: str) -> None:
-    """Check that the next run would not take this output for input.
-
-    Raises:
-        SettingsError: the output lies in a folder of the input, or a glob of the input matches it.
-    """
-    folder = full_name(*filesystem(output))
-    target = f"{folder}/{_PART}"
-    for path in paths:
-        fs, name = filesystem(path)
-        start = full_name(fs, name).rstrip("/")
-        with faults_named(path, "listing the input"):
-            is_glob = _is_glob(fs, path, name)
-        if is_glob:
-            inside = globs.takes(start, target) or _in_taken_folder(path, start, target)
-        else:
-            inside = target.startswith(start + "/") and not globs.has_hidden(target[len(start) :])
-        if inside:
-            raise SettingsError(
-                f"output.path: {output!r} lies in input.path {path!r}, so the next run would read it as input; "
-                "choose a folder elsewhere, or one whose name starts with '_'"
-            )
-
-
-def _in_taken_folder(path: str, pattern: str, target: str) -> bool:
-    """Tell whether a glob takes a folder above a file, with all that is in it."""
-    parts = target.split("/")
-    for end in range(1, len(parts)):
-        folder = "/".join(parts[:end])
-        expanded = path.endswith("/") or is_shard(folder)
-        if expanded and globs.takes(pattern, folder, folder=True) and not globs.has_hidden("/".join(parts[end:])):
-            return True
-    return False
-
-
-def _is_glob(fs: Any, path: str, name: str) -> bool:
-    """Tell whether a path is a glob; one that is there literally is a name.
-
-    Raises:
-        InputError: it is a glob that can't be listed.
-    """
-    if not glob.has_magic(name):
-        return False
-    if not name.startswith("/") and not globs.spelled_out(name):
-        raise InputError(f"input.path: {path!r} does not spell out the bucket, and no store is read as a whole")
-    if fs.exists(name):
-        return False
-    globs.check(name)
-    return True
-
-
-def _under(path: str) -> Found:
-    fs, name = filesystem(path)
-    with faults_named(path, "listing the input"):
-        if _is_glob(fs, path, name):
-            return _of_glob(fs, path, name)
-        if is_local(fs) and os.path.exists(name):
-            refuse_irregular(name)
-        if fs.isfile(name):
-            if not is_shard(name):
+def _shards_under(path: str) -> DiscoveredShards:
+    location = location_of(path)
+    with translated_errors(path, "listing the input"):
+        if globs.is_glob(path, location):
+            return _matching(path, location)
+        if location.is_local and os.path.exists(location.path):
+            refuse_irregular(location.path)
+        if location.fs.isfile(location.path):
+            if not is_shard(location.path):
                 raise InputError(f"input.path: {path!r} is not one of {listed(FORMATS)}")
-            return Found({full_name(fs, name): stamp_of(fs.info(name))})
-        return _of_folder(fs, path, name) if fs.isdir(name) else Found()
+            return DiscoveredShards({location.url: location.stamp()})
+        return _in_folder(path, location) if location.fs.isdir(location.path) else DiscoveredShards()
 
 
-def _of_folder(fs: Any, path: str, name: str) -> Found:
-    entries = Entries(fs)
-    entries.add_folder(name)
-    return _found(entries, path)
+def _in_folder(path: str, location: Location) -> DiscoveredShards:
+    files = ListedFiles(location)
+    files.add_folder(location.path)
+    return _shards_among(files, path)
 
 
-def _of_glob(fs: Any, path: str, name: str) -> Found:
-    entries = Entries(fs)
-    if is_local(fs):
-        refuse_unreadable_below(name)
-    matched = fs.glob(f"{name}/" if path.endswith("/") else name, detail=True)
-    others = []
+def _matching(path: str, location: Location) -> DiscoveredShards:
+    """Return the shards that a glob matches, and those in folders that it matches and that are to be expanded."""
+    files, pattern = ListedFiles(location), location.path
+    if location.is_local:
+        refuse_unreadable_below(pattern)
+    matched = location.fs.glob(f"{pattern}/" if path.endswith("/") else pattern, detail=True)
+    other_folders = []
     for info in matched.values():
-        entry, folder = str(info["name"]).rstrip("/"), is_folder(fs, info)
-        if not globs.takes(name, entry, folder=folder):
+        entry, folder = str(info["name"]).rstrip("/"), is_folder(location, info)
+        if not globs.takes(pattern, entry, folder=folder):
             continue
         if not folder:
-            entries.add(info)
+            files.add(info)
         elif path.endswith("/") or is_shard(entry):
-            entries.add_folder(entry)
+            files.add_folder(entry)
         else:
-            others.append(entry)
-    found = _found(entries, path)
-    if not name.endswith(("/**", "/**/*")):  # these take what is in the folders too
-        read = {folder for shard in entries.shards for folder in _folders_above(shard)}
-        left = [full_name(fs, folder) for folder in others if folder not in read]
-        if left:
-            found.notices.append(
-                f"{path!r} matches {count(len(left), 'folder')} whose files are not read, as {listed(left, 1)}; "
+            other_folders.append(entry)
+    shards = _shards_among(files, path)
+    if not pattern.endswith(("/**", "/**/*")):  # these take the files in the folders too
+        read = {folder for shard in files.shards for folder in _folders_above(shard)}
+        unread = [location.url_of(folder) for folder in other_folders if folder not in read]
+        if unread:
+            number = count(len(unread), "folder")
+            shards.notices.append(
+                f"{path!r} matches {number} whose files are not read, as {listed(unread, 1)}; "
                 "end it with '/' to read all that is in the folders that it matches"
             )
-    return found
+    return shards
 
 
-def _found(entries: Entries, path: str) -> Found:
-    """Return the shards among some entries, and what is to be said of the others.
-
-    Raises:
-        InputError: some of them look like data that would be missed.
-    """
-    fs = entries.fs
-    refuse_tables(fs, path, entries.seen, entries.shards)
-    if entries.data:
-        names = [full_name(fs, name) for name in entries.data]
-        endings = dict.fromkeys(
-            ending for ending in FORMATS if any(s.lower().endswith(ending) for s in entries.shards)
-        )
-        folder = globs.spelled_out(path.rstrip("/"))
-        which = listed(f"{folder}/**/*{ending}" for ending in endings or FORMATS)
-        raise InputError(
-            f"input.path: {path!r} holds {listed(names, 2)}, which look like data of kinds that are not read "
-            f"({listed(FORMATS)} are); convert them, or leave them out with a glob such as {which}"
-        )
-    found = Found({full_name(fs, name): stamp_of(info) for name, info in entries.shards.items()})
-    if entries.unknown:
-        names = [full_name(fs, name) for name in entries.unknown]
-        found.notices.append(f"not read, since their kind is not known: {listed(names, 3)}")
-    if entries.links:
-        found.notices.append(
-            f"{listed(entries.links, 3)}: links to folders are not followed; name them in input.path to read them"
-        )
-    return found
+def _shards_among(files: ListedFiles, path: str) -> DiscoveredShards:
+    files.refuse_other_data(path)
+    stamps = {files.location.url_of(name): stamp_of(info) for name, info in files.shards.items()}
+    return DiscoveredShards(stamps, files.notices)
 
 
 def _folders_above(path: str) -> Iterable[str]:
@@ -205,19 +120,20 @@ def _folders_above(path: str) -> Iterable[str]:
 
 
 def _why_nothing(path: str) -> str:
-    fs, name = filesystem(path)
-    if fs.isdir(name):
+    location = location_of(path)
+    name = location.path
+    if location.fs.isdir(name):
         return f"the folder {path!r} holds no shard ({listed(FORMATS)})"
     parent = name.rpartition("/")[0]
-    near = did_you_mean(name, _names(fs, parent) if not glob.has_magic(parent) else [])
+    near = did_you_mean(name, _names_in(location, parent) if not glob.has_magic(parent) else [])
     if not glob.has_magic(name):
         return f"no such file or folder: {path!r}{near}"
     brackets = "; a '[' in a name is written '[[]' in a glob" if "[" in path else ""
     return f"no file matches {path!r}{near}{brackets}"
 
 
-def _names(fs: Any, folder: str) -> list[str]:
+def _names_in(location: Location, folder: str) -> list[str]:
     try:
-        return [str(name) for name in fs.ls(folder, detail=False)]
+        return [str(name) for name in location.fs.ls(folder, detail=False)]
     except (OSError, ValueError):
         return []

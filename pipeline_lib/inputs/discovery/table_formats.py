@@ -2,20 +2,20 @@
 
 import re
 from collections.abc import Iterable
-from typing import Any
 
 from pipeline_lib.errors import InputError
 from pipeline_lib.machine.parallel import in_threads
+from pipeline_lib.storage.location import Location
 
 _LOGS = {"_delta_log": "a Delta table", ".hoodie": "a Hudi table"}
 _ICEBERG = re.compile(r"(.*/)?metadata/[^/]+\.metadata\.json")
 
 
-def refuse_tables(fs: Any, path: str, seen: Iterable[str], shards: Iterable[str]) -> None:
+def refuse_table_formats(location: Location, path: str, seen: Iterable[str], shards: Iterable[str]) -> None:
     """Check that what was found in a folder or by a glob are plain files.
 
     Args:
-        fs: where they are.
+        location: any location in the same file system.
         path: as in `input.path`.
         seen: every file that the listing showed, hidden ones too.
         shards: those that would be read; the log of their table may lie above what was listed.
@@ -25,7 +25,8 @@ def refuse_tables(fs: Any, path: str, seen: Iterable[str], shards: Iterable[str]
     """
     log = next(filter(None, map(_log_of, seen)), None)
     if log is None:
-        log = next(filter(None, in_threads(lambda root: _log_in(fs, root), sorted(set(map(_root, shards))))), None)
+        roots = sorted(set(map(_root, shards)))
+        log = next(filter(None, in_threads(lambda root: _log_in(location, root), roots)), None)
     if log:
         name, table = log
         raise InputError(
@@ -42,15 +43,15 @@ def _log_of(name: str) -> tuple[str, str] | None:
     return (name, "an Iceberg table") if _ICEBERG.fullmatch(name) else None
 
 
-def _log_in(fs: Any, root: str) -> tuple[str, str] | None:
+def _log_in(location: Location, root: str) -> tuple[str, str] | None:
     """Look for a log in the folder of a table, or beside the folder `data` that Iceberg writes files into."""
     for name, table in _LOGS.items():
-        if _exists(fs, f"{root}/{name}"):
+        if _exists(location, f"{root}/{name}"):
             return f"{root}/{name}", table
     above, _, last = root.rpartition("/")
     for folder in (root, above) if last == "data" and above else (root,):
-        if _exists(fs, f"{folder}/metadata"):
-            found = fs.glob(f"{folder}/metadata/*.metadata.json")
+        if _exists(location, f"{folder}/metadata"):
+            found = location.fs.glob(f"{folder}/metadata/*.metadata.json")
             if found:
                 return str(found[0]), "an Iceberg table"
     return None
@@ -64,8 +65,8 @@ def _root(shard: str) -> str:
     return "/".join(folders)
 
 
-def _exists(fs: Any, path: str) -> bool:
+def _exists(location: Location, path: str) -> bool:
     try:
-        return bool(fs.exists(path))
+        return bool(location.fs.exists(path))
     except PermissionError:  # who may not look there can't know
         return False

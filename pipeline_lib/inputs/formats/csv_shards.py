@@ -1,7 +1,4 @@
-"""CSV and TSV shards, gzipped or not: their header, their rows counted, and any run of their rows.
-
-Which records there are, and what is wrong with one, `csv_records` tells.
-"""
+"""CSV and TSV shards, gzipped or not: their header, their number of rows, and the rows of a slice."""
 
 import contextlib
 import gzip
@@ -9,55 +6,43 @@ import io
 import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from itertools import islice
-from typing import IO, Any
+from typing import IO
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from pipeline_lib.errors import InputError
-from pipeline_lib.inputs import columns
 from pipeline_lib.inputs.column_names import shown
-from pipeline_lib.inputs.formats.csv_records import Record, Records
+from pipeline_lib.inputs.formats.csv_records import Records
+from pipeline_lib.inputs.formats.csv_tables import ARROW_TYPES, checked, has_lost_bytes, to_table
 from pipeline_lib.inputs.shards import MOST_COLUMNS, MOST_SLICE_BYTES, Contents, Slice
 from pipeline_lib.settings.settings import CsvSettings
-from pipeline_lib.storage.files import faults_named
-
-_ARROW_TYPES: dict[str, pa.DataType] = {
-    "string": pa.string(),
-    "int64": pa.int64(),
-    "float64": pa.float64(),
-    "bool": pa.bool_(),
-    "date32": pa.date32(),
-    "timestamp": pa.timestamp("us"),
-    "timestamp_utc": pa.timestamp("us", "UTC"),  # for texts with an offset or a Z
-}
-
+from pipeline_lib.storage.location import Location
+from pipeline_lib.storage.store_errors import translated_errors
 
 _BUFFER_BYTES = 1 << 20
 # Files of object stores read ahead by this much; a slice needs little of what follows it.
 _BLOCK_BYTES = {"whole": 8 << 20, "slice": 1 << 20}
 
 
-def inspect(fs: Any, path: str, settings: CsvSettings, rows_per_slice: int) -> Contents:
+def inspect(shard: Location, settings: CsvSettings, rows_per_slice: int) -> Contents:
     """Read a shard through once: its header, how many rows it has, and where its slices start.
 
     Raises:
         InputError: there is no header, a name in it repeats, a quote never closes, the encoding is wrong, lines end
             in bare carriage returns, or a slice would hold too much.
     """
-    marks, rows, undecodable, slice_bytes = [], 0, 0, 0
-    with _opened(fs, path, "whole") as file:
+    path, slice_offsets, rows, undecodable, slice_bytes = shard.path, [], 0, 0, 0
+    with _opened(shard, "whole") as file:
         records = _records(file, path, settings)
         schema = _schema(records.header(), path, settings)
         for record in records:
             if rows % rows_per_slice == 0:
-                marks.append((record.offset, record.line))
+                slice_offsets.append((record.offset, record.line))
                 slice_bytes = 0
             rows += 1
-            undecodable += any(map(_has_lost_bytes, record.fields))
-            slice_bytes += record.held_bytes
+            undecodable += any(map(has_lost_bytes, record.fields))
+            slice_bytes += record.size_bytes
             if slice_bytes > MOST_SLICE_BYTES:
                 raise InputError(_too_much(path, rows, rows_per_slice))
         if rows == 1:
@@ -68,48 +53,50 @@ def inspect(fs: Any, path: str, settings: CsvSettings, rows_per_slice: int) -> C
             f"{path!r} is not {settings.encoding}: {undecodable:,} of {rows:,} rows don't decode; "
             "set input.csv.encoding"
         )
-    return Contents(schema, rows, tuple(marks))
+    return Contents(schema, rows, tuple(slice_offsets))
 
 
-def read_header(fs: Any, path: str, settings: CsvSettings) -> pa.Schema:
+def read_header(shard: Location, settings: CsvSettings) -> pa.Schema:
     """Return the columns of a shard, reading no more than its first record.
 
     Raises:
         InputError: there is no header, it has too many names, or one repeats.
     """
-    with _opened(fs, path, "slice") as file:
+    path = shard.path
+    with _opened(shard, "slice") as file:
         return _schema(_records(file, path, settings).header(), path, settings)
 
 
-def read_rows(fs: Any, path: str, part: Slice, names: Sequence[str], settings: CsvSettings) -> pa.Table:
+def read_rows(shard: Location, part: Slice, names: Sequence[str], settings: CsvSettings) -> pa.Table:
     """Return the named columns of a slice, its line numbers, and the rejects among its rows.
 
     Raises:
         InputError: the file has fewer rows than it had when it was planned.
     """
-    with _opened(fs, path, "slice") as file:
+    path = shard.path
+    with _opened(shard, "slice") as file:
         schema = _schema(_records(file, path, settings).header(), path, settings)
         file.seek(part.offset)
         records = _records(file, path, settings, start=(part.offset, part.line))
-        rows = [_checked(record, schema) for record in islice(records, part.rows)]
+        rows = [checked(record, schema) for record in islice(records, part.rows)]
     if len(rows) != part.rows:
         found = f"{len(rows):,} rows from row {part.first_row:,} on, expected {part.rows:,}"
         raise InputError(f"{path!r} has {found}: did it change?")
-    return _to_table(rows, schema, names)
+    return to_table(rows, schema, names)
 
 
 @contextlib.contextmanager
-def _opened(fs: Any, path: str, what: str) -> Iterator[IO[bytes]]:
-    with faults_named(path, "reading CSV"):
+def _opened(shard: Location, what: str) -> Iterator[IO[bytes]]:
+    with translated_errors(shard.path, "reading CSV"):
         try:
             with (
-                fs.open(path, "rb", block_size=_BLOCK_BYTES[what], compression="infer") as file,
+                shard.fs.open(shard.path, "rb", block_size=_BLOCK_BYTES[what], compression="infer") as file,
                 # Those of object stores copy all that they hold for each line, unless a buffer is between.
                 io.BufferedReader(file, _BUFFER_BYTES) as buffered,
             ):
                 yield buffered
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-            raise InputError(f"{path!r} is not a whole gzip file: {error}") from error
+            raise InputError(f"{shard.path!r} is not a whole gzip file: {error}") from error
 
 
 def _records(file: IO[bytes], path: str, settings: CsvSettings, start: tuple[int, int] = (0, 0)) -> Records:
@@ -133,60 +120,7 @@ def _schema(header: list[str], path: str, settings: CsvSettings) -> pa.Schema:
     repeated = [name for name, count in Counter(header).items() if count > 1]
     if repeated:
         raise InputError(f"{path!r}: the header names {shown(*repeated[:3])} more than once")
-    if any(map(_has_lost_bytes, header)):
+    if any(map(has_lost_bytes, header)):
         raise InputError(f"{path!r}: the header is not {settings.encoding}; set input.csv.encoding")
     types = settings.column_types
-    return pa.schema([(name, _ARROW_TYPES[types.get(name, "string")]) for name in header])
-
-
-def _checked(record: Record, schema: pa.Schema) -> Record:
-    """Return a record that is a row of this schema, or one that has a fault and no fields."""
-    fault = record.fault or _fault(record, schema)
-    return replace(record, fields=[], fault=fault) if fault else record
-
-
-def _to_table(rows: list[Record], schema: pa.Schema, names: Sequence[str]) -> pa.Table:
-    blank = [""] * len(schema)
-    whole = [blank if row.fault else row.fields for row in rows]
-    arrays = {}
-    for name in names:
-        at = schema.get_field_index(name)
-        texts = pa.array([fields[at] for fields in whole], pa.string())
-        arrays[name] = _typed(texts, schema.field(name), rows)
-    valid = pa.array([row.fault is None for row in rows])
-    arrays = {name: pc.if_else(valid, array, pa.scalar(None, array.type)) for name, array in arrays.items()}
-    arrays[columns.LINE] = pa.array([row.line + 1 for row in rows], pa.int64())
-    arrays[columns.REJECT_CODE] = pa.array([row.fault and row.fault[0] for row in rows], pa.string())
-    arrays[columns.REJECT_MESSAGE] = pa.array([row.fault and row.fault[1] for row in rows], pa.string())
-    return pa.table(arrays)
-
-
-def _fault(row: Record, schema: pa.Schema) -> tuple[str, str] | None:
-    if len(row.fields) != len(schema):
-        return "ragged", f"line {row.line + 1} has {len(row.fields)} fields, the header has {len(schema)}"
-    if any(map(_has_lost_bytes, row.fields)):
-        return "not_decodable", f"line {row.line + 1} holds bytes that the encoding does not have"
-    return None
-
-
-def _typed(texts: pa.Array, field: pa.Field, rows: list[Record]) -> pa.Array:
-    """Return a column in its declared type; a value that is none of it makes its row a reject."""
-    if pa.types.is_string(field.type):
-        return texts
-    filled = pc.if_else(pc.equal(texts, ""), None, texts)
-    try:
-        return filled.cast(field.type)
-    except pa.ArrowInvalid:
-        return pa.concat_arrays([_cast_one(filled[at : at + 1], field, row) for at, row in enumerate(rows)])
-
-
-def _cast_one(text: pa.Array, field: pa.Field, row: Record) -> pa.Array:
-    try:
-        return text.cast(field.type)
-    except pa.ArrowInvalid:
-        row.fault = ("bad_value", f"line {row.line + 1}: column {field.name!r} holds no {field.type}")
-        return pa.nulls(1, field.type)
-
-
-def _has_lost_bytes(text: str) -> bool:
-    return not text.isascii() and any("\udc80" <= character <= "\udcff" for character in text)
+    return pa.schema([(name, ARROW_TYPES[types.get(name, "string")]) for name in header])

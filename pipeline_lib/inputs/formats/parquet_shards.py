@@ -9,7 +9,8 @@ import pyarrow.parquet as pq
 
 from pipeline_lib.errors import InputError
 from pipeline_lib.inputs.shards import MOST_COLUMNS, MOST_SLICE_BYTES, Contents
-from pipeline_lib.storage.files import faults_named
+from pipeline_lib.storage.location import Location
+from pipeline_lib.storage.store_errors import translated_errors
 
 _BATCH_ROWS = 1024
 # Wanted columns of up to so many bytes are fetched at once, since each request to a store takes its time. Beyond,
@@ -20,15 +21,16 @@ _BUFFER_BYTES = 1 << 20
 _READ_AHEAD = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "http", "https"}
 
 
-def inspect(fs: Any, path: str) -> Contents:
+def inspect(shard: Location) -> Contents:
     """Return what a shard's footer tells.
 
     Raises:
         InputError: the file is not Parquet, is cut short, can't be read, or has too many columns.
     """
-    with faults_named(path, "reading the Parquet footer"):
+    path = shard.path
+    with translated_errors(path, "reading the Parquet footer"):
         try:
-            with _opened(fs, path) as file:
+            with _opened(shard) as file:
                 footer = pq.read_metadata(file)
                 if footer.num_columns > MOST_COLUMNS:
                     raise InputError(
@@ -42,14 +44,14 @@ def inspect(fs: Any, path: str) -> Contents:
             raise InputError(f"{path!r} is not a whole Parquet file: {reason}") from error
 
 
-def read_rows(fs: Any, path: str, run: tuple[int, int], columns: Sequence[str]) -> pa.Table:
+def read_rows(shard: Location, run: tuple[int, int], columns: Sequence[str]) -> pa.Table:
     """Return `run = (first row, number of rows)` of the named columns, with their exact types.
 
     Raises:
         InputError: the pages can't be read, or the file ends early.
     """
-    first, rows = run
-    with faults_named(path, "reading Parquet rows"), _opened(fs, path) as handle:
+    path, (first, rows) = shard.path, run
+    with translated_errors(path, "reading Parquet rows"), _opened(shard) as handle:
         try:
             footer = pq.read_metadata(handle)
             groups, skip = _groups_of(footer, first, rows)
@@ -68,11 +70,12 @@ def read_rows(fs: Any, path: str, run: tuple[int, int], columns: Sequence[str]) 
     return table.replace_schema_metadata(None)
 
 
-def _opened(fs: Any, path: str) -> IO[bytes]:
+def _opened(shard: Location) -> IO[bytes]:
     """Open a shard without fsspec's own read-ahead, 50 MiB of which each turn to another column throws away."""
-    protocols = {fs.protocol} if isinstance(fs.protocol, str) else set(fs.protocol)
+    protocol = shard.fs.protocol
+    protocols = {protocol} if isinstance(protocol, str) else set(protocol)
     options = {"cache_type": "none"} if protocols & _READ_AHEAD else {}
-    file: IO[bytes] = fs.open(path, "rb", **options)
+    file: IO[bytes] = shard.fs.open(shard.path, "rb", **options)
     return file
 
 

@@ -20,14 +20,15 @@ from safetensors.torch import load_file, save_file
 
 from pipeline_lib import Scorer
 from pipeline_lib.checkpoints import loading
-from pipeline_lib.checkpoints.checkpoint import fingerprint, locate
+from pipeline_lib.checkpoints.checkpoint import fingerprint
 from pipeline_lib.checkpoints.checkpoint_files import (
     EXTRA_WEIGHTS,
     TOKENIZER_FILES,
-    fetched,
+    fetch_patterns,
     is_fetched,
     loaded_files,
 )
+from pipeline_lib.checkpoints.fetching import locate
 from pipeline_lib.errors import CheckpointError
 from pipeline_lib.settings.settings import ModelSettings
 from tests.helpers import tiny_checkpoints as tiny
@@ -95,7 +96,7 @@ def test_every_file_that_is_loaded_is_fetched_and_no_pickle_without_leave(folder
     ]
     assert [is_fetched("model.py", settings) for settings in (plain, trusting, coded)] == [False, False, True]
     assert not is_fetched("model.onnx", coded)
-    assert "*/*" in fetched(plain)[1]
+    assert "*/*" in fetch_patterns(plain)[1]
 
 
 @pytest.mark.parametrize("name", ["bpe.codes", "source.spm", "prophetnet.tokenizer", "vocab.txt", "tiktoken.model"])

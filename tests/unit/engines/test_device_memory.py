@@ -9,12 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline_lib import Scorer
-from pipeline_lib.engines.device_memory import left_of_share, left_on_host
+from pipeline_lib.engines.device_memory import left_of_share, left_on_host, probed_lengths, stretched
 from pipeline_lib.engines.engine import Engine
-from pipeline_lib.engines.float32_reference import Reference, on_lack
-from pipeline_lib.engines.precision import ROWS, Comparison, at_most, where_to_compare
-from pipeline_lib.engines.torch_engine import probed_lengths, stretched
 from pipeline_lib.errors import SettingsError
+from pipeline_lib.scoring.float32_reference import Float32Reference, note_or_refuse
+from pipeline_lib.scoring.precision_drift import ROWS, Comparison, at_most, where_to_compare
 from tests.helpers import poisoned
 
 GIB = 1 << 30
@@ -91,7 +90,7 @@ def test_a_copy_that_memory_runs_out_for_is_told_once_and_not_tried_again() -> N
         tried.append(device)
         raise MemoryError
 
-    reference = Reference(load, "cpu", 1.0, on_lack(told.append, None))
+    reference = Float32Reference(load, "cpu", 1.0, note_or_refuse(told.append, None))
     assert (reference.get(1), reference.get(1)) == (None, None)
     assert tried == ["cpu"]
     assert told == [
@@ -100,7 +99,7 @@ def test_a_copy_that_memory_runs_out_for_is_told_once_and_not_tried_again() -> N
     with pytest.raises(
         SettingsError, match=r"limits\.max_precision_drift: 0\.1 can't be checked here: memory ran out"
     ):
-        Reference(load, "cpu", 1.0, on_lack(told.append, 0.1)).get(1)
+        Float32Reference(load, "cpu", 1.0, note_or_refuse(told.append, 0.1)).get(1)
 
 
 def test_memory_that_runs_out_makes_batches_smaller_for_good_and_loses_no_row(

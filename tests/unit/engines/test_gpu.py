@@ -12,9 +12,10 @@ from transformers import pipeline
 from pipeline_lib import Scorer
 from pipeline_lib.checkpoints import loading
 from pipeline_lib.engines.batching import Room
+from pipeline_lib.engines.computation import TOKENS_PER_BATCH
+from pipeline_lib.engines.device_memory import room_on_gpu, stretched
 from pipeline_lib.engines.packed_engine import PackedEngine
-from pipeline_lib.engines.torch_engine import TorchEngine, room_on_gpu, stretched
-from pipeline_lib.planning.computation import TOKENS_PER_BATCH
+from pipeline_lib.engines.torch_engine import TorchEngine
 from pipeline_lib.settings.settings import Device, ModelSettings
 from tests.helpers import tiny_checkpoints as tiny
 from tests.helpers.tiny_checkpoints import ADVERSARIAL_TEXTS, ARCHITECTURES, Recipe

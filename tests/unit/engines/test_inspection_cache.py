@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline_lib.engines.inspection.inspector import examine
+from pipeline_lib.engines.inspection.inspector import inspect_checkpoint
 from pipeline_lib.errors import CheckpointError
 from pipeline_lib.settings.settings import Settings
 from tests.helpers import tiny_checkpoints
@@ -18,14 +18,15 @@ from tests.helpers.tiny_checkpoints import Recipe
 
 _LOADED = """
 import sys
-from pipeline_lib.engines.inspection.inspector import examine
+from pipeline_lib.engines.inspection.inspector import inspect_checkpoint
 from pipeline_lib.settings.settings_file import parse_settings
-found = examine(parse_settings({"model": {"name": sys.argv[1]}, "input": {"path": "-"}, "output": {"path": "-"}}))
+sections = {"model": {"name": sys.argv[1]}, "input": {"path": "-"}, "output": {"path": "-"}}
+found = inspect_checkpoint(parse_settings(sections))
 print(found.fingerprint, "torch" in sys.modules)
 """
 
 
-def _examined(model: Path, home: Path) -> list[str]:
+def _inspected(model: Path, home: Path) -> list[str]:
     command = [sys.executable, "-c", _LOADED, str(model)]
     environment = {**os.environ, "XDG_CACHE_HOME": str(home)}
     said = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
@@ -33,40 +34,40 @@ def _examined(model: Path, home: Path) -> list[str]:
 
 
 def _kept(home: Path) -> list[Path]:
-    return sorted((home / "nightscore" / "examined").iterdir())
+    return sorted((home / "nightscore" / "inspections").iterdir())
 
 
 def test_the_second_look_loads_nothing(tmp_path: Path) -> None:
     model = tiny_checkpoints.build(Recipe("bert"), tmp_path / "model")
-    first, second = _examined(model, tmp_path / "home"), _examined(model, tmp_path / "home")
+    first, second = _inspected(model, tmp_path / "home"), _inspected(model, tmp_path / "home")
     assert first == [second[0], "True"]
     assert second[1] == "False"
 
 
 def test_what_is_kept_and_damaged_is_made_again(tmp_path: Path) -> None:
     model, home = tiny_checkpoints.build(Recipe("bert"), tmp_path / "model"), tmp_path / "home"
-    first = _examined(model, home)
+    first = _inspected(model, home)
     (kept,) = _kept(home)
     content = kept.read_bytes()
     kept.write_bytes(content[:-9])
-    assert _examined(model, home) == first
+    assert _inspected(model, home) == first
     assert kept.read_bytes() == content
 
 
 def test_what_another_form_of_this_program_kept_is_made_again(tmp_path: Path) -> None:
     model, home = tiny_checkpoints.build(Recipe("bert"), tmp_path / "model"), tmp_path / "home"
-    first = _examined(model, home)
+    first = _inspected(model, home)
     (kept,) = _kept(home)
     content = json.loads(kept.read_text())
-    kept.write_text(json.dumps({**content, "form": content["form"] - 1}))
-    assert _examined(model, home) == first
+    kept.write_text(json.dumps({**content, "format": content["format"] - 1}))
+    assert _inspected(model, home) == first
     assert json.loads(kept.read_text()) == content
 
 
 def test_a_home_that_is_no_folder_only_costs_time(tmp_path: Path) -> None:
     (tmp_path / "home").write_text("in the way")
     model = tiny_checkpoints.build(Recipe("bert"), tmp_path / "model")
-    assert _examined(model, tmp_path / "home")[1] == "True"
+    assert _inspected(model, tmp_path / "home")[1] == "True"
 
 
 @pytest.mark.parametrize("change", ["model", "settings"])
@@ -75,12 +76,12 @@ def test_another_checkpoint_or_setting_is_looked_at(
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home"))
     model = tiny_checkpoints.build(Recipe("bert"), tmp_path / "model")
-    first = examine(settings_for(model={"name": str(model)}))
+    first = inspect_checkpoint(settings_for(model={"name": str(model)}))
     if change == "model":
         (model / "tokenizer_config.json").write_text('{"model_max_length": 9}')
-        second = examine(settings_for(model={"name": str(model)}))
+        second = inspect_checkpoint(settings_for(model={"name": str(model)}))
     else:
-        second = examine(settings_for(model={"name": str(model), "max_tokens": 9}))
+        second = inspect_checkpoint(settings_for(model={"name": str(model), "max_tokens": 9}))
     assert first.max_tokens != second.max_tokens == 9
     assert len(_kept(tmp_path / "home")) == 2
 
@@ -91,7 +92,7 @@ def test_the_same_files_elsewhere_keep_their_own_name(
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home"))
     models = [tiny_checkpoints.build(Recipe("bert"), tmp_path / "one"), tmp_path / "two"]
     shutil.copytree(models[0], models[1])
-    found = [examine(settings_for(model={"name": str(model)})) for model in models]
+    found = [inspect_checkpoint(settings_for(model={"name": str(model)})) for model in models]
     assert [checkpoint.name for checkpoint in found] == list(map(str, models))
     assert found[0].fingerprint == found[1].fingerprint
     assert len(_kept(tmp_path / "home")) == 1
@@ -103,7 +104,7 @@ def test_labels_are_read_from_the_configuration_whatever_was_kept(
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home"))
     recipe = Recipe("bert", num_labels=3, labels=("good", "bad", "neither"))
     settings = settings_for(model={"name": str(tiny_checkpoints.build(recipe, tmp_path / "model"))})
-    first = examine(settings)
+    first = inspect_checkpoint(settings)
     (kept,) = _kept(tmp_path / "home")
     content = kept.read_bytes()
     for forged in (
@@ -113,7 +114,7 @@ def test_labels_are_read_from_the_configuration_whatever_was_kept(
     ):
         assert forged != content
         kept.write_bytes(forged)
-        assert examine(settings) == first
+        assert inspect_checkpoint(settings) == first
         assert kept.read_bytes() == content
 
 
@@ -122,13 +123,13 @@ def test_a_note_that_is_a_link_is_not_followed(
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home"))
     settings = settings_for()
-    first = examine(settings)
+    first = inspect_checkpoint(settings)
     (kept,) = _kept(tmp_path / "home")
     planted = tmp_path / "planted.json"
     planted.write_bytes(kept.read_bytes().replace(b'"pads_safely":true', b'"pads_safely":false'))
     kept.unlink()
     kept.symlink_to(planted)
-    assert examine(settings) == first
+    assert inspect_checkpoint(settings) == first
     assert not kept.is_symlink()
 
 
@@ -140,5 +141,5 @@ def test_a_mistake_is_not_kept(
     weights = (model / "model.safetensors").read_bytes()
     (model / "model.safetensors").write_bytes(weights[:99])
     with pytest.raises(CheckpointError):
-        examine(settings_for(model={"name": str(model)}))
+        inspect_checkpoint(settings_for(model={"name": str(model)}))
     assert _kept(tmp_path / "home") == []

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from pipeline_lib.engines.inspection.model_state import LoadedState
+from pipeline_lib.engines.model_state import LoadedState
 
 
 class Model(torch.nn.Module):

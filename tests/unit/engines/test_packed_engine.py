@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 
 from pipeline_lib.checkpoints import loading
-from pipeline_lib.checkpoints.checkpoint import Checkpoint
+from pipeline_lib.checkpoints.checkpoint import Checkpoint, TokenizedTexts
 from pipeline_lib.engines.engine import apart
-from pipeline_lib.engines.inspection.inspector import examine
-from pipeline_lib.engines.inspection.packing_check import packs_here
-from pipeline_lib.engines.inspection.row_independence import logits_alone
-from pipeline_lib.engines.packed_engine import PackedEngine, kernel_refuses, why_not_packed
+from pipeline_lib.engines.inspection.inspector import inspect_checkpoint
+from pipeline_lib.engines.inspection.packing_check import packs_on, why_not_packed
+from pipeline_lib.engines.inspection.probe_answers import answers_alone
+from pipeline_lib.engines.packed_attention import kernel_refuses
+from pipeline_lib.engines.packed_engine import PackedEngine
 from pipeline_lib.engines.torch_engine import TorchEngine
 from pipeline_lib.settings.settings import ModelSettings
 from pipeline_lib.settings.settings_file import parse_settings
@@ -35,10 +36,10 @@ def test_packed_rows_answer_as_they_do_alone(architecture: str, tmp_path: Path) 
     rows = [np.array(ids, np.int32) for ids in encoded["input_ids"]]
     types = [np.zeros_like(row) for row in rows]
     engine = TorchEngine(model, inputs, "cpu")
-    alone = logits_alone(engine, rows, types)
+    alone = answers_alone(engine, TokenizedTexts.of(zip(rows, types, strict=True)))
     packable = architecture not in CANT_BE_PACKED
     assert (why_not_packed(model, inputs, alone, "cpu") is None) == packable
-    again = logits_alone(engine, rows[:1], types[:1])
+    again = answers_alone(engine, alone.texts.take([0]))
     assert np.array_equal(again.logits, alone.logits[:1])  # it is as it was
     if packable:
         packed = PackedEngine(model, inputs, "cpu")
@@ -63,7 +64,8 @@ def test_what_packed_attention_does_not_know_refuses(
     model, inputs = loading.load_model(folder, settings, "float32"), ("input_ids", "attention_mask")
     chance = np.random.default_rng(0)
     rows = [chance.integers(10, 200, length).astype(np.int32) for length in (4, 300, 90)]
-    alone = logits_alone(TorchEngine(model, inputs, "cpu"), rows, [np.zeros_like(row) for row in rows])
+    texts = TokenizedTexts.of((row, np.zeros_like(row)) for row in rows)
+    alone = answers_alone(TorchEngine(model, inputs, "cpu"), texts)
     assert unknown in (why_not_packed(model, inputs, alone, "cpu") or "")
 
 
@@ -87,13 +89,13 @@ def test_the_kernel_refuses_what_it_can_not_take(
     assert found is None if refuses is None else refuses in (found or "")
 
 
-def examined(folder: Path, precision: str) -> Checkpoint:
+def inspected(folder: Path, precision: str) -> Checkpoint:
     sections = {
         "model": {"name": str(folder), "precision": precision},
         "input": {"path": "-"},
         "output": {"path": "-"},
     }
-    return examine(parse_settings(sections))
+    return inspect_checkpoint(parse_settings(sections))
 
 
 @pytest.mark.parametrize("precision", ["bfloat16", "float16", "auto"])
@@ -103,34 +105,40 @@ def test_half_precision_packs_where_the_device_does_and_it_is_kept(
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home"))
     dtype = "bfloat16" if precision == "auto" else precision
     folder = tiny.build(Recipe("bert", dtype=dtype), tmp_path / "model")
-    checkpoint = examined(folder, precision)
+    checkpoint = inspected(folder, precision)
     assert checkpoint.packs_safely
-    model = loading.load_model(folder, ModelSettings(name=str(folder)), precision)
-    assert packs_here(model, checkpoint, "cpu")
+    settings = ModelSettings.model_validate({"name": str(folder), "precision": precision})
+    model = loading.load_model(folder, settings, precision)
+    assert packs_on(lambda: model, settings, checkpoint, "cpu")
     (kept,) = (tmp_path / "home" / "nightscore" / "packed").iterdir()
     kept.write_text('{"packs": false}')
-    assert not packs_here(model, checkpoint, "cpu")
+    assert not packs_on(lambda: model, settings, checkpoint, "cpu")
     kept.write_text("cut o")
-    assert packs_here(model, checkpoint, "cpu")
+    assert packs_on(lambda: model, settings, checkpoint, "cpu")
     assert '"packs": true' in kept.read_text()
 
 
 def test_full_precision_and_what_is_wrong_in_float32_never_pack(tmp_path: Path) -> None:
     folder = tiny.build(Recipe("bert"), tmp_path / "model")
-    half = loading.load_model(folder, ModelSettings(name=str(folder)), "bfloat16")
-    full = loading.load_model(folder, ModelSettings(name=str(folder)), "float32")
-    checkpoint = examined(folder, "bfloat16")
-    assert not packs_here(full, checkpoint, "cpu")
-    assert not packs_here(half, replace(checkpoint, packs_safely=False), "cpu")
+    half, full, by_weights = (
+        ModelSettings.model_validate({"name": str(folder), "precision": precision})
+        for precision in ("bfloat16", "float32", "auto")
+    )
+    checkpoint = inspected(folder, "bfloat16")
+    model = loading.load_model(folder, half, "bfloat16")
+    assert not packs_on(lambda: model, half, replace(checkpoint, packs_safely=False), "cpu")
+    model = loading.load_model(folder, full, "float32")
+    assert not packs_on(lambda: model, full, checkpoint, "cpu")
+    assert not packs_on(lambda: model, by_weights, checkpoint, "cpu")
 
 
 def test_a_device_that_fails_or_answers_otherwise_does_not_pack(tmp_path: Path) -> None:
     folder = tiny.build(Recipe("bert"), tmp_path / "model")
     model = loading.load_model(folder, ModelSettings(name=str(folder)), "bfloat16")
     rows = [np.array(row, np.int32) for row in ([2, 9, 3], [2, *range(10, 50), 3])]
-    types = [np.zeros_like(row) for row in rows]
     inputs = ("input_ids", "attention_mask", "token_type_ids")
-    alone = logits_alone(TorchEngine(model, inputs, "cpu"), rows, types)
+    texts = TokenizedTexts.of((row, np.zeros_like(row)) for row in rows)
+    alone = answers_alone(TorchEngine(model, inputs, "cpu"), texts)
     assert why_not_packed(model, inputs, alone, "cpu") is None
     assert "off" in (why_not_packed(model, inputs, alone._replace(logits=alone.logits + 1), "cpu") or "")
     assert "off" in (why_not_packed(model, inputs, alone._replace(logits=alone.logits * np.nan), "cpu") or "")

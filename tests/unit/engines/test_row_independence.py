@@ -8,11 +8,13 @@ import pyarrow as pa
 import pytest
 
 from pipeline_lib import Scorer
-from pipeline_lib.engines.inspection.inspector import examine
+from pipeline_lib.engines.inspection.inspector import inspect_checkpoint
 from pipeline_lib.settings.settings_file import parse_settings
 from tests.helpers import any_architecture
 from tests.helpers import tiny_checkpoints as tiny
 from tests.helpers.survey_architectures import survey
+
+pytestmark = pytest.mark.slow
 
 SHORT, MIDDLE, LONG = (
     "w1 w2 w3",
@@ -48,7 +50,7 @@ def test_a_text_is_scored_as_it_is_alone(architecture: str, changes: dict[str, A
 def test_the_limit_is_what_the_model_can_take(architecture: str, tmp_path: Path) -> None:
     folder = any_architecture.build(architecture, tmp_path)
     sections = {"model": {"name": str(folder), "engine": "torch"}, "input": {"path": "-"}, "output": {"path": "-"}}
-    assert examine(parse_settings(sections)).max_tokens == any_architecture.POSITIONS
+    assert inspect_checkpoint(parse_settings(sections)).max_tokens == any_architecture.POSITIONS
 
 
 @pytest.mark.parametrize(

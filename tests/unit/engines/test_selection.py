@@ -13,7 +13,7 @@ import pyarrow as pa
 import pytest
 
 from pipeline_lib import Scorer
-from pipeline_lib.engines.inspection.inspector import examine
+from pipeline_lib.engines.inspection.inspector import inspect_checkpoint
 from pipeline_lib.engines.openvino import openvino_engine
 from pipeline_lib.engines.openvino.openvino_engine import AUTO_ENGINE
 from pipeline_lib.errors import CheckpointError, SettingsError
@@ -74,8 +74,8 @@ def test_a_conversion_that_is_wrong_is_found_out(
     checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    examine(settings_of(checkpoint, engine="openvino"))
-    shutil.rmtree(tmp_path / "nightscore" / "examined")
+    inspect_checkpoint(settings_of(checkpoint, engine="openvino"))
+    shutil.rmtree(tmp_path / "nightscore" / "inspections")
     (weights,) = tmp_path.glob("nightscore/openvino/*/*/model.bin")
     content = bytearray(weights.read_bytes())
     numbers = np.frombuffer(content, np.float32, len(content) // 4)
@@ -84,9 +84,9 @@ def test_a_conversion_that_is_wrong_is_found_out(
     path = weights.with_suffix(".xml")
     path.with_suffix(".sha256").write_text(openvino_engine._hash_of_converted(path))  # as if it had come out so
     with pytest.raises(CheckpointError, match=r"its logits are .+ off; use torch"):
-        examine(settings_of(checkpoint, engine="openvino"))
+        inspect_checkpoint(settings_of(checkpoint, engine="openvino"))
     monkeypatch.setenv(AUTO_ENGINE, "openvino")
-    assert examine(settings_of(checkpoint)).engine == "torch"
+    assert inspect_checkpoint(settings_of(checkpoint)).cpu_engine == "torch"
 
 
 @pytest.mark.parametrize("ending", ["xml", "bin", "pad"])
@@ -109,23 +109,23 @@ def test_auto_takes_the_better_one_of_this_machine(
     better: str, checkpoint: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(AUTO_ENGINE, better)
-    assert examine(settings_of(checkpoint)).engine == better
-    assert examine(settings_of(checkpoint, engine="torch")).engine == "torch"
-    assert examine(settings_of(checkpoint, engine="openvino")).engine == "openvino"
-    assert examine(settings_of(checkpoint, precision="float16")).engine == "torch"
+    assert inspect_checkpoint(settings_of(checkpoint)).cpu_engine == better
+    assert inspect_checkpoint(settings_of(checkpoint, engine="torch")).cpu_engine == "torch"
+    assert inspect_checkpoint(settings_of(checkpoint, engine="openvino")).cpu_engine == "openvino"
+    assert inspect_checkpoint(settings_of(checkpoint, precision="float16")).cpu_engine == "torch"
     with pytest.raises(SettingsError, match=r"openvino computes in float32 and bfloat16, not in float16"):
-        examine(settings_of(checkpoint, engine="openvino", precision="float16"))
+        inspect_checkpoint(settings_of(checkpoint, engine="openvino", precision="float16"))
 
 
 def test_openvino_that_is_not_there_is_not_taken_and_not_asked_for_in_vain(
     checkpoint: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(AUTO_ENGINE, "absent")
-    assert examine(settings_of(checkpoint)).engine == "torch"
+    assert inspect_checkpoint(settings_of(checkpoint)).cpu_engine == "torch"
     with pytest.raises(
         SettingsError, match=r"OpenVINO is not installed here; pip install 'nightscore\[openvino\]'"
     ):
-        examine(settings_of(checkpoint, engine="openvino"))
+        inspect_checkpoint(settings_of(checkpoint, engine="openvino"))
 
 
 def test_an_engine_of_another_name_in_the_environment_is_told(
@@ -133,7 +133,7 @@ def test_an_engine_of_another_name_in_the_environment_is_told(
 ) -> None:
     monkeypatch.setenv(AUTO_ENGINE, "openvno")
     with pytest.raises(SettingsError, match=r"NIGHTSCORE_AUTO_ENGINE='openvno'.*did you mean 'openvino'\?"):
-        examine(settings_of(checkpoint))
+        inspect_checkpoint(settings_of(checkpoint))
 
 
 @pytest.mark.openvino
@@ -149,7 +149,7 @@ def test_a_model_is_converted_with_ids_that_it_answers(checkpoint: Path, tmp_pat
 def test_a_conversion_whose_process_dies_is_one_line(checkpoint: Path, tmp_path: Path) -> None:
     bad = poisoned.build(checkpoint, tmp_path / "poisoned", tmp_path / "flag", when_traced="dies")
     with pytest.raises(CheckpointError, match=r"can't run '.*poisoned': .* was ended by SIGKILL.*; use torch$"):
-        examine(settings_of(bad, engine="openvino", allow_remote_code=True))
+        inspect_checkpoint(settings_of(bad, engine="openvino", allow_remote_code=True))
 
 
 @pytest.mark.openvino
@@ -168,9 +168,9 @@ def test_an_openvino_that_is_broken_means_pytorch_unless_it_is_asked_for(
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)  # of the processes that convert
     monkeypatch.setenv(AUTO_ENGINE, "openvino")
-    assert examine(settings_of(checkpoint)).engine == "torch"
+    assert inspect_checkpoint(settings_of(checkpoint)).cpu_engine == "torch"
     with pytest.raises(CheckpointError, match=rf"model\.engine: openvino can't run .*{told}$"):
-        examine(settings_of(checkpoint, engine="openvino"))
+        inspect_checkpoint(settings_of(checkpoint, engine="openvino"))
 
 
 @pytest.mark.openvino
@@ -179,7 +179,7 @@ def test_auto_leaves_code_that_comes_with_a_checkpoint_to_pytorch(
 ) -> None:
     monkeypatch.setenv(AUTO_ENGINE, "openvino")
     bad = poisoned.build(checkpoint, tmp_path / "poisoned", tmp_path / "flag")
-    assert examine(settings_of(bad, allow_remote_code=True)).engine == "torch"
+    assert inspect_checkpoint(settings_of(bad, allow_remote_code=True)).cpu_engine == "torch"
 
 
 @pytest.mark.openvino

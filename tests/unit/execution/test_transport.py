@@ -4,7 +4,7 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline_lib.execution.transport import described, grouped, pack, unpack
+from pipeline_lib.execution.transport import groups_of, pack, slice_rows, unpack
 from pipeline_lib.inputs.shards import Slice
 
 
@@ -36,7 +36,7 @@ def test_a_slice_and_its_table_survive_packing(
 @given(slices=st.integers(0, 3000), workers=st.integers(1, 40))
 def test_groups_hold_each_slice_once_in_order_and_are_small_at_both_ends(slices: int, workers: int) -> None:
     parts = [Slice(0, row, 1) for row in range(slices)]
-    groups = list(grouped(parts, workers))
+    groups = list(groups_of(parts, workers))
     assert [part for group in groups for part in group] == parts
     at = 0
     for group in groups:
@@ -47,5 +47,5 @@ def test_groups_hold_each_slice_once_in_order_and_are_small_at_both_ends(slices:
 
 def test_slices_that_travel_together_are_told_apart() -> None:
     parts = [Slice(3, 0, 10, 70, 5), Slice(4, 20, 7)]
-    table = described(*parts)
+    table = slice_rows(*parts)
     assert [unpack(table.slice(row, 1))[0] for row in range(2)] == parts

@@ -7,15 +7,13 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from fsspec.implementations.local import LocalFileSystem
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline_lib.errors import InputError
 from pipeline_lib.inputs.formats import parquet_shards
+from pipeline_lib.storage.urls import location_of
 from tests.conftest import ROOT, write_parquet
-
-FS = LocalFileSystem()
 
 
 @pytest.fixture(scope="module")
@@ -33,14 +31,14 @@ def grouped(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @given(first=st.integers(0, 99), rows=st.integers(0, 100))
 def test_any_run_of_rows_is_read_exactly(first: int, rows: int, grouped: Path) -> None:
     rows = min(rows, 100 - first)
-    table = parquet_shards.read_rows(FS, str(grouped), (first, rows), ["text", "row"])
+    table = parquet_shards.read_rows(location_of(str(grouped)), (first, rows), ["text", "row"])
     assert table.column_names == ["text", "row"]
     assert table.column("row").to_pylist() == list(range(first, first + rows))
 
 
 def test_a_run_beyond_the_end_is_an_error(grouped: Path) -> None:
     with pytest.raises(InputError, match="has 10 rows from row 90 on, expected 20"):
-        parquet_shards.read_rows(FS, str(grouped), (90, 20), ["row"])
+        parquet_shards.read_rows(location_of(str(grouped)), (90, 20), ["row"])
 
 
 @pytest.mark.parametrize(
@@ -50,7 +48,7 @@ def test_what_is_no_parquet_file_is_named(content: bytes, tmp_path: Path) -> Non
     path = tmp_path / "bad.parquet"
     path.write_bytes(content)
     with pytest.raises(InputError, match=r"bad\.parquet' is not a whole Parquet file"):
-        parquet_shards.inspect(FS, str(path))
+        parquet_shards.inspect(location_of(str(path)))
 
 
 def test_damaged_pages_are_named(tmp_path: Path) -> None:
@@ -59,7 +57,7 @@ def test_damaged_pages_are_named(tmp_path: Path) -> None:
     content[4:400] = bytes(396)
     path.write_bytes(bytes(content))
     with pytest.raises(InputError, match="damaged near row 0"):
-        parquet_shards.read_rows(FS, str(path), (0, 1000), ["text"])
+        parquet_shards.read_rows(location_of(str(path)), (0, 1000), ["text"])
 
 
 def test_memory_stays_flat_when_one_row_group_is_large(tmp_path: Path) -> None:
@@ -71,10 +69,10 @@ def test_memory_stays_flat_when_one_row_group_is_large(tmp_path: Path) -> None:
     )
     program = (
         "import resource, sys\n"
-        "from fsspec.implementations.local import LocalFileSystem as FS\n"
+        "from pipeline_lib.storage.urls import location_of\n"
         "from pipeline_lib.inputs.formats.parquet_shards import read_rows\n"
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
-        "assert read_rows(FS(), sys.argv[1], (400_000, 1000), ['text']).num_rows == 1000\n"
+        "assert read_rows(location_of(sys.argv[1]), (400_000, 1000), ['text']).num_rows == 1000\n"
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)\n"
     )
     ran = subprocess.run(
@@ -94,6 +92,6 @@ def test_rows_that_unpack_to_more_than_a_slice_may_hold_are_refused_before_they_
             writer.write_batch(batch)
     assert path.stat().st_size < 1e6
     with pytest.raises(InputError, match=r"rows 0 to 1,099 unpack to 1\.0 GiB.*set tuning\.rows_per_slice to 1,07"):
-        parquet_shards.read_rows(FS, str(path), (0, 1100), ["id", "text"])
-    assert parquet_shards.read_rows(FS, str(path), (1000, 100), ["text"]).num_rows == 100
-    assert parquet_shards.read_rows(FS, str(path), (0, 1100), ["id"]).num_rows == 1100
+        parquet_shards.read_rows(location_of(str(path)), (0, 1100), ["id", "text"])
+    assert parquet_shards.read_rows(location_of(str(path)), (1000, 100), ["text"]).num_rows == 100
+    assert parquet_shards.read_rows(location_of(str(path)), (0, 1100), ["id"]).num_rows == 1100

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline_lib.engines.inspection.inspector import examine
+from pipeline_lib.engines.inspection.inspector import inspect_checkpoint
 from pipeline_lib.errors import CheckpointError, SettingsError
 from pipeline_lib.machine.cache_folders import cache_folder, read_own
 from pipeline_lib.settings.settings import Settings
@@ -33,13 +33,13 @@ def test_all_that_is_made_is_for_this_user_alone(home: Path) -> None:
 
 
 def test_what_others_may_only_read_is_closed_to_them(home: Path) -> None:
-    (home / "nightscore" / "examined").mkdir(parents=True, mode=0o755)
+    (home / "nightscore" / "inspections").mkdir(parents=True, mode=0o755)
     (home / "nightscore").chmod(0o755)
-    cache_folder("examined")
-    assert [_mode(home / "nightscore"), _mode(home / "nightscore" / "examined")] == [0o700, 0o700]
+    cache_folder("inspections")
+    assert [_mode(home / "nightscore"), _mode(home / "nightscore" / "inspections")] == [0o700, 0o700]
 
 
-@pytest.mark.parametrize("names", [("nightscore",), ("nightscore", "examined")], ids=["outer", "inner"])
+@pytest.mark.parametrize("names", [("nightscore",), ("nightscore", "inspections")], ids=["outer", "inner"])
 @pytest.mark.parametrize("planted", ["a link", "no folder", "writable by others", "another user's"])
 def test_what_may_be_anothers_is_refused_with_its_name(
     planted: str, names: tuple[str, ...], home: Path, settings_for: Callable[..., Settings], tmp_path: Path
@@ -60,7 +60,7 @@ def test_what_may_be_anothers_is_refused_with_its_name(
         else:
             pytest.skip("only root can give a folder to another user")
     with pytest.raises(SettingsError, match=r"the cache '.*nightscore.*; remove it, or name another place"):
-        examine(settings_for())
+        inspect_checkpoint(settings_for())
     assert not (tmp_path / "elsewhere").exists() or not list((tmp_path / "elsewhere").iterdir())
 
 
@@ -86,4 +86,4 @@ def test_a_checkpoint_of_a_url_without_a_place_to_fetch_it_to(
 ) -> None:
     home.write_text("in the way")
     with pytest.raises(CheckpointError, match=r"no place to fetch 'file:.*; name one in XDG_CACHE_HOME"):
-        examine(settings_for(model={"name": f"file://{checkpoint}"}))
+        inspect_checkpoint(settings_for(model={"name": f"file://{checkpoint}"}))

@@ -7,7 +7,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from pipeline_lib.errors import SettingsError
-from pipeline_lib.planning.resources import Allotment, Node, allot, fits
+from pipeline_lib.planning.capacity import Allotment, Node, fits
+from pipeline_lib.planning.resources import allot
 from pipeline_lib.settings.settings import TuningSettings
 
 OPTIONAL = st.none() | st.integers(1, 8)

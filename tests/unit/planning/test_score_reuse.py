@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from pipeline_lib.errors import OutputError
-from pipeline_lib.planning.planner import look, make_plan
+from pipeline_lib.planning.discovery import discover
+from pipeline_lib.planning.planner import make_plan
 from pipeline_lib.publishing.verifier import verify
 from tests.conftest import Runner, SettingsMaker, read_output, write_parquet
 
@@ -42,7 +43,7 @@ def test_other_kept_columns_take_over_the_scores_and_give_the_bytes_of_a_fresh_r
 ) -> None:
     """Nothing is demanded and no model runs; what stands afterwards is what a run of its own would have made."""
     settings = settings_for(**SLICES, input={"keep_columns": kept})
-    plan = make_plan(look(settings))
+    plan = make_plan(discover(settings))
     assert len(plan.reusable) == plan.slices == len(plan.todo)
     run_here(settings)
     assert verify(str(published))[1] == []
@@ -72,7 +73,7 @@ def test_a_damaged_part_is_scored_again(published: Path, settings_for: SettingsM
     part = next(published.glob("part-*.parquet"))
     part.write_bytes(b"x" + part.read_bytes()[1:])
     settings = settings_for(**SLICES, input={"keep_columns": ["stars"]})
-    plan = make_plan(look(settings))
+    plan = make_plan(discover(settings))
     assert len(plan.reusable) == plan.slices - 1
     run_here(settings)
     assert verify(str(published))[1] == []
@@ -94,4 +95,4 @@ def test_what_changes_a_score_or_needs_more_than_was_published_is_not_taken_over
     del published
     sections = {**SLICES, "input": {"keep_columns": ["id"]}, **other}
     with pytest.raises(OutputError, match="--replace"):
-        make_plan(look(settings_for(**sections)))
+        make_plan(discover(settings_for(**sections)))

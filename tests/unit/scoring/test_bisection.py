@@ -87,12 +87,9 @@ def work(texts: list[str], stage: Deadly, ledger: Ledger | None = None, shard: i
     """Let process after process work on a slice; return what the last one made of it, and how many died."""
     ledger = ledger or Ledger()
 
-    def notes(call: str, *arguments: object) -> object:
-        return getattr(ledger, call)(*arguments)
-
     for deaths in range(10_000):
         try:
-            return carefully(stage, Slice(shard, 0, len(texts)), a_slice(texts), notes), deaths
+            return carefully(stage, Slice(shard, 0, len(texts)), a_slice(texts), ledger), deaths
         except DeathError:
             continue
     raise AssertionError
@@ -209,15 +206,12 @@ def test_a_ledger_that_was_lost_starts_anew_in_the_middle_of_a_slice() -> None:
 def test_processes_that_die_while_they_read_are_counted_and_the_rows_named() -> None:
     ledger = Ledger()
 
-    def notes(call: str, *arguments: object) -> object:
-        return getattr(ledger, call)(*arguments)
-
     part = Slice(3, 2048, 1024)
     for _ in range(5):
         ledger.take_up(("reader", 3, 2048))  # and never lays it down
     with (
         pytest.raises(FaultError, match=r"'in/a\.csv': 5 workers died while they read rows 2,048 to 3,071"),
-        reading("in/a.csv", part, notes),
+        reading("in/a.csv", part, ledger),
     ):
         pass
 
@@ -225,9 +219,6 @@ def test_processes_that_die_while_they_read_are_counted_and_the_rows_named() -> 
 def test_an_error_while_reading_is_no_death() -> None:
     ledger = Ledger()
 
-    def notes(call: str, *arguments: object) -> object:
-        return getattr(ledger, call)(*arguments)
-
     for _ in range(10):
-        with pytest.raises(InputError), reading("in/a.csv", Slice(0, 0, 1), notes):
+        with pytest.raises(InputError), reading("in/a.csv", Slice(0, 0, 1), ledger):
             raise InputError

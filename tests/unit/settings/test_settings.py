@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from pipeline_lib.errors import FaultError, SettingsError
+from pipeline_lib.settings.setting_names import known_keys
 from pipeline_lib.settings.settings import Settings
-from pipeline_lib.settings.settings_file import known_keys, load_settings, parse_settings
+from pipeline_lib.settings.settings_file import load_settings, parse_settings
 
 MINIMAL: dict[str, Any] = {"model": {"name": "m"}, "input": {"path": "in"}, "output": {"path": "out"}}
 

@@ -8,7 +8,6 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import s3fs
@@ -16,12 +15,13 @@ import s3fs
 from pipeline_lib.errors import BusyError
 from pipeline_lib.machine.processes import identity
 from pipeline_lib.storage import compare_and_swap, lease
-from pipeline_lib.storage import files as storage
 from pipeline_lib.storage.lease import leased
+from pipeline_lib.storage.location import Location
 from pipeline_lib.storage.records import LEASE, LeaseRecord
-from tests.conftest import free_port, pointed_at, wait_for_server
-from tests.helpers import killing
+from pipeline_lib.storage.urls import location_of
+from tests.helpers.crashes import crash_holding_a_lease
 from tests.helpers.s3_proxy import S3Proxy
+from tests.helpers.servers import free_port, s3_at, wait_for_server
 
 
 def silent(_: str) -> None:
@@ -52,25 +52,25 @@ def test_a_second_run_is_turned_away_and_a_later_one_is_not(output: str) -> None
         raise AssertionError
     with leased(output, silent) as held:
         held.confirm()
-    fs, folder = storage.filesystem(output)
-    assert not fs.exists(f"{folder}/{LEASE}")
+    lease = location_of(output) / LEASE
+    assert not lease.fs.exists(lease.path)
 
 
 def test_the_lease_of_a_process_that_was_killed_is_free_at_once(tmp_path: Path) -> None:
     output = str(tmp_path / "out")
-    killing.hold_a_lease_and_die(output)
+    crash_holding_a_lease(output)
     assert (tmp_path / "out" / LEASE).exists()
     with leased(output, pytest.fail):
         pass
 
 
-def elsewhere(output: str) -> tuple[Any, str, compare_and_swap.Held]:
+def elsewhere(output: str) -> tuple[Location, compare_and_swap.TaggedContent]:
     """Leave the lease of a run on another machine."""
-    fs, folder = storage.filesystem(output)
+    file = location_of(output) / LEASE
     record = LeaseRecord(run="elsewhere", host="other", pid=1, process="other/1-1")
-    written = compare_and_swap.write(fs, f"{folder}/{LEASE}", record.to_bytes(), None)
+    written = compare_and_swap.write(file, record.to_bytes(), None)
     assert written
-    return fs, f"{folder}/{LEASE}", written
+    return file, written
 
 
 def test_the_lease_of_another_machine_is_free_when_it_no_longer_beats(
@@ -85,11 +85,11 @@ def test_the_lease_of_another_machine_is_free_when_it_no_longer_beats(
 
 
 def test_the_lease_of_another_machine_is_left_alone_while_it_beats(output: str) -> None:
-    fs, path, held = elsewhere(output)
+    file, current = elsewhere(output)
 
     def beat() -> None:
-        record = LeaseRecord.model_validate_json(held.content)
-        compare_and_swap.write(fs, path, record.model_copy(update={"beat": 1}).to_bytes(), held)
+        record = LeaseRecord.model_validate_json(current.content)
+        compare_and_swap.write(file, record.model_copy(update={"beat": 1}).to_bytes(), current)
 
     timer = threading.Timer(0.5, beat)
     timer.start()
@@ -99,28 +99,28 @@ def test_the_lease_of_another_machine_is_left_alone_while_it_beats(output: str) 
 
 
 def test_an_owner_that_was_taken_for_dead_notices(output: str) -> None:
-    fs, folder = storage.filesystem(output)
+    file = location_of(output) / LEASE
     with leased(output, silent) as held:
         held.confirm()
-        now = compare_and_swap.read(fs, f"{folder}/{LEASE}")
+        now = compare_and_swap.read(file)
         assert now
         taken = LeaseRecord(run="another", host="other", pid=1, process=None)
-        assert compare_and_swap.write(fs, f"{folder}/{LEASE}", taken.to_bytes(), now)
+        assert compare_and_swap.write(file, taken.to_bytes(), now)
         with pytest.raises(BusyError, match="taken for dead"):
             held.confirm()
-    left = compare_and_swap.read(fs, f"{folder}/{LEASE}")
+    left = compare_and_swap.read(file)
     assert left is not None, "the lease of the other one was removed"
     assert b"another" in left.content
 
 
 @pytest.mark.parametrize("output", ["disk", "s3"], indirect=True)
 def test_of_many_that_reach_for_a_lease_one_gets_it(output: str) -> None:
-    fs, folder = storage.filesystem(output)
+    file = location_of(output) / LEASE
     won: list[int] = []
 
     def reach(runner: int) -> None:
         record = LeaseRecord(run=str(runner), host="here", pid=runner, process=None)
-        if compare_and_swap.write(fs, f"{folder}/{LEASE}", record.to_bytes(), None):
+        if compare_and_swap.write(file, record.to_bytes(), None):
             won.append(runner)
 
     threads = [threading.Thread(target=reach, args=(runner,)) for runner in range(8)]
@@ -131,7 +131,7 @@ def test_of_many_that_reach_for_a_lease_one_gets_it(output: str) -> None:
     assert len(won) == 1
 
 
-@pytest.mark.parametrize("pid", [1, os.getppid()])
+@pytest.mark.parametrize("pid", [1, os.getppid()], ids=["the first process", "our parent"])
 def test_a_lease_that_names_a_process_which_lives_anyway_does_not_block_for_ever(
     pid: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -147,7 +147,10 @@ def heedless(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """An output on a server that takes conditions and ignores them: rclone's, and one behind a proxy."""
     if request.param == "proxy":
         server = request.getfixturevalue("s3_server")
-        with S3Proxy(server, without=frozenset({"if-match", "if-none-match"})) as proxy, pointed_at(proxy.endpoint):
+        with (
+            S3Proxy(server, without=frozenset({"if-match", "if-none-match"})) as proxy,
+            s3_at(proxy.endpoint),
+        ):
             yield bucket_for(tmp_path)
         return
     program, port = Path(sys.executable).parent / "rclone", free_port()
@@ -156,7 +159,7 @@ def heedless(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     with subprocess.Popen([*command, str(tmp_path / "served")], stderr=subprocess.DEVNULL) as process:
         try:
             wait_for_server(f"http://127.0.0.1:{port}")
-            with pointed_at(f"http://127.0.0.1:{port}"):
+            with s3_at(f"http://127.0.0.1:{port}"):
                 yield bucket_for(tmp_path)
         finally:
             process.kill()
@@ -188,18 +191,17 @@ def test_on_a_server_that_ignores_conditions_one_of_two_runs_gets_the_lease_and_
         thread.join()
     assert len(confirmed) == 1
     assert "does not heed conditional writes" in said[0]
-    fs, folder = storage.filesystem(heedless)
-    assert fs.find(folder) == []
+    assert location_of(heedless).files() == {}
 
 
 def test_on_a_server_that_ignores_conditions_an_owner_that_lost_the_lease_notices(heedless: str) -> None:
-    fs, folder = storage.filesystem(heedless)
+    file = location_of(heedless) / LEASE
     with leased(heedless, silent) as held:
         taken = LeaseRecord(run="another", host="other", pid=1, process=None)
-        fs.pipe_file(f"{folder}/{LEASE}", taken.to_bytes())
+        file.write(taken.to_bytes())
         with pytest.raises(BusyError, match="taken for dead"):
             held.confirm()
-    assert b"another" in fs.cat_file(f"{folder}/{LEASE}")
+    assert b"another" in (file.read() or b"")
 
 
 def test_a_server_that_heeds_conditions_is_known_by_it(s3_server: str, tmp_path: Path) -> None:

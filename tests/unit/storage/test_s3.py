@@ -15,16 +15,19 @@ import torch
 from pipeline_lib.errors import BusyError, GateError, InputError, InputNotReadyError
 from pipeline_lib.inputs.formats import parquet_shards
 from pipeline_lib.inputs.reader import Reader
-from pipeline_lib.planning.planner import look, make_plan, refreshed
+from pipeline_lib.planning.discovery import discover
+from pipeline_lib.planning.planner import make_plan, refresh_plan
 from pipeline_lib.publishing.publisher import publish
 from pipeline_lib.publishing.verifier import verify
 from pipeline_lib.publishing.writer import Writer
 from pipeline_lib.scoring.classifier import Classifier
 from pipeline_lib.scoring.tokenizer import Tokenizer
 from pipeline_lib.settings.settings import Settings
-from pipeline_lib.storage import files as storage
-from tests.conftest import Runner, SettingsMaker, pointed_at
+from pipeline_lib.storage.records import METRICS, RUNS
+from pipeline_lib.storage.urls import location_of
+from tests.conftest import Runner, SettingsMaker
 from tests.helpers.s3_proxy import S3Proxy
+from tests.helpers.servers import s3_at
 
 TEXTS = [f"review {row}" for row in range(30)]
 
@@ -76,21 +79,23 @@ def test_a_checkpoint_in_a_bucket_gives_the_same_answers(
 def test_a_missing_bucket_is_a_clear_error(s3: s3fs.S3FileSystem, settings_for: SettingsMaker) -> None:
     del s3
     with pytest.raises(InputError, match=r"no file matches 's3://nobody/\*\.parquet'"):
-        make_plan(look(settings_for(input={"path": "s3://nobody/*.parquet"})))
+        make_plan(discover(settings_for(input={"path": "s3://nobody/*.parquet"})))
 
 
 def test_a_day_that_is_not_there_yet_can_be_waited_for(s3: s3fs.S3FileSystem, settings_for: SettingsMaker) -> None:
     del s3
     with pytest.raises(InputNotReadyError, match="ds=2026-11-22"):
         make_plan(
-            look(settings_for(input={"path": "s3://reviews/ds=2026-11-22/*.parquet"}), date=dt.date(2026, 11, 22))
+            discover(
+                settings_for(input={"path": "s3://reviews/ds=2026-11-22/*.parquet"}), date=dt.date(2026, 11, 22)
+            )
         )
 
 
 def test_a_truncated_shard_on_s3_is_named(s3: s3fs.S3FileSystem, settings_for: SettingsMaker) -> None:
     s3.pipe_file("reviews/bad/a.parquet", b"PAR1 not really")
     with pytest.raises(InputError, match=r"s3://reviews/bad/a\.parquet|reviews/bad/a\.parquet"):
-        make_plan(look(settings_for(input={"path": "s3://reviews/bad"})))
+        make_plan(discover(settings_for(input={"path": "s3://reviews/bad"})))
 
 
 def test_parts_on_s3_are_plain_parquet(s3: s3fs.S3FileSystem) -> None:
@@ -110,7 +115,7 @@ def test_where_etags_are_no_hashes_of_the_content_those_kept_prove_it_all_the_sa
     )
     run_here(settings)
     proxy.seen.clear()
-    assert make_plan(look(settings)).complete
+    assert make_plan(discover(settings)).complete
     assert proxy.count("part-") == 0
     assert verify("s3://scores/keyed")[1] == []
 
@@ -125,7 +130,9 @@ def test_interrupted_while_it_publishes_on_s3_the_next_run_ends_with_the_same_by
     )
 
     def published() -> dict[str, bytes]:
-        return {path: s3.cat_file(path) for path in s3.find("scores/broken-off")}
+        files = s3.find("scores/broken-off")
+        # Records of single runs hold times.
+        return {path: s3.cat_file(path) for path in files if RUNS not in path and METRICS not in path}
 
     run_here(settings)
     undisturbed = published()
@@ -147,18 +154,18 @@ def test_interrupted_while_it_publishes_on_s3_the_next_run_ends_with_the_same_by
 def stage_and_publish(settings: Settings, confirm: Callable[[], None]) -> None:
     """Score in this process and publish for as long as that is confirmed."""
     torch.set_num_threads(1)
-    plan = make_plan(look(settings))
-    read, tokenize = Reader(plan.settings.input, plan.layout), Tokenizer(plan.settings, plan.checkpoint)
-    classify, write = Classifier(plan.settings, plan.checkpoint), Writer(plan)
+    plan = make_plan(discover(settings))
+    read, tokenize = Reader(plan.settings.input, plan.output_schema), Tokenizer(plan)
+    classify, write = Classifier(plan), Writer(plan)
     receipts = [write(classify(tokenize(read(plan.shard(part.shard), part))), part) for part in plan.todo]
-    publish(plan, [*plan.standing, *receipts], confirm)
+    publish(plan, [*plan.finished, *receipts], confirm)
 
 
 @pytest.fixture
 def proxy(s3: s3fs.S3FileSystem, s3_server: str) -> Iterator[S3Proxy]:
     """A proxy before the server that counts what comes by."""
     del s3
-    with S3Proxy(s3_server) as found, pointed_at(found.endpoint):
+    with S3Proxy(s3_server) as found, s3_at(found.endpoint):
         yield found
 
 
@@ -185,7 +192,7 @@ def test_a_run_with_nothing_to_do_asks_as_little_of_many_shards_and_parts_as_of_
         )
         run_here(settings)
         proxy.seen.clear()
-        plan = make_plan(look(settings))
+        plan = make_plan(discover(settings))
         assert plan.complete
         assert plan.slices == 4 * shards
         asked.append(len(proxy.seen))
@@ -209,8 +216,8 @@ def test_a_resume_reads_each_receipt_once_and_no_part(
         run_here(settings_for(**job, limits={"max_reject_rate": 0.0}))
     settings = settings_for(**job, limits={"max_reject_rate": 1.0})
     proxy.seen.clear()
-    seen = look(settings)
-    plan = refreshed(make_plan(seen), seen)
+    discovery = discover(settings)
+    plan = refresh_plan(make_plan(discovery), discovery)
     assert not plan.todo
     receipts = [request.path for request in proxy.seen if ".json" in request.path and "part-" in request.path]
     assert len(receipts) == len(set(receipts)) == plan.slices == 13
@@ -245,9 +252,9 @@ def test_of_a_wide_shard_little_more_than_the_wanted_columns_is_downloaded(
     for groups in (rows, 2_000):
         with s3.open("reviews/wide.bin", "wb") as file:
             pq.write_table(table, file, row_group_size=groups)
-        fs, path = storage.filesystem("s3://reviews/wide.bin")
+        shard = location_of("s3://reviews/wide.bin")
         proxy.seen.clear()
-        read = parquet_shards.read_rows(fs, path, (10_000, 1_000), ["id", "text"])
+        read = parquet_shards.read_rows(shard, (10_000, 1_000), ["id", "text"])
         assert read.equals(table.select(["id", "text"]).slice(10_000, 1_000))
         answered = sum(request.answered for request in proxy.seen if request.method == "GET")
         assert answered < 2_000_000 < s3.size("reviews/wide.bin") / 5

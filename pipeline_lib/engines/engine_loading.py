@@ -1,0 +1,85 @@
+"""Load a checkpoint into the engine that was chosen for it."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pipeline_lib.checkpoints import loading
+from pipeline_lib.checkpoints.checkpoint import Checkpoint
+from pipeline_lib.engines.cls_pooling import skip_other_tokens
+from pipeline_lib.engines.computation import Computation
+from pipeline_lib.engines.engine import Engine
+from pipeline_lib.engines.inspection.packing_check import refuse_wrong_packing
+from pipeline_lib.engines.openvino import openvino_engine
+from pipeline_lib.engines.openvino.conversion import ConversionError, Source
+from pipeline_lib.engines.openvino.openvino_engine import OpenVinoEngine
+from pipeline_lib.engines.packed_engine import PackedEngine
+from pipeline_lib.engines.torch_engine import TorchEngine
+from pipeline_lib.errors import FaultError
+from pipeline_lib.settings.settings import ModelSettings
+
+
+def load_engine(folder: Path, settings: ModelSettings, checkpoint: Checkpoint, computation: Computation) -> Engine:
+    """Load a checkpoint into the engine that was planned for it.
+
+    Args:
+        folder: the checkpoint's files on this machine.
+        settings: has the precision, and the rules of trust for loading.
+        checkpoint: as inspected.
+        computation: names the engine, the device and the layout of batches.
+
+    Raises:
+        CheckpointError: rows are to be packed, and this GPU computes packed rows wrongly.
+        FaultError: OpenVINO can't run the model on this machine, though it could where the run was planned.
+        SettingsError: OpenVINO was chosen and is not installed on this machine.
+    """
+    if computation.engine == "openvino":
+        return _load_openvino(folder, settings, checkpoint)
+    model = loading.load_model(folder, settings, settings.precision)
+    if computation.layout == "packed":
+        refuse_wrong_packing(model, settings, checkpoint, computation.device)
+        return PackedEngine(model, checkpoint.inputs, computation.device)
+    if checkpoint.cls_pooling:
+        _skip_other_tokens(model, checkpoint.inputs, checkpoint.probe)
+    return TorchEngine(model, checkpoint.inputs, computation.device, is_stateful=checkpoint.is_stateful)
+
+
+def load_model(folder: Path, settings: ModelSettings, source: Source) -> Any:
+    """Load the model that OpenVINO converts, in float32.
+
+    Args:
+        folder: the checkpoint's files on this machine.
+        settings: the rules of trust for loading.
+        source: says whether the last layer computes the first token alone.
+    """
+    model = loading.load_model(folder, settings, "float32")
+    if source.cls_pooling:
+        _skip_other_tokens(model, source.inputs, source.rows.ids[0])
+    return model
+
+
+def _skip_other_tokens(model: Any, inputs: Sequence[str], probe: Sequence[int]) -> None:
+    engine = TorchEngine(model, inputs, "cpu")
+    skip_other_tokens(model, lambda: engine.check(probe))
+
+
+def _load_openvino(folder: Path, settings: ModelSettings, checkpoint: Checkpoint) -> Engine:
+    import torch
+
+    openvino_engine.refuse_absence()
+    source = Source(
+        folder=folder,
+        settings=settings,
+        inputs=checkpoint.inputs,
+        pads_safely=checkpoint.pads_safely,
+        cls_pooling=checkpoint.cls_pooling,
+        rows=checkpoint.probes,
+    )
+    try:
+        path = openvino_engine.converted(source, checkpoint.fingerprint)
+    except ConversionError as error:
+        # It worked where the run was planned; another engine here would mix two kinds of scores.
+        raise FaultError(
+            f"model.engine: openvino can't run {settings.name!r} on this machine: {error}; use torch"
+        ) from None
+    return OpenVinoEngine(path, checkpoint.inputs, settings.precision, torch.get_num_threads())

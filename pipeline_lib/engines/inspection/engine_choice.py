@@ -1,0 +1,92 @@
+"""Choose the engine on CPUs: the one that the settings ask for, or the better one on this machine."""
+
+from typing import Any
+
+import numpy as np
+
+from pipeline_lib.engines.engine import Floats, Ids, same
+from pipeline_lib.engines.openvino import openvino_engine
+from pipeline_lib.engines.openvino.conversion import Source, answers_of_child
+from pipeline_lib.engines.torch_engine import TorchEngine
+from pipeline_lib.errors import CheckpointError, SettingsError
+from pipeline_lib.settings.settings import ModelSettings
+
+LOGITS_TOLERANCE = 2e-5
+"""What another order of summing changes in float32, and no more; a wrong computation is off by far more."""
+
+
+def may_take_openvino(settings: ModelSettings) -> bool:
+    """Tell whether `model.engine: auto` would take OpenVINO on this machine, for a model that it can run."""
+    return (
+        settings.engine == "auto"
+        and settings.precision in openvino_engine.PRECISIONS
+        and openvino_engine.auto_engine() == "openvino"
+        and openvino_engine.is_installed()
+    )
+
+
+def choose_cpu_engine(settings: ModelSettings, model: Any, source: Source, fingerprint: str) -> str:
+    """Return the name of the engine that the settings ask for, or of the better one on this machine.
+
+    Args:
+        settings: has the engine and the precision.
+        model: in float32.
+        source: what OpenVINO converts, with the rows that it must answer as PyTorch does.
+        fingerprint: the checkpoint's.
+
+    Raises:
+        SettingsError: OpenVINO is asked for, and is not installed or can't compute in this precision.
+        CheckpointError: OpenVINO is asked for, and can't run this model.
+    """
+    # A conversion fixes for good each choice that a checkpoint's own code makes after it has seen a text.
+    if settings.engine == "torch" or (
+        settings.engine == "auto" and not (may_take_openvino(settings) and _is_of_transformers(model))
+    ):
+        return "torch"
+    if settings.precision not in openvino_engine.PRECISIONS:
+        raise SettingsError(f"model.engine: openvino computes in float32 and bfloat16, not in {settings.precision}")
+    openvino_engine.refuse_absence()
+    try:
+        why_not = _why_not_openvino(model, source, fingerprint)
+    except Exception as error:  # noqa: BLE001 - a conversion may fail in any way
+        why_not = " ".join(str(error).split())[:200]
+    if why_not and settings.engine == "openvino":
+        raise CheckpointError(f"model.engine: openvino can't run {settings.name!r}: {why_not}; use torch")
+    return "torch" if why_not else "openvino"
+
+
+def _is_of_transformers(model: Any) -> bool:
+    return type(model).__module__.startswith("transformers.")
+
+
+def _why_not_openvino(model: Any, source: Source, fingerprint: str) -> str:
+    """Return how OpenVINO's logits differ from PyTorch's, or an empty string."""
+    import torch
+
+    engine = TorchEngine(model, source.inputs, "cpu", is_stateful=True)
+    path = openvino_engine.converted(source, fingerprint)
+    known: dict[tuple[bytes, bytes], Floats] = {}
+
+    def alone(ids: Ids, kinds: Ids) -> Floats:
+        # The same few rows come in many batches.
+        key = ids.tobytes(), kinds.tobytes()
+        if key not in known:
+            known[key] = engine.logits([ids], [kinds])
+        return known[key]
+
+    trials = source.trials()
+    for batch in trials:
+        try:
+            engine.logits(*batch)
+        except Exception as error:  # noqa: BLE001 - a model's own code may raise anything
+            return f"its code refuses some batches ({type(error).__name__}), which a conversion would not"
+    # An actor has one thread by default; whoever scores in a process of their own may have all.
+    for threads in sorted({1, torch.get_num_threads()}):
+        answers = answers_of_child(path, source, threads)
+        for batch, answer in zip(trials, answers, strict=True):
+            if not len(answer):
+                continue
+            expected = np.concatenate([alone(*row) for row in zip(*batch, strict=True)])
+            if not same(answer, expected, LOGITS_TOLERANCE):
+                return f"its logits are {np.abs(answer - expected).max():.1g} off"
+    return ""

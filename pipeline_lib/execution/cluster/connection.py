@@ -1,0 +1,144 @@
+"""The Ray that the job runs on: one that is already there, or one of its own for as long as it runs."""
+
+import contextlib
+import logging
+import os
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+import ray
+
+from pipeline_lib.errors import FaultError
+from pipeline_lib.execution.cluster.address import running_cluster
+from pipeline_lib.execution.cluster.local_ray import (
+    Start,
+    keep_token_out_of_the_home,
+    own_folder,
+)
+from pipeline_lib.execution.cluster.orphans import reaped
+
+# What Ray would print and this job has better words for, or no use for.
+_QUIET = {
+    "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    # The level at which Ray's C++ parts write into our terminal; what fails there reaches us as an exception.
+    "RAY_BACKEND_LOG_LEVEL": "fatal",
+}
+
+
+_T = TypeVar("_T")
+
+
+@contextlib.contextmanager
+def connected(meanwhile: Callable[[], _T], note: Callable[[str], None] = lambda _: None) -> Iterator[_T]:
+    """Connect to a running cluster, or start Ray here and stop it afterwards; yield what was done meanwhile.
+
+    A cluster is taken when `RAY_ADDRESS` names one, when the program runs as a Ray job, or when this user ran
+    `ray start` on this machine.
+
+    Args:
+        meanwhile: called while Ray starts; what it raises is raised.
+        note: told what the user should know.
+
+    Raises:
+        FaultError: `RAY_ADDRESS` names a cluster that does not answer, or Ray does not start here.
+        SettingsError: `RAY_ADDRESS` is not the address of a cluster.
+    """
+    if ray.is_initialized():  # by whoever calls us, or by a block around this one
+        _hush()
+        yield meanwhile()
+        return
+    for name, value in _QUIET.items():
+        os.environ.setdefault(name, value)
+    over = threading.Event()
+    address = running_cluster(note)
+    with contextlib.nullcontext(_joining(address)) if address else _starting() as given:
+        options = {"log_to_driver": False, "logging_level": logging.ERROR, **given}
+        start = Start(options, over, lambda: address is not None and _shows_token(address, note))
+        try:
+            found = meanwhile()
+            with _token_hinted(address):
+                start.wait()
+            _hush()
+            yield found
+        finally:
+            start.settle()
+            ray.shutdown()
+            over.set()
+
+
+@contextlib.contextmanager
+def joined_if_running(note: Callable[[str], None] = lambda _: None) -> Iterator[None]:
+    """Connect to a running cluster, if there is one, for as long as the block runs: what it has decides the plan.
+
+    Args:
+        note: told what the user should know.
+    """
+    if ray.is_initialized() or running_cluster(note) is None:
+        yield
+        return
+    with connected(lambda: None, note):
+        yield
+
+
+@contextlib.contextmanager
+def _starting() -> Iterator[dict[str, Any]]:
+    """Yield the options for a Ray of our own, and leave nothing of it behind."""
+    keep_token_out_of_the_home()
+    with own_folder() as folder, reaped(folder):
+        yield {"address": "local", "include_dashboard": False, "_temp_dir": str(folder / "r")}
+
+
+def _joining(address: str) -> dict[str, Any]:
+    """Return the options for a cluster that runs."""
+    # Workers on other machines get this very package, whatever is installed there.
+    return {"address": address, "runtime_env": {"py_modules": [str(Path(__file__).parents[2])]}}
+
+
+@contextlib.contextmanager
+def _token_hinted(address: str | None) -> Iterator[None]:
+    """Have an error of the block say what lets this process into a cluster that demands a token."""
+    try:
+        yield
+    except FaultError as error:
+        if address and "RAY_AUTH_MODE" not in os.environ:
+            raise FaultError(f"{error}; if it demands a token, set RAY_AUTH_MODE=token") from error
+        raise
+
+
+def _shows_token(address: str, note: Callable[[str], None]) -> bool:
+    """Have this process show the token of the home to a cluster that refused it, and tell whether it will.
+
+    `ray start` demands the token that an earlier Ray left in this home. It is not shown beforehand, since a cluster
+    that knows none can't answer a process that has one; nor to another machine, unless the user says so.
+    """
+    try:
+        from ray._private.authentication.authentication_token_setup import (
+            maybe_enable_token_auth_if_token_available as enable_token,
+        )
+    except ImportError:  # an older Ray, whose `ray start` demands a token only where the user said so
+        return False
+    host = address.rpartition(":")[0].strip("[]")
+    if "://" in address or host not in {"127.0.0.1", "localhost", "::1", ray.util.get_node_ip_address()}:
+        return False
+    if not enable_token(warn_if_disabled=False):
+        return False
+    note("the cluster demands the token of this home; with RAY_AUTH_MODE=token it is shown at once")
+    return True
+
+
+def _hush() -> None:
+    from ray.data import DataContext
+
+    # The room for actors can be given in no other way; pyproject.toml says up to which Ray.
+    warnings.filterwarnings("ignore", message="`ray_remote_args` is deprecated")
+    # What fails reaches us as an exception, and is told in one line.
+    logging.getLogger("ray.data").setLevel(logging.CRITICAL)
+    context = DataContext.get_current()
+    context.enable_progress_bars = False
+    context.print_on_execution_start = False
+    context.raise_original_map_exception = True  # else ours would arrive as text inside one of Ray's

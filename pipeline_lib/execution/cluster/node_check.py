@@ -1,0 +1,139 @@
+"""Before work starts on several machines: each must have the same files and libraries as the driver."""
+
+import contextlib
+import hashlib
+import secrets
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import ray
+
+from pipeline_lib.checkpoints.fetching import local_folder
+from pipeline_lib.errors import NightscoreError, SettingsError
+from pipeline_lib.execution.cluster.nodes import answers_by_node, node_names
+from pipeline_lib.machine.library_versions import library_versions
+from pipeline_lib.planning.plan import Plan
+from pipeline_lib.settings.settings import ModelSettings
+from pipeline_lib.storage.integrity import check_unchanged
+from pipeline_lib.storage.location import FileStamp
+from pipeline_lib.storage.records import STAGING
+from pipeline_lib.storage.store_errors import translated_errors
+from pipeline_lib.storage.urls import location_of
+
+_COMPARED = ("torch", "transformers", "tokenizers", "nightscore")
+"""Libraries whose version decides a score."""
+_SECONDS_TO_APPEAR = 5.0
+_NODES_NAMED = 3
+_SHARED = "every node needs the same files: use a bucket, or a disk that all nodes mount"
+
+
+@dataclass(frozen=True)
+class _DriverView:
+    """What the driver sees; every machine must see the same."""
+
+    probe: str
+    """URL of a small file below the output."""
+    probe_content: bytes
+    shards: tuple[tuple[str, FileStamp], ...]
+    model: ModelSettings
+    checkpoint: frozenset[tuple[str, int]]
+    """Names and sizes of the checkpoint's files; empty where it is fetched. The model's actors read them."""
+    versions: dict[str, str]
+
+
+def refuse_unlike_nodes(plan: Plan, nodes: Iterable[str]) -> None:
+    """Compare what each machine sees with what the driver sees, unless only the driver's own machine works.
+
+    Args:
+        plan: the run's plan.
+        nodes: the ids of the machines that will work.
+
+    Raises:
+        FaultError: a machine does not answer.
+        SettingsError: a machine sees other files or has other libraries; the message names it.
+    """
+    others = sorted(set(nodes) - {ray.get_runtime_context().get_node_id()})
+    if not others:
+        return
+    with _driver_view(plan) as view:
+        differences = answers_by_node(_differences, others, view)
+    names = node_names()
+    unlike = [f"node {names.get(node, node)}: {'; '.join(texts)}" for node, texts in differences.items() if texts]
+    if unlike:
+        rest = len(unlike) - _NODES_NAMED
+        raise SettingsError(". ".join(unlike[:_NODES_NAMED]) + (f"; {rest} more nodes differ" if rest > 0 else ""))
+
+
+@contextlib.contextmanager
+def _driver_view(plan: Plan) -> Iterator[_DriverView]:
+    """Yield what the driver sees; the probe file exists for as long as the block runs."""
+    settings, content = plan.settings, secrets.token_hex(16)
+    # Cleanup deletes files of this name as partial ones, if this run is killed.
+    probe = f"{settings.output.path.rstrip('/')}/{STAGING}/{plan.version}/.nodes.{content}.tmp"
+    numbers = sorted({part.shard for part in plan.todo})
+    shards = tuple((shard.path, shard.stamp) for shard in map(plan.shard, {*numbers[:1], *numbers[-1:]}))
+    with translated_errors(probe, "writing"):
+        location_of(probe).write(content.encode())
+    here, compared = _versions(), (*_COMPARED, *(["openvino"] if plan.computation.engine == "openvino" else []))
+    versions = {name: here[name] for name in compared}
+    try:
+        yield _DriverView(
+            probe, content.encode(), shards, settings.model, _checkpoint_files(settings.model), versions
+        )
+    finally:
+        with contextlib.suppress(Exception):  # a failure of the block matters more than this file
+            location_of(probe).remove()
+
+
+def _differences(view: _DriverView) -> list[str]:
+    """Return in words where this machine differs from the driver; runs on that machine."""
+    differences = []
+    if not _sees_probe(view):
+        folder = view.probe.rpartition(f"/{STAGING}/")[0]
+        differences.append(f"the output {folder!r} is another folder there, or can't be reached; {_SHARED}")
+    for path, stamp in view.shards:
+        try:
+            check_unchanged(path, stamp)
+        except NightscoreError:
+            differences.append(f"the shard {path!r} is missing or another file there; {_SHARED}")
+            break
+    with contextlib.suppress(NightscoreError):
+        if _checkpoint_files(view.model) != view.checkpoint:
+            differences.append(f"model.name: {view.model.name!r} is missing or holds other files there")
+    here = _versions()
+    unlike = [
+        f"{name} {here.get(name)} (here {wanted})" for name, wanted in view.versions.items() if here[name] != wanted
+    ]
+    if unlike:
+        differences.append(f"other libraries: {', '.join(unlike)}; install the same everywhere")
+    return differences
+
+
+def _sees_probe(view: _DriverView) -> bool:
+    until = time.monotonic() + _SECONDS_TO_APPEAR  # a network disk may show a new file a moment later
+    while True:
+        with contextlib.suppress(Exception):  # whatever keeps it from being read
+            if location_of(view.probe).read() == view.probe_content:
+                return True
+        if time.monotonic() > until:
+            return False
+        time.sleep(0.5)
+
+
+def _checkpoint_files(model: ModelSettings) -> frozenset[tuple[str, int]]:
+    with contextlib.suppress(NightscoreError):
+        if folder := local_folder(model):
+            return frozenset((path.name, path.stat().st_size) for path in folder.iterdir() if path.is_file())
+    return frozenset()
+
+
+def _versions() -> dict[str, str]:
+    """Return the versions of the libraries here, and of our own code a hash: a cluster may have another copy."""
+    # What follows a plus names the device that the library was built for.
+    versions = {name: version.partition("+")[0] for name, version in library_versions().items()}
+    code = hashlib.sha256()
+    for path in sorted(Path(__file__).parents[2].rglob("*.py")):
+        code.update(path.read_bytes())
+    return {**versions, "nightscore": code.hexdigest()[:12]}

@@ -1,0 +1,96 @@
+"""Inspection of shards before work starts: their columns, rows and content, and where slices of CSV files start."""
+
+import dataclasses
+import sys
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from pipeline_lib.inputs import shard_cache
+from pipeline_lib.inputs.formats import dispatch
+from pipeline_lib.inputs.shards import Contents, Shard, ShardHeader, format_of
+from pipeline_lib.machine.parallel import in_threads
+from pipeline_lib.settings.settings import InputSettings, Settings
+from pipeline_lib.storage.integrity import content_id
+from pipeline_lib.storage.location import FileStamp
+from pipeline_lib.storage.store_errors import translated_errors, with_retries
+
+
+def read_headers(paths: Sequence[str], settings: InputSettings) -> dict[str, ShardHeader]:
+    """Return the footer or header of every shard, by path.
+
+    Raises:
+        InputError: one can't be read.
+    """
+    schemas: dict[str, Any] = {}
+
+    def read_header(path: str) -> ShardHeader:
+        header = with_retries(lambda: dispatch.read_header(path, format_of(path), settings.csv))
+        # Most shards have the same schema: it is kept in memory once.
+        return header._replace(schema=schemas.setdefault(header.schema.to_string(), header.schema))
+
+    return dict(zip(paths, in_threads(read_header, paths), strict=True))
+
+
+def inspect_shards(
+    stamps: Mapping[str, FileStamp], headers: Mapping[str, ShardHeader], settings: Settings
+) -> tuple[Shard, ...]:
+    """Return the shards, numbered in the order of the paths; a CSV file is read through to count its rows.
+
+    Args:
+        stamps: every shard's stamp, by path.
+        headers: every shard's header, by path.
+        settings: the job's settings.
+
+    Raises:
+        InputError: a shard can't be read.
+    """
+    names_in_memory: dict[tuple[str, ...], tuple[str, ...]] = {}
+
+    def inspect(numbered: tuple[int, str]) -> Shard:
+        number, path = numbered
+        stamp, header = stamps[path], headers[path]
+        contents = Contents(header.schema, header.rows) if header.rows is not None else _inspect(path, settings)
+        with translated_errors(path, "reading the shard"):
+            content = content_id(path, stamp)
+        names = tuple(map(sys.intern, contents.schema.names))
+        return Shard(
+            number=number,
+            path=path,
+            format=format_of(path),
+            stamp=stamp,
+            content=content,
+            rows=contents.rows,
+            columns=names_in_memory.setdefault(names, names),
+            rows_per_slice=settings.tuning.rows_per_slice,
+            slice_offsets=contents.slice_offsets,
+            schema=sys.intern(shard_cache.encoded(header.schema)),
+        )
+
+    return tuple(in_threads(inspect, enumerate(stamps)))
+
+
+def with_slice_offsets(
+    shards: tuple[Shard, ...], finished: Collection[tuple[int, int]], settings: Settings
+) -> tuple[Shard, ...]:
+    """Return the shards with the offsets of slices in CSV files that were not read through and have work left.
+
+    Args:
+        shards: all of the input.
+        finished: (number of the shard, first row) of the slices that need no work.
+        settings: the job's settings.
+    """
+
+    def located(shard: Shard) -> Shard:
+        is_known = shard.format != "csv" or shard.slice_offsets
+        if is_known or all((shard.number, first_row) in finished for first_row in shard.starts):
+            return shard
+        contents = _inspect(shard.path, settings)
+        return dataclasses.replace(shard, rows=contents.rows, slice_offsets=contents.slice_offsets)
+
+    return tuple(in_threads(located, shards))
+
+
+def _inspect(path: str, settings: Settings) -> Contents:
+    return with_retries(
+        lambda: dispatch.inspect(path, format_of(path), settings.input.csv, settings.tuning.rows_per_slice)
+    )

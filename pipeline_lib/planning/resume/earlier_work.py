@@ -1,0 +1,114 @@
+"""Earlier work in an output folder: what of it counts for a version, and what must not be replaced."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline_lib.errors import OutputError, listed
+from pipeline_lib.inputs.shards import Shard
+from pipeline_lib.planning.resume.output_state import OutputState, staged_receipts
+from pipeline_lib.planning.resume.score_reuse import can_reuse
+from pipeline_lib.planning.version_changes import differences
+from pipeline_lib.settings.settings import Settings
+from pipeline_lib.storage import cleanup
+from pipeline_lib.storage.records import LEASE, NUMBERS, STAGING, Manifest, Receipt
+from pipeline_lib.storage.store_errors import translated_errors
+from pipeline_lib.storage.urls import location_of
+
+
+@dataclass(frozen=True)
+class EarlierWork:
+    """What earlier runs left for one version."""
+
+    published: Manifest | None
+    """What readers see, if it is of this version."""
+    replaced: str | None
+    """The version that readers see, if it is another one, which may be replaced."""
+    same_scores: Manifest | None
+    """The manifest of that other version, if its scores can be taken over."""
+    receipts: tuple[Receipt, ...]
+    """Of every slice that a run of this version finished, published or staged; not verified yet."""
+    foreign_files: tuple[str, ...]
+    """Files that readers see and that no manifest names."""
+    needs_cleanup: bool
+    """Whether staged files of this version, or a lease, exist."""
+    has_shard_numbers: bool
+    """Whether a run of this version saved the numbers that it gave the shards."""
+
+    @property
+    def shard_numbers(self) -> dict[str, int]:
+        """The shards' numbers in the names of their parts, by path."""
+        return {receipt.path: receipt.shard for receipt in self.receipts}
+
+
+def find_earlier_work(
+    output: OutputState, version: str, fingerprint: Mapping[str, Any], settings: Settings, *, replace: bool
+) -> EarlierWork:
+    """Return what earlier runs left for a version.
+
+    Args:
+        output: the state of the output folder.
+        version: the version that this run makes.
+        fingerprint: what decides that version.
+        settings: the job's settings.
+        replace: whether a version of other scores may be replaced.
+
+    Raises:
+        OutputError: another version is published, or the folder holds data of somebody else.
+    """
+    success, manifest = output.success, output.manifest
+    replaced = success.version if success and success.version != version else None
+    other = manifest if replaced and output.is_complete else None
+    same_scores = other if can_reuse(other, fingerprint) else None
+    if replaced and not replace and not same_scores:
+        why = differences(manifest, settings, fingerprint) if manifest else ""
+        raise OutputError(
+            f"{output.url!r} holds version {replaced}, this would be {version}: "
+            f"{why or 'the checkpoint or a setting differs'}; "
+            "publish it instead with --replace, or choose another output.path"
+        )
+    with translated_errors(output.url, "looking at the output"):
+        foreign_files = _foreign_files(output)
+        staged = staged_receipts(output, version)
+    ours = manifest if manifest and manifest.version == version else None
+    # Of two receipts of a slice the staged one is newer.
+    receipts = [*(ours.slices if ours else ()), *staged]
+    newest = {(receipt.shard, receipt.first_row): receipt for receipt in receipts}
+    return EarlierWork(
+        published=ours if output.is_complete and not replaced else None,
+        replaced=replaced,
+        same_scores=same_scores,
+        receipts=tuple(newest.values()),
+        foreign_files=foreign_files,
+        needs_cleanup=LEASE in output.files or output.has_staged(version),
+        has_shard_numbers=output.has_staged(version, NUMBERS),
+    )
+
+
+def refuse_lost_shards(published: Manifest | None, shards: tuple[Shard, ...]) -> None:
+    """Refuse to publish without shards whose rows are published.
+
+    Raises:
+        OutputError: a published shard is no longer among the input.
+    """
+    lost = {record.path for record in published.shards} - {s.path for s in shards} if published else set()
+    if lost:
+        raise OutputError(
+            f"the output holds rows of {listed(sorted(lost), 3)}, which the input no longer has; "
+            "bring them back, publish without them with --replace, or choose another output.path"
+        )
+
+
+def _foreign_files(output: OutputState) -> tuple[str, ...]:
+    """Return the files that readers see and that no manifest names.
+
+    Raises:
+        OutputError: there are some, and nothing shows that this job ever wrote here.
+    """
+    foreign = cleanup.foreign_files(location_of(output.url), output.manifest, output.files)
+    if foreign and output.manifest is None and not any(name.startswith(f"{STAGING}/") for name in output.files):
+        raise OutputError(
+            f"{output.url!r} already holds {listed(foreign, 3)}, which this job did not write; "
+            "choose a folder of its own"
+        )
+    return tuple(foreign)

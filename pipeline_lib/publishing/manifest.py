@@ -1,0 +1,93 @@
+"""The manifest: everything that is published, from the plan and the receipts of its slices."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+
+from pipeline_lib.errors import FaultError
+from pipeline_lib.machine.library_versions import library_versions
+from pipeline_lib.planning.plan import Plan
+from pipeline_lib.scoring.precision_drift import merged
+from pipeline_lib.storage.location import Files
+from pipeline_lib.storage.records import FileRecord, Manifest, Receipt, ShardRecord, Success
+
+
+def manifest_of(plan: Plan, receipts: Sequence[Receipt]) -> Manifest:
+    """Return the manifest of a version, from the receipts of all its slices."""
+    scored: Counter[int] = Counter()
+    for receipt in receipts:
+        scored[receipt.shard] += receipt.scored
+    schemas = sorted({shard.schema for shard in plan.shards})
+    index_of = {schema: index for index, schema in enumerate(schemas)}
+    shards = [
+        ShardRecord(
+            number=shard.number,
+            path=shard.path,
+            size=shard.stamp.size,
+            content=shard.content,
+            rows=shard.rows,
+            scored=scored[shard.number],
+            rejected=shard.rows - scored[shard.number],
+            head=index_of[shard.schema],
+        )
+        for shard in sorted(plan.shards, key=lambda shard: shard.number)
+    ]
+    checkpoint = plan.checkpoint
+    return Manifest(
+        version=plan.version,
+        fingerprint=plan.fingerprint,
+        model={
+            "name": checkpoint.name,
+            "commit": checkpoint.commit,
+            "sha256": checkpoint.fingerprint,
+            "architecture": checkpoint.architecture,
+            "labels": list(checkpoint.labels),
+            "activation": checkpoint.activation,
+            "max_tokens": checkpoint.max_tokens,
+            "precision": plan.settings.model.precision,
+        },
+        settings=plan.settings.model_dump(mode="json"),
+        libraries=library_versions(),
+        columns={field.name: str(field.type) for field in plan.output_schema.scored_schema(plan.settings.output)},
+        rows=sum(shard.rows for shard in shards),
+        scored=sum(shard.scored for shard in shards),
+        rejected=sum(shard.rejected for shard in shards),
+        drift=merged(receipt.drift for receipt in receipts),
+        computed_by=dict(sorted(Counter(receipt.computed_by for receipt in receipts).items())),
+        shards=shards,
+        schemas=schemas,
+        slices=list(receipts),
+    )
+
+
+def with_etags(receipts: Sequence[Receipt], files: Files) -> list[Receipt]:
+    """Return the receipts with the ETags of their published files, where the store's are not plain MD5.
+
+    Raises:
+        FaultError: a published file is missing or has another size.
+    """
+
+    def with_etag(file: FileRecord) -> FileRecord:
+        stamp = files.get(file.file)
+        if stamp is None or stamp.size != file.bytes:
+            raise FaultError(f"{file.file!r} was removed or changed while it was published; run again")
+        etag = stamp.tag if stamp.etag and stamp.tag != file.md5 else None
+        return file if file.etag == etag else file.model_copy(update={"etag": etag})
+
+    return [
+        receipt.model_copy(
+            update={"part": with_etag(receipt.part), "rejects": receipt.rejects and with_etag(receipt.rejects)}
+        )
+        for receipt in receipts
+    ]
+
+
+def success_of(manifest: Manifest, content: bytes) -> Success:
+    """Return the mark of completeness for a manifest and its bytes."""
+    return Success(
+        version=manifest.version,
+        rows=manifest.rows,
+        scored=manifest.scored,
+        rejected=manifest.rejected,
+        manifest_sha256=hashlib.sha256(content).hexdigest(),
+    )

@@ -1,0 +1,151 @@
+"""Run the rows of a slice through an engine: in micro-batches of like lengths, halved where one fails."""
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from pipeline_lib.engines.batching import Room, equal_length_batches, micro_batches
+from pipeline_lib.engines.device_memory import room_on_gpu
+from pipeline_lib.engines.engine import Engine, Fetch, Floats, Rows, halving, is_out_of_memory
+from pipeline_lib.planning.plan import ScoringPlan
+from pipeline_lib.scoring.token_columns import DistinctRows
+
+OnBatch = Callable[[Sequence[int]], None]
+Faults = dict[int, tuple[str, str]]
+"""Rows that can't be scored: the code and the message of each."""
+
+
+class BatchRunner:
+    """Computes the logits of a slice's rows, batch by batch.
+
+    Args:
+        plan: has the checkpoint, and the largest batch.
+        engine: the run's; memory that runs out in it makes later batches smaller.
+        gpu_share: the share of a GPU that is this process's.
+        say: called with what a user should know and is no failure.
+    """
+
+    def __init__(self, plan: ScoringPlan, engine: Engine, gpu_share: float, say: Callable[[str], None]) -> None:
+        self._checkpoint, self._device = plan.checkpoint, plan.computation.device
+        self._engine, self._say = engine, say
+        cut = micro_batches if plan.checkpoint.pads_safely else equal_length_batches
+        self._batches = partial(cut, token_budget=plan.computation.tokens_per_batch)
+        # A budget that the settings name is tried as it is; batches that prove too large are halved from then on.
+        measured = self._device != "cpu" and not plan.settings.tuning.tokens_per_batch
+        self._room = (
+            room_on_gpu(engine, plan.checkpoint.probe, plan.checkpoint.max_tokens, gpu_share)
+            if measured
+            else Room()
+        )
+
+    def logits(
+        self,
+        table: pa.Table,
+        rows: Rows,
+        on_batch: OnBatch | None = None,
+        *,
+        one_by_one: bool = False,
+        engine: Engine | None = None,
+    ) -> tuple[Floats, Faults]:
+        """Return the logits of some rows, and the faults of those that the model can't compute.
+
+        Args:
+            table: a tokenized slice.
+            rows: their numbers in the table.
+            on_batch: called with the rows of each batch before it starts.
+            one_by_one: whether a batch starts only when the last one is done.
+            engine: another one than the run's.
+
+        Raises:
+            DeviceError: the model fails on everything.
+            FaultError: a single row is too large for the device.
+        """
+        texts = DistinctRows.of(table, rows)
+        batches = _Batches(self, engine or self._engine, texts, len(self._checkpoint.labels))
+        started: list[tuple[Rows, Fetch | None]] = []
+        for batch in self._fitting(texts.lengths):
+            if on_batch:
+                on_batch(rows[texts.first[batch]].tolist())
+            fetch = None
+            with contextlib.suppress(Exception):
+                fetch = batches.start(batch)
+            if one_by_one:
+                batches.finish(batch, fetch)
+            else:
+                started.append((batch, fetch))
+        for batch, fetch in started:
+            batches.finish(batch, fetch)
+        numbered = zip(rows, texts.same.tolist(), strict=True)
+        faults = {int(row): batches.faults[number] for row, number in numbered if number in batches.faults}
+        return batches.logits[texts.same], faults
+
+    def start(self, engine: Engine, texts: DistinctRows, batch: Rows) -> Fetch:
+        """Start a batch; where memory runs out for it, batches are smaller from then on."""
+        try:
+            return engine.start([texts.ids[row] for row in batch], [texts.type_ids[row] for row in batch])
+        except Exception as error:
+            if engine is self._engine and is_out_of_memory(error):
+                self._shrink_room(texts.lengths[batch])
+            raise
+
+    def split(self, batch: Rows, lengths: NDArray[np.int32]) -> Iterator[Rows]:
+        """Yield a batch in as many parts as there is memory for."""
+        return self._room.split(batch, lengths)
+
+    def check_engine(self, engine: Engine) -> None:
+        """Compute a row that the model is known to answer.
+
+        Raises:
+            DeviceError: it fails.
+        """
+        engine.check(self._checkpoint.probe)
+
+    def _fitting(self, lengths: NDArray[np.int32]) -> Iterator[Rows]:
+        """Yield batches under the token budget, in as many parts as there is memory for by then."""
+        for batch in self._batches(lengths):
+            yield from self._room.split(batch, lengths)
+
+    def _shrink_room(self, lengths: NDArray[np.int32]) -> None:
+        """Make batches smaller for good after memory ran out over one with rows of these lengths."""
+        longest = int(lengths.max())
+        smaller = self._room.after_failure(len(lengths), longest)
+        if smaller != self._room:
+            self._room = smaller
+            self._say(
+                f"out of memory on {self._device.upper()} over {len(lengths):,} rows of up to {longest:,} tokens; "
+                "batches that take more than half of that are halved from now on"
+            )
+
+
+class _Batches:
+    """The batches of one slice, and what became of their rows."""
+
+    def __init__(self, runner: BatchRunner, engine: Engine, texts: DistinctRows, labels: int) -> None:
+        self._runner, self._engine, self._texts = runner, engine, texts
+        self.logits = np.empty((len(texts.ids), labels), np.float32)
+        self.faults: Faults = {}
+
+    def start(self, batch: Rows) -> Fetch:
+        return self._runner.start(self._engine, self._texts, batch)
+
+    def finish(self, batch: Rows, fetch: Fetch | None) -> None:
+        """Keep a batch's logits; where it failed, compute its halves, and theirs."""
+        with contextlib.suppress(Exception):
+            if fetch:
+                self.logits[batch] = fetch()
+                return
+        # Halving computes the batch anew, so the error comes again; there may be less memory than before.
+        for part in self._runner.split(batch, self._texts.lengths):
+            self.logits[part] = halving(lambda rows: self.start(rows)(), part, self._compute_alone)
+
+    def _compute_alone(self, row: Rows, error: Exception) -> Floats:
+        """Compute a row that failed alone once more; reject it if it fails again while others work."""
+        with contextlib.suppress(Exception):
+            return self.start(row)()
+        self._runner.check_engine(self._engine)
+        self.faults[int(row[0])] = ("model_failed", f"the model fails on this text: {type(error).__name__}")
+        return np.full((1, self.logits.shape[1]), np.nan, np.float32)

@@ -1,0 +1,78 @@
+"""The model in float32 beside one in half precision, where there is memory for it."""
+
+from collections.abc import Callable
+
+from pipeline_lib.engines.device_memory import left_on_gpu, left_on_host
+from pipeline_lib.engines.engine import Engine, is_out_of_memory
+from pipeline_lib.errors import SettingsError
+from pipeline_lib.scoring.precision_drift import Comparison, where_to_compare
+from pipeline_lib.settings.settings import Device
+
+Say = Callable[[str], None]
+
+
+class Float32Reference:
+    """A copy of the model in float32, loaded when it is first asked for.
+
+    Args:
+        load: returns the copy's engine on a device.
+        device: the kind of device that the run computes on.
+        gpu_share: the share of a GPU that is this process's.
+        on_missing: called once, with the reason, if there is no copy.
+    """
+
+    def __init__(self, load: Callable[[Device], Engine], device: Device, gpu_share: float, on_missing: Say) -> None:
+        self._load, self._device, self._gpu_share, self._on_missing = load, device, gpu_share, on_missing
+        self._was_asked = False
+        self._reference: tuple[Engine, int] | None = None
+
+    def get(self, copy_bytes: int) -> tuple[Engine, int] | None:
+        """Return the copy, and how many rows of a slice it may score; None where there is no room for it.
+
+        Args:
+            copy_bytes: memory of the model in float32.
+        """
+        if not self._was_asked:
+            self._was_asked = True
+            try:
+                self._reference = self._load_where_it_fits(copy_bytes)
+            except Exception as error:
+                if not is_out_of_memory(error):
+                    raise
+                self.drop("memory ran out while the float32 copy of the model was loaded")
+        return self._reference
+
+    def drop(self, why: str) -> None:
+        """Give the copy up, for the rest of the run."""
+        self._reference = None
+        self._on_missing(why)
+
+    def _load_where_it_fits(self, copy_bytes: int) -> tuple[Engine, int] | None:
+        on_gpu = self._device == "cuda"
+        place = (
+            where_to_compare(copy_bytes, left_on_gpu(self._gpu_share), left_on_host())
+            if on_gpu
+            else Comparison("cpu")
+        )
+        if place is None:
+            self.drop(
+                f"a float32 copy of the model, {copy_bytes / 2**30:.1f} GiB, has no room beside the one in use"
+            )
+            return None
+        return self._load(place.device), place.rows
+
+
+def note_or_refuse(say: Say, limit: float | None) -> Say:
+    """Return a function that says why the drift from float32 is not measured, or raises where a limit is set.
+
+    Args:
+        say: called with what a user should know and is no failure.
+        limit: `limits.max_precision_drift` of the settings.
+    """
+
+    def note(why: str) -> None:
+        if limit is not None:
+            raise SettingsError(f"limits.max_precision_drift: {limit:g} can't be checked here: {why}; leave it out")
+        say(f"the drift from float32 is not measured: {why}")
+
+    return note
