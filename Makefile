@@ -2,7 +2,7 @@
 SHELL := /bin/sh
 PYTHON ?= python3
 BIN := .venv/bin
-SOURCES := jobs pipeline_lib tests
+SOURCES := configs jobs pipeline_lib tests
 # What `model.engine: auto` takes in the tests: torch as on Intel's processors, openvino as on others, or absent.
 ENGINE ?= torch
 # Processes that share the tests; only one of them starts Ray.
@@ -38,11 +38,11 @@ bench: .venv/dev ## Time the job against the pipeline and others, on generated r
 	@$(BIN)/python -m jobs.bench
 
 bench-scale: .venv/dev ## Plan up to 100,000 shards, and run on up to 16 simulated machines; takes about ten minutes
-	@$(BIN)/python -m jobs.bench_scale
+	@$(BIN)/python -m jobs.bench.scale
 
 bench-gpu: .venv/dev ## On a machine with a GPU: check the answers, then time all there is to time, in minutes
 	@$(BIN)/pytest tests/unit/engines/test_gpu.py
-	@$(BIN)/python -m jobs.bench_gpu
+	@$(BIN)/python -m jobs.bench.gpu
 
 bad-inputs: .venv/dev ## Try every kind of bad input, and show what each gets
 	@$(BIN)/python -m tests.bad_inputs.bad_inputs

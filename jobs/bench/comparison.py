@@ -1,10 +1,6 @@
-"""Time our job against what its users would pick instead: same rows, same checkpoint, same cores, in turn.
-
-python -m jobs.bench --input reviews/ --model my/checkpoint --rows 20000
-"""
+"""Compare the speed of the job and of its alternatives: same rows, same checkpoint, same cores, in turn."""
 
 import dataclasses
-import importlib.util
 import json
 import os
 import shutil
@@ -14,19 +10,18 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-import typer
 import yaml
 
-from jobs.bench_contenders import CONTENDERS, NEEDS, ROWS_PER_SLICE_ON_GPU, Task
-from jobs.bench_inputs import checked_device, checked_model, command, made_folder, texts_of
-from jobs.bench_process import machine, timed
-from jobs.bench_report import Round, described, draw, summed_up
-from jobs.bench_shapes import SHAPES, build
-from jobs.bench_startup import startup
+from jobs.bench.contenders.task import ROWS_PER_SLICE_ON_GPU, Task
+from jobs.bench.inputs import made_folder
+from jobs.bench.presentation import chart, tables
+from jobs.bench.processes import machine, timed
+from jobs.bench.report import Round, summed_up
+from jobs.bench.shapes import SHAPES, build
 from pipeline_lib.errors import FaultError
 from pipeline_lib.machine.terminal import printable
 
@@ -49,57 +44,8 @@ class Plan:
     only: tuple[str, ...]
 
 
-def bench(  # noqa: PLR0913, PLR0917 - each option is an argument to typer
-    inputs: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--input",
-            help="Files, folders or globs of Parquet or CSV shards; texts are generated if not given.",
-        ),
-    ] = None,
-    text_column: Annotated[str, typer.Option(help="Their column with the text.")] = "text",
-    model: Annotated[
-        str, typer.Option(help=f"Checkpoint folder, hub id, or {', '.join(SHAPES)} with random weights.")
-    ] = "configs/sample/model",
-    precision: Annotated[str, typer.Option(help="float32, bfloat16 or float16, for everyone.")] = "float32",
-    engine: Annotated[str, typer.Option(help="Our engine: auto, torch or openvino.")] = "auto",
-    rows: Annotated[int, typer.Option(min=1, help="Rows, drawn at random.")] = 2000,
-    peer_rows: Annotated[
-        int | None, typer.Option(min=1, help="Rows of these that the slow peers get; all if not given.")
-    ] = None,
-    rounds: Annotated[int, typer.Option(min=1, help="How often each has its turn.")] = 1,
-    only: Annotated[list[str] | None, typer.Option(help="Contenders; all that are installed if not given.")] = None,
-    device: Annotated[str, typer.Option(help="cpu, cuda or auto.")] = "auto",
-    cpus: Annotated[int | None, typer.Option(min=1, help="CPUs; all of this process's if not given.")] = None,
-    out: Annotated[Path, typer.Option(help="Folder for bench.json, bench.md and bench.svg.")] = Path("out/bench"),
-) -> None:
-    """Time everyone in turn; print a table, and write it with a chart and all figures as JSON."""
-    known = [*CONTENDERS, JOB]
-    wrong = sorted(set(only or []) - set(known))
-    if wrong:
-        raise typer.BadParameter(f"{wrong[0]!r} is none of {', '.join(map(repr, known))}", param_hint="--only")
-    checked_model(model, precision, engine)
-    made_folder(out)
-    plan = Plan(
-        model=os.path.abspath(model) if os.path.isdir(model) else model,
-        precision=precision,
-        engine=engine,
-        cpus=cpus or cpus_here(),
-        device=checked_device(device),
-        rows=rows,
-        peer_rows=min(peer_rows or rows, rows),
-        rounds=rounds,
-        only=tuple(only or [name for name in known if importlib.util.find_spec(NEEDS.get(name, "json"))]),
-    )
-    figures = measured(plan, texts_of(rows, inputs, text_column))
-    if JOB in plan.only:
-        with tempfile.TemporaryDirectory() as folder:
-            figures["startup"] = startup(Path(folder))
-    print(written(figures, out))
-
-
 def measured(plan: Plan, texts: Sequence[str]) -> dict[str, Any]:
-    """Let everyone have their turns; return all figures.
+    """Run every contender in each round, and return all figures.
 
     Args:
         plan: what is timed; a model that is a key of `SHAPES` is made.
@@ -110,21 +56,21 @@ def measured(plan: Plan, texts: Sequence[str]) -> dict[str, Any]:
         if plan.model in SHAPES:
             plan = dataclasses.replace(plan, model=str(build(plan.model, home / plan.model)))
         _write_rows(plan, texts, home)
-        found = [
+        rounds = [
             turn for number in range(plan.rounds) for name in plan.only for turn in _turn(plan, name, number, home)
         ]
-        if not found:
-            raise FaultError("none of the contenders came to its end; why stands above")
-        return summed_up(found, dataclasses.asdict(plan), home, machine())
+        if not rounds:
+            raise FaultError("all contenders failed; their messages are above")
+        return summed_up(rounds, dataclasses.asdict(plan), home, machine())
 
 
 def written(figures: dict[str, Any], out: Path) -> str:
     """Write figures, table and chart into a folder; return the table."""
     made_folder(out)
-    table = described(figures)
+    table = tables(figures)
     (out / "bench.json").write_text(json.dumps(figures, indent=1) + "\n")
     (out / "bench.md").write_text(table)
-    draw(figures, out / "bench.svg")
+    chart(figures, out / "bench.svg")
     return table
 
 
@@ -141,7 +87,7 @@ def _write_rows(plan: Plan, texts: Sequence[str], home: Path) -> None:
 
 
 def _turn(plan: Plan, name: str, number: int, home: Path) -> list[Round]:
-    """Let one contender have its turn; one that fails is told and left out."""
+    """Run one contender once; if it fails, print why and return nothing."""
     print(f"round {number + 1} of {plan.rounds}: {name} ...", end=" ", file=sys.stderr, flush=True)
     ours = name in (JOB, "our bare loop")
     texts = home / ("all.parquet" if ours else "peers.parquet")
@@ -152,8 +98,8 @@ def _turn(plan: Plan, name: str, number: int, home: Path) -> list[Round]:
         else:
             seconds, peak, loop = _contender(plan, name, texts, answers, home)
     except subprocess.CalledProcessError as error:
-        said = str(error.output).strip().splitlines() or [f"ended with {error.returncode}"]
-        print(f"failed: {printable(said[-1])}", file=sys.stderr)
+        lines = str(error.output).strip().splitlines() or [f"ended with {error.returncode}"]
+        print(f"failed: {printable(lines[-1])}", file=sys.stderr)
         return []
     rows = pq.read_metadata(texts).num_rows
     print(f"{rows / seconds:,.0f} rows/s, {rows / loop:,.0f} without start-up", file=sys.stderr)
@@ -172,9 +118,9 @@ def _contender(plan: Plan, name: str, texts: Path, answers: Path, home: Path) ->
     )
     path = home / "task.json"
     path.write_text(json.dumps(dataclasses.asdict(task)))
-    seconds, peak = timed([sys.executable, "-m", "jobs.bench_contenders", name, str(path)])
-    told = json.loads(path.with_suffix(".timed.json").read_text())
-    return seconds, peak, float(told["loop_seconds"])
+    seconds, peak = timed([sys.executable, "-m", "jobs.bench.contenders", name, str(path)])
+    timed_by_itself = json.loads(path.with_suffix(".timed.json").read_text())
+    return seconds, peak, float(timed_by_itself["loop_seconds"])
 
 
 def _job(plan: Plan, home: Path, answers: Path) -> tuple[float, int, float]:
@@ -201,7 +147,3 @@ def _job(plan: Plan, home: Path, answers: Path) -> tuple[float, int, float]:
 def cpus_here() -> int:
     """Return the CPUs that this process may use."""
     return len(os.sched_getaffinity(0))
-
-
-if __name__ == "__main__":
-    command(bench)

@@ -1,4 +1,4 @@
-"""Everything there is to measure on a GPU, in one command of a few minutes: `make bench-gpu`.
+"""Measure all that a GPU can show, in a few minutes: `make bench-gpu`.
 
 Two common shapes and a small model, lengths of real reviews, bfloat16: the pipeline, our model loop, our whole job.
 """
@@ -8,9 +8,9 @@ from typing import Annotated
 
 import typer
 
-from jobs.bench import JOB, Plan, cpus_here, measured, written
-from jobs.bench_inputs import checked_device, checked_model, command, made_folder, texts_of
-from jobs.bench_shapes import SHAPES
+from jobs.bench.comparison import JOB, Plan, cpus_here, measured, written
+from jobs.bench.inputs import checked_device, checked_model, command, made_folder, texts_of
+from jobs.bench.shapes import SHAPES
 
 _CONTENDERS = ("pipeline, batch 1", "pipeline, batch 8", "pipeline, batch 32", "our bare loop", JOB)
 

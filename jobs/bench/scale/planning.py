@@ -1,6 +1,6 @@
-"""Plan one folder of shards in a process of its own; `bench_scale.py` starts it.
+"""Plan one folder of shards in a separate process; `python -m jobs.bench.scale` starts it.
 
-python -m jobs.bench_plans <folder of shards> <checkpoint> <file for the figures, JSON>
+python -m jobs.bench.scale.planning <folder of shards> <checkpoint> <file for the figures, JSON>
 """
 
 import json
@@ -27,7 +27,7 @@ _TEXTS = ("good", "bad", "fine", "the lid jams")
 
 
 def write_shards(folder: Path, shards: int, rows: int) -> None:
-    """Write a few shards, and link them again and again: each is listed, opened and read like any other."""
+    """Write a few shards, and many links to them; each link is listed, opened and read like a shard of its own."""
     folder.mkdir()
     for number in range(shards):
         path = folder / f"{number:07}.parquet"
@@ -39,7 +39,7 @@ def write_shards(folder: Path, shards: int, rows: int) -> None:
 
 
 def planned(folder: str, model: str) -> dict[str, Any]:
-    """Return what a plan takes: seconds, and the most memory in bytes above that of the process before it."""
+    """Return the seconds that a plan takes, and the largest growth of this process in bytes."""
     settings = parse_settings(
         {
             "model": {"name": model},
@@ -65,7 +65,7 @@ def planned(folder: str, model: str) -> dict[str, Any]:
 
 
 def _with_peak(work: Callable[[], Any]) -> tuple[Any, int]:
-    """Return what some work returns, and how many bytes this process grew meanwhile, at most."""
+    """Return what the work returns, and the largest growth of this process meanwhile, in bytes."""
     import psutil
 
     process, over = psutil.Process(), threading.Event()
@@ -78,10 +78,10 @@ def _with_peak(work: Callable[[], Any]) -> tuple[Any, int]:
 
     watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()
-    found = work()
+    result = work()
     over.set()
     watcher.join()
-    return found, max(peak, process.memory_info().rss) - before
+    return result, max(peak, process.memory_info().rss) - before
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What a machine could do at most: FLOPs that a model needs, and those that the machine gives one large product."""
+"""The FLOPs that a model needs, and the FLOP/s that a machine reaches in one large matrix product."""
 
 import time
 from typing import Any
@@ -12,10 +12,11 @@ _LENGTHS = (8, 16, 32)
 
 
 def useful_flops(model: str, lengths: NDArray[np.int64]) -> float:
-    """Return the FLOPs that texts of some lengths need, a multiplication and an addition being two.
+    """Return the FLOPs that texts of these lengths need; a multiplication and an addition count as two.
 
-    As PyTorch counts them in matrix products, at three lengths: part grows with a text's length, and part, which is
-    attention, with its square; what is the same for every length is left out, since a whole batch shares it.
+    PyTorch counts the FLOPs of the matrix products at three lengths. From these follow the part that grows with the
+    length and the part that grows with its square, which is attention. A constant part is left out, since a whole
+    batch shares it.
 
     Args:
         model: the checkpoint's folder or hub id.
@@ -46,13 +47,13 @@ def peak_flops(device: str, precision: str, threads: int) -> dict[str, float]:
     kind = getattr(torch, precision)
     left = torch.randn(size, size, device=device).to(kind)
     linear = torch.nn.Linear(size, size, bias=False, device=device).to(kind)
-    found = {"torch": _rate(lambda: linear(left), size, device)}
+    rates = {"torch": _rate(lambda: linear(left), size, device)}
     if device == "cpu" and precision == "float32":
         from torch.utils.mkldnn import MkldnnLinear
 
         packed, dense = MkldnnLinear(linear, torch.float32), left.to_mkldnn()
-        found["oneDNN"] = _rate(lambda: packed(dense), size, device)
-    return found
+        rates["oneDNN"] = _rate(lambda: packed(dense), size, device)
+    return rates
 
 
 def _rate(product: Any, size: int, device: str) -> float:

@@ -1,9 +1,9 @@
-"""Run the whole job on a cluster of simulated machines in one; `bench_scale.py` starts it.
+"""Run the whole job on a cluster of simulated machines; `python -m jobs.bench.scale` starts it.
 
-python -m jobs.bench_nodes <task, JSON> <file for the figures, JSON>
+python -m jobs.bench.scale.nodes <task, JSON> <file for the figures, JSON>
 
-One thing is simulated: the GPU. Instead of computing, the model's stage sleeps a fixed time per slice, since that
-is all that the rest of a cluster sees of a busy GPU; so one machine can show what sixteen wait for. All else is
+Only the GPU is simulated: the model's step sleeps for a fixed time per slice instead of computing, because the rest
+of a cluster notices nothing else of a busy GPU. So one machine can show what sixteen machines wait for. All else is
 real: each machine is a raylet with its agents and worker processes, and the plan, the reader, the tokenizer, Ray
 Data, the writer and the publisher are the job's own.
 """
@@ -20,13 +20,13 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-_SECONDS_TO_START = 400.0
-# Room for a model, a writer and a tokenizer, as on the smallest machine with a GPU.
 if TYPE_CHECKING:
     from pipeline_lib.execution.worker import Worker
     from pipeline_lib.inputs.shards import Slice
     from pipeline_lib.planning.plan import Plan
 
+_SECONDS_TO_START = 400.0
+# Room for a model, a writer and a tokenizer, as on the smallest machine with a GPU.
 _NODE = {"num_cpus": 3, "num_gpus": 1, "object_store_memory": 128 << 20}
 
 
@@ -49,7 +49,7 @@ class Task:
 def measured(task: Task) -> dict[str, Any]:
     """Start the cluster, run the job, and return its figures."""
     home = Path(task.home)
-    # Of its own: whatever else runs Ray on this machine must not find this cluster.
+    # Other programs with Ray on this machine must not find this cluster.
     os.environ |= {"RAY_TMPDIR": str(home), "RAY_BACKEND_LOG_LEVEL": "fatal"}
     from ray.cluster_utils import Cluster
 
@@ -86,7 +86,7 @@ def _run(task: Task, home: Path) -> dict[str, Any]:
     spans = [json.loads(line) for path in (home / "spans").iterdir() for line in path.read_text().splitlines()]
     slices = task.nodes * task.slices
     if len(spans) != slices or outcome.scored != slices * task.rows:
-        raise SystemExit(f"{len(spans)} slices were scored, {slices} were wanted: {outcome.closing_line()}")
+        raise SystemExit(f"{len(spans)} slices were scored instead of {slices}: {outcome.closing_line()}")
     return {
         "nodes": task.nodes,
         "slices": slices,
@@ -101,7 +101,7 @@ def _run(task: Task, home: Path) -> dict[str, Any]:
 
 def write_input(task: Task, folder: Path) -> None:
     """Write a shard of reviews for each machine."""
-    from jobs.make_reviews import Author
+    from jobs.sample.author import Author
 
     folder.mkdir()
     author, rows = Author(11, 0.0), task.slices * task.rows
@@ -111,15 +111,15 @@ def write_input(task: Task, folder: Path) -> None:
 
 
 class Sleep:
-    """A step that sleeps in the model's place; those of all machines start together, as if all were loaded."""
+    """A step that sleeps instead of the model. All machines start together, as if every model was loaded."""
 
     def __init__(self, task: Task, plan: "Plan", worker: "Worker") -> None:
         self._task, self._label, self._monitor = task, plan.checkpoint.labels[0], worker.monitor
         self._notes = Path(task.home, "spans", worker.name)
         self._notes.touch()
-        over = time.monotonic() + _SECONDS_TO_START
+        deadline = time.monotonic() + _SECONDS_TO_START
         while len(list(self._notes.parent.iterdir())) < task.nodes:
-            if time.monotonic() > over:
+            if time.monotonic() > deadline:
                 raise TimeoutError("not every machine got its model")
             time.sleep(0.2)
 
@@ -140,5 +140,5 @@ class Sleep:
 
 
 if __name__ == "__main__":
-    found = measured(Task(**json.loads(Path(sys.argv[1]).read_text())))
-    Path(sys.argv[2]).write_text(json.dumps(found))
+    figures = measured(Task(**json.loads(Path(sys.argv[1]).read_text())))
+    Path(sys.argv[2]).write_text(json.dumps(figures))

@@ -1,4 +1,4 @@
-"""Checkpoints of well-known shapes with random weights: their answers are of no use, their speed is real."""
+"""Checkpoints in well-known shapes with random weights: their speed is real, their answers mean nothing."""
 
 from pathlib import Path
 from typing import Any
@@ -14,11 +14,11 @@ SHAPES: dict[str, tuple[str, dict[str, int]]] = {
         {"hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12, "intermediate_size": 3072},
     ),
 }
-"""Model types of transformers, and what makes them this size."""
+"""For each shape the model type of transformers, and the settings of its size."""
 
 _TOKENIZER = "configs/sample/model"
 _SEED = 11
-# Far enough apart that rounding changes no label: only the speed is of interest.
+# So far apart that rounding changes no label, since only the speed is measured.
 _APART = 2.0
 
 

@@ -8,8 +8,9 @@ from typing import Annotated, Any
 import pandas as pd
 import typer
 
-from jobs.train_model import Recipe, begin, check_labels, fit, logits_of, say, taught
-from jobs.train_texts import Mix, TrainingError, candidates, chosen, plain, read
+from jobs.sample.train_model import Recipe, begin, fit
+from jobs.sample.train_teacher import check_labels, logits_of, say, taught
+from jobs.sample.train_texts import Mix, TrainingError, candidates, chosen, plain, read
 
 CARD = """\
 ---
@@ -20,7 +21,7 @@ pipeline_tag: text-classification
 ---
 # {name}
 
-A DistilBERT-shaped classifier of {size:,} parameters, trained from scratch with `python -m jobs.train`.
+A DistilBERT-shaped classifier of {size:,} parameters, trained from scratch with `python -m jobs.sample.train`.
 Labels: {labels}.
 
 ## Measured

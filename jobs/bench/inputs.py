@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 import pyarrow.compute as pc
 import typer
 
-from jobs.bench_shapes import SHAPES
+from jobs.bench.shapes import SHAPES
 from pipeline_lib.checkpoints.load_errors import quiet
 from pipeline_lib.errors import InputError, NightscoreError, SettingsError
 from pipeline_lib.inputs import columns
@@ -115,7 +115,7 @@ def texts_of(rows: int, inputs: Sequence[str] | None, column: str) -> list[str]:
     import numpy as np
 
     if not inputs:
-        from jobs.make_reviews import Author
+        from jobs.sample.author import Author
 
         written: list[str] = Author(_SEED, 0.0).write(0, rows).column("text").to_pylist()
         return written

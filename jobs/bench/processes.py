@@ -1,4 +1,4 @@
-"""What the benchmarks share: a command's time and memory, and the machine they ran on."""
+"""The time and memory of a command, and the machine that it ran on."""
 
 import os
 import platform
@@ -13,7 +13,7 @@ _QUIET = {"TOKENIZERS_PARALLELISM": "true", "HF_HUB_OFFLINE": "1", "RAY_USAGE_ST
 
 def timed(command: list[str]) -> tuple[float, int]:
     """Run a command; return its seconds, and the most memory that it and its children had at one time."""
-    import psutil  # noqa: F401 - an extra: missed here, not in the thread that needs it
+    import psutil  # noqa: F401 - optional: its absence must be an error here, not in the thread
 
     peak, over = 0, threading.Event()
     began = time.perf_counter()
@@ -28,11 +28,11 @@ def timed(command: list[str]) -> tuple[float, int]:
 
         watcher = threading.Thread(target=watch, daemon=True)
         watcher.start()
-        said, _ = process.communicate()
+        output, _ = process.communicate()
         over.set()
         watcher.join()
     if process.returncode:
-        raise subprocess.CalledProcessError(process.returncode, command, said)
+        raise subprocess.CalledProcessError(process.returncode, command, output)
     return time.perf_counter() - began, peak
 
 
@@ -53,7 +53,7 @@ def _resident(pid: int) -> int:
 
 
 def machine() -> dict[str, Any]:
-    """Return what the figures were measured on."""
+    """Return the machine and the libraries of a measurement."""
     import psutil
     import torch
 

@@ -1,6 +1,6 @@
-"""How long it takes until the first rows are there: an empty Ray Data job, and ours over the embedded sample.
+"""Measure the start-up: an empty Ray Data job, and our job with the embedded sample.
 
-`python -m jobs.bench_startup OUT` is the empty job: it has an actor for each CPU and writes what it is given.
+`python -m jobs.bench.startup OUT` is the empty job: it has an actor for each CPU, and writes its rows unchanged.
 """
 
 import os
@@ -9,7 +9,7 @@ import sys
 import time
 from pathlib import Path
 
-from jobs.bench_process import timed
+from jobs.bench.processes import timed
 
 _SAMPLE = "configs/sample.yaml"
 _ROWS = 2000
@@ -23,25 +23,25 @@ class _Nothing:
 
 
 def startup(home: Path) -> dict[str, float]:
-    """Return seconds from the start of a program: of an empty job, and of ours to three points on its way.
+    """Return seconds since the start of a program.
 
-    `first` is when the first slice stands, `published` when readers see all rows of the sample, `ended` when the
-    program is over, which is what `empty` is of the other.
+    `empty`: until the end of the empty job. Of our job: `first` until the first slice is written, `published` until
+    readers see all rows of the sample, `ended` until the end of the program.
 
     Args:
         home: a folder to write in.
     """
-    empty, _ = timed([sys.executable, "-m", "jobs.bench_startup", str(home / "empty")])
+    empty, _ = timed([sys.executable, "-m", "jobs.bench.startup", str(home / "empty")])
     out = home / "sample"
     began = time.perf_counter()
     command = [sys.executable, "-m", "jobs.score", "run", _SAMPLE, "--set", f"output.path={out}"]
-    found = {"empty": empty}
+    times = {"empty": empty}
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as job:  # noqa: S603 - ours
         for name, pattern in (("first", "_staging/*/part-*.json"), ("published", "_SUCCESS")):
             while job.poll() is None and not any(out.glob(pattern)):
                 time.sleep(0.02)
-            found[name] = time.perf_counter() - began
-    return {**found, "ended": time.perf_counter() - began}
+            times[name] = time.perf_counter() - began
+    return {**times, "ended": time.perf_counter() - began}
 
 
 def main() -> None:

@@ -1,10 +1,10 @@
 """Measure what grows with the input and with the cluster: planning, and feeding many machines.
 
-python -m jobs.bench_scale --what plan --shards 1000 --shards 10000
-python -m jobs.bench_scale --what nodes --nodes 1 --nodes 4
+python -m jobs.bench.scale --what plan --shards 1000 --shards 10000
+python -m jobs.bench.scale --what nodes --nodes 1 --nodes 4
 
-Planning is timed on real shards, each size in a process of its own. The machines of a cluster are simulated on this
-one: of each the GPU's computing alone, as `bench_nodes.py` says.
+Plans are made for real shards, each size in its own process. The machines of a cluster are simulated on this one:
+only the computing of their GPUs; see `nodes.py`.
 """
 
 import dataclasses
@@ -17,10 +17,10 @@ from typing import Annotated, Any
 
 import typer
 
-from jobs.bench_inputs import checked_model, command, made_folder
-from jobs.bench_nodes import Task
-from jobs.bench_plans import write_shards
-from jobs.bench_process import machine, timed
+from jobs.bench.inputs import checked_model, command, made_folder
+from jobs.bench.processes import machine, timed
+from jobs.bench.scale.nodes import Task
+from jobs.bench.scale.planning import write_shards
 from pipeline_lib.messages import size
 
 _ROWS = 10
@@ -53,7 +53,7 @@ def scale(  # noqa: PLR0913, PLR0917 - each option is an argument to typer
     nodes: Annotated[list[int] | None, typer.Option(min=1, help="Sizes of a cluster.")] = None,
     slices: Annotated[int, typer.Option(min=1, help="Slices per machine.")] = 24,
     rows: Annotated[int, typer.Option(min=1, help="Rows of these slices.")] = 64,
-    seconds: Annotated[float, typer.Option(min=0, help="Seconds that a simulated GPU takes for a slice.")] = 2.0,
+    seconds: Annotated[float, typer.Option(min=0, help="Seconds that a simulated GPU needs for a slice.")] = 2.0,
     model: Annotated[Path, typer.Option(help="Checkpoint folder.")] = Path("configs/sample/model"),
     out: Annotated[Path, typer.Option(help="Folder for scale.json and scale.md.")] = Path("out/bench"),
 ) -> None:
@@ -68,7 +68,7 @@ def scale(  # noqa: PLR0913, PLR0917 - each option is an argument to typer
     if what != What.PLAN:
         tasks = [Task(count, slices, rows, seconds, folder, home="") for count in nodes or [1, 2, 4, 8, 16]]
         figures["nodes"] = [_nodes(task) for task in tasks]
-    table = described(figures)
+    table = tables(figures)
     (out / "scale.json").write_text(json.dumps(figures, indent=1) + "\n")
     (out / "scale.md").write_text(table)
     print(table)
@@ -78,33 +78,36 @@ def _plan(shards: int, rows: int, model: str) -> dict[str, Any]:
     print(f"planning {shards:,} shards of {rows:,} rows ...", file=sys.stderr, flush=True)
     with tempfile.TemporaryDirectory() as home:
         write_shards(Path(home, "in"), shards, rows)
-        return _child("jobs.bench_plans", [f"{home}/in", model], Path(home))
+        return _child("jobs.bench.scale.planning", [f"{home}/in", model], Path(home))
 
 
 def _nodes(task: Task) -> dict[str, Any]:
     print(f"running on {task.nodes} simulated machines ...", file=sys.stderr, flush=True)
     with tempfile.TemporaryDirectory(prefix="ns") as home:
-        given = dataclasses.replace(task, home=home)
-        (Path(home) / "task.json").write_text(json.dumps(dataclasses.asdict(given)))
-        return {**_child("jobs.bench_nodes", [f"{home}/task.json"], Path(home)), "task": dataclasses.asdict(task)}
+        complete = dataclasses.replace(task, home=home)
+        (Path(home) / "task.json").write_text(json.dumps(dataclasses.asdict(complete)))
+        return {
+            **_child("jobs.bench.scale.nodes", [f"{home}/task.json"], Path(home)),
+            "task": dataclasses.asdict(task),
+        }
 
 
 def _child(module: str, arguments: list[str], home: Path) -> dict[str, Any]:
-    """Run a program of ours, which writes its figures to a file; add the memory of it and its children."""
-    found = home / "figures.json"
-    _, peak = timed([sys.executable, "-m", module, *arguments, str(found)])
-    return {**json.loads(found.read_text()), "family_peak_bytes": peak}
+    """Run one of our programs; return the figures that it writes, and the memory of it and its children."""
+    path = home / "figures.json"
+    _, peak = timed([sys.executable, "-m", module, *arguments, str(path)])
+    return {**json.loads(path.read_text()), "family_peak_bytes": peak}
 
 
-def described(figures: dict[str, Any]) -> str:
-    """Return the figures as Markdown tables with a word on the machine."""
+def tables(figures: dict[str, Any]) -> str:
+    """Return the figures as Markdown tables, with a paragraph about the machine."""
     here = figures["machine"]
-    tables = []
+    parts = []
     if "plans" in figures:
-        tables.append(_table(_PLAN_COLUMNS, [_plan_cells(found) for found in figures["plans"]]))
+        parts.append(_table(_PLAN_COLUMNS, [_plan_cells(entry) for entry in figures["plans"]]))
     if "nodes" in figures:
-        tables.append(_table(_NODE_COLUMNS, [_node_cells(found) for found in figures["nodes"]]))
-    return "\n".join(tables) + (
+        parts.append(_table(_NODE_COLUMNS, [_node_cells(entry) for entry in figures["nodes"]]))
+    return "\n".join(parts) + (
         f"\n{here['cpu']}, {here['cores']} cores, {here['memory_gib']} GiB. The memory of a plan is what the "
         "driver grew by; sent is what each worker gets of it. Machines are simulated: a GPU sleeps for each slice, "
         "all else is real. Their seconds are from the first slice's start on a GPU to the last one's end; their "
@@ -117,31 +120,31 @@ def _table(columns: tuple[str, ...], rows: list[list[str]]) -> str:
     return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
 
 
-def _plan_cells(found: dict[str, Any]) -> list[str]:
-    shards = found["shards"]
+def _plan_cells(entry: dict[str, Any]) -> list[str]:
+    shards = entry["shards"]
     return [
         f"{shards:,}",
-        f"{found['rows']:,}",
-        f"{found['slices']:,}",
-        f"{found['seconds']:.1f}",
-        f"{found['seconds'] / shards * 1e3:.2f}",
-        size(found["peak_bytes"]),
-        f"{found['peak_bytes'] / shards / 1024:.2f}",
-        size(found["peak_bytes"] + found["slices_bytes"]),
-        size(found["sent_bytes"]),
+        f"{entry['rows']:,}",
+        f"{entry['slices']:,}",
+        f"{entry['seconds']:.1f}",
+        f"{entry['seconds'] / shards * 1e3:.2f}",
+        size(entry["peak_bytes"]),
+        f"{entry['peak_bytes'] / shards / 1024:.2f}",
+        size(entry["peak_bytes"] + entry["slices_bytes"]),
+        size(entry["sent_bytes"]),
     ]
 
 
-def _node_cells(found: dict[str, Any]) -> list[str]:
+def _node_cells(entry: dict[str, Any]) -> list[str]:
     return [
-        f"{found['nodes']:,}",
-        f"{found['slices']:,}",
-        f"{found['seconds']:.1f}",
-        f"{found['ideal_seconds']:.1f}",
-        f"{found['slices'] / found['seconds']:.2f}",
-        f"{found['ideal_seconds'] / found['seconds']:.0%}",
-        f"{found['busy']['model']:.0%}",
-        size(found["family_peak_bytes"]),
+        f"{entry['nodes']:,}",
+        f"{entry['slices']:,}",
+        f"{entry['seconds']:.1f}",
+        f"{entry['ideal_seconds']:.1f}",
+        f"{entry['slices'] / entry['seconds']:.2f}",
+        f"{entry['ideal_seconds'] / entry['seconds']:.0%}",
+        f"{entry['busy']['model']:.0%}",
+        size(entry["family_peak_bytes"]),
     ]
 
 
