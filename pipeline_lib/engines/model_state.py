@@ -1,4 +1,4 @@
-"""What a model keeps from one batch to the next, and how it is put back to what was loaded."""
+"""The state that a model keeps from one batch to the next, and how it is restored to what was loaded."""
 
 from typing import Any
 
@@ -28,7 +28,7 @@ class LoadedState:
         for owner, attributes, tables in zip(self._owners, self._attributes, self._tables, strict=True):
             here = vars(owner)
             if len(here) != len(attributes) or any(
-                not _alike(here.get(name), attributes[name]) for name in attributes
+                not _is_unchanged(here.get(name), attributes[name]) for name in attributes
             ):
                 return True
             if any(not _same_entries(here.get(name, {}), table) for name, table in tables.items()):
@@ -62,10 +62,10 @@ def _configs(model: Any) -> list[Any]:
     return [config] if text is config else [config, text]
 
 
-def _alike(found: Any, kept: Any) -> bool:
+def _is_unchanged(value: Any, kept: Any) -> bool:
     """Compare by identity, and plain values by value."""
-    return found is kept or (type(found) is type(kept) and isinstance(kept, int | float | str) and found == kept)
+    return value is kept or (type(value) is type(kept) and isinstance(kept, int | float | str) and value == kept)
 
 
-def _same_entries(found: dict[str, Any], kept: dict[str, Any]) -> bool:
-    return len(found) == len(kept) and all(found.get(name) is entry for name, entry in kept.items())
+def _same_entries(entries: dict[str, Any], kept: dict[str, Any]) -> bool:
+    return len(entries) == len(kept) and all(entries.get(name) is entry for name, entry in kept.items())

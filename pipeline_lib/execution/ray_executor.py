@@ -11,7 +11,7 @@ import ray.data
 from pipeline_lib.errors import LostWorkerError
 from pipeline_lib.execution.cluster.address import running_cluster
 from pipeline_lib.execution.cluster.connection import connected, joined_if_running
-from pipeline_lib.execution.cluster.devices import device_kind, with_gpus_stated, with_usable_gpus
+from pipeline_lib.execution.cluster.devices import check_own_gpus, has_usable_gpus
 from pipeline_lib.execution.cluster.failures import failures_explained
 from pipeline_lib.execution.cluster.node_check import refuse_unlike_nodes
 from pipeline_lib.execution.cluster.placement import reserved
@@ -25,6 +25,7 @@ from pipeline_lib.planning.capacity import Allotment
 from pipeline_lib.planning.discovery import Discovery
 from pipeline_lib.planning.plan import Plan
 from pipeline_lib.planning.planner import make_plan
+from pipeline_lib.planning.resources import planned_device
 from pipeline_lib.storage.records import Receipt
 
 # A machine may be lost now and then; one loss after another is a fault of the cluster.
@@ -81,15 +82,14 @@ class RayExecutor:
             self.work = statistics.work()
 
     def _through_losses(self, plan: Plan, listener: Listener, statistics: WorkerStatistics) -> Iterator[Receipt]:
-        tuning = plan.settings.tuning
+        tuning, device = plan.settings.tuning, plan.computation.device
         if running_cluster() is None:
-            tuning = with_usable_gpus(tuning, listener.note)
-        tuning = with_gpus_stated(tuning, plan.computation.device)
+            check_own_gpus(tuning, listener.note)
         done: list[Receipt] = []
         for losses_left in reversed(range(_LOSSES)):
             left = replace(plan, finished=(*plan.finished, *done))
             try:
-                with reserved(len(left.todo), tuning, listener.note) as room:
+                with reserved(len(left.todo), tuning, device, listener.note) as room:
                     refuse_unlike_nodes(left, room.nodes)
                     if losses_left == _LOSSES - 1:
                         listener.starting(plan, _in_words(room.allotment))
@@ -109,4 +109,5 @@ def _in_words(each: Allotment) -> str:
 
 
 def _plan(discovery: Discovery, *, has_ray: bool) -> Plan:
-    return make_plan(discovery, device_kind(discovery.settings.tuning, has_ray=has_ray), packs_on_gpus)
+    device = planned_device(discovery.settings.tuning, lambda: has_usable_gpus(has_ray=has_ray))
+    return make_plan(discovery, device, packs_on_gpus)

@@ -9,7 +9,7 @@ import pytest
 
 from pipeline_lib.checkpoints import loading
 from pipeline_lib.checkpoints.checkpoint import Checkpoint, TokenizedTexts
-from pipeline_lib.engines.engine import apart
+from pipeline_lib.engines.engine import largest_difference
 from pipeline_lib.engines.inspection.inspector import inspect_checkpoint
 from pipeline_lib.engines.inspection.packing_check import packs_on, why_not_packed
 from pipeline_lib.engines.inspection.probe_answers import answers_alone
@@ -43,8 +43,8 @@ def test_packed_rows_answer_as_they_do_alone(architecture: str, tmp_path: Path) 
     assert np.array_equal(again.logits, alone.logits[:1])  # it is as it was
     if packable:
         packed = PackedEngine(model, inputs, "cpu")
-        assert apart(packed.logits(rows, types), alone.logits) <= 1e-5
-        assert apart(packed.logits(rows[:1], types[:1]), alone.logits[:1]) <= 1e-5
+        assert largest_difference(packed.logits(rows, types), alone.logits) <= 1e-5
+        assert largest_difference(packed.logits(rows[:1], types[:1]), alone.logits[:1]) <= 1e-5
 
 
 @pytest.mark.parametrize(

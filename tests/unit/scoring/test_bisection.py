@@ -13,7 +13,8 @@ from pipeline_lib.errors import FaultError, InputError
 from pipeline_lib.inputs import columns
 from pipeline_lib.inputs.shards import Slice
 from pipeline_lib.scoring.bisection import Ledger
-from pipeline_lib.scoring.quarantine import OnBatch, carefully, reading
+from pipeline_lib.scoring.quarantine import reading_counted, run_with_quarantine
+from pipeline_lib.scoring.stage import OnBatch
 
 
 class DeathError(BaseException):
@@ -89,7 +90,7 @@ def work(texts: list[str], stage: Deadly, ledger: Ledger | None = None, shard: i
 
     for deaths in range(10_000):
         try:
-            return carefully(stage, Slice(shard, 0, len(texts)), a_slice(texts), ledger), deaths
+            return run_with_quarantine(stage, Slice(shard, 0, len(texts)), a_slice(texts), ledger), deaths
         except DeathError:
             continue
     raise AssertionError
@@ -165,14 +166,14 @@ def test_a_row_that_survives_alone_is_cleared_of_what_chance_did_before() -> Non
     """It dies alone twice, survives, and dies alone twice again: by chance each time."""
     ledger, key = Ledger(), ("model", 0, 0)
     for _ in range(2):
-        ledger.take_up(key)
+        ledger.begin_work(key)
         for _ in range(2):
-            ledger.trying(key, [b"row"])
-            assert not ledger.take_up(key).guilty
-        ledger.trying(key, [b"row"])
-        ledger.survived(key)
-    ledger.trying(key, [b"row"])
-    assert ledger.take_up(key).guilty == frozenset()
+            ledger.begin_batch(key, [b"row"])
+            assert not ledger.begin_work(key).culprits
+        ledger.begin_batch(key, [b"row"])
+        ledger.clear_candidates(key)
+    ledger.begin_batch(key, [b"row"])
+    assert ledger.begin_work(key).culprits == frozenset()
 
 
 @given(rows=st.integers(2, 100), size=st.integers(2, 64), chance=st.lists(st.booleans(), max_size=12))
@@ -190,17 +191,17 @@ def test_a_machine_that_kills_everything_is_told_and_rejects_nothing() -> None:
 
 def test_slices_that_were_done_are_not_suspected_when_taken_up_again() -> None:
     ledger, key = Ledger(), ("model", 0, 0)
-    ledger.take_up(key)
-    ledger.lay_down(key)
-    assert ledger.take_up(key).deaths == 0
+    ledger.begin_work(key)
+    ledger.end_work(key)
+    assert ledger.begin_work(key).crashes == 0
 
 
 def test_a_ledger_that_was_lost_starts_anew_in_the_middle_of_a_slice() -> None:
     ledger, key = Ledger(), ("model", 0, 0)
-    ledger.survived(key)
-    ledger.lay_down(key)
-    ledger.trying(key, [b"a", b"b"])
-    assert ledger.take_up(key).suspects == ((b"a",), (b"b",))
+    ledger.clear_candidates(key)
+    ledger.end_work(key)
+    ledger.begin_batch(key, [b"a", b"b"])
+    assert ledger.begin_work(key).candidates == ((b"a",), (b"b",))
 
 
 def test_processes_that_die_while_they_read_are_counted_and_the_rows_named() -> None:
@@ -208,10 +209,10 @@ def test_processes_that_die_while_they_read_are_counted_and_the_rows_named() -> 
 
     part = Slice(3, 2048, 1024)
     for _ in range(5):
-        ledger.take_up(("reader", 3, 2048))  # and never lays it down
+        ledger.begin_work(("reader", 3, 2048))  # and never ends
     with (
         pytest.raises(FaultError, match=r"'in/a\.csv': 5 workers died while they read rows 2,048 to 3,071"),
-        reading("in/a.csv", part, ledger),
+        reading_counted("in/a.csv", part, ledger),
     ):
         pass
 
@@ -220,5 +221,5 @@ def test_an_error_while_reading_is_no_death() -> None:
     ledger = Ledger()
 
     for _ in range(10):
-        with pytest.raises(InputError), reading("in/a.csv", Slice(0, 0, 1), ledger):
+        with pytest.raises(InputError), reading_counted("in/a.csv", Slice(0, 0, 1), ledger):
             raise InputError
