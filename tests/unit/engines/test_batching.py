@@ -86,7 +86,7 @@ def test_padding_no_rows_gives_an_empty_batch() -> None:
 @given(
     lengths=st.lists(st.integers(1, 600), min_size=1, max_size=60), usable=st.floats(0, 1e6), square=st.floats(0, 9)
 )
-def test_a_batch_is_halved_until_each_part_fits_into_memory(
+def test_a_batch_is_split_into_halves_of_halves_that_there_is_room_for(
     lengths: list[int], usable: float, square: float
 ) -> None:
     memory, each = BatchMemory(usable, 3.0, square), np.array(lengths, np.int32)
