@@ -103,7 +103,7 @@ def test_a_batch_is_split_into_halves_of_halves_that_there_is_room_for(
 
 
 @given(rows=st.integers(2, 500), longest=st.integers(1, 600), usable=st.floats(0, 1e9))
-def test_a_batch_that_failed_is_not_tried_again_and_room_never_grows(
+def test_a_batch_that_failed_is_not_tried_again_and_the_memory_never_grows(
     rows: int, longest: int, usable: float
 ) -> None:
     for memory in (BatchMemory(), BatchMemory(usable, 2.0, 0.5)):
@@ -125,7 +125,7 @@ SEEN = st.tuples(st.integers(1, 64), st.integers(0, 8000), st.floats(0, 1e9), st
 @given(SEEN)
 @example((3, 0, 7.0, 9.0))
 @example((3, 5, 0.0, 0.0))
-def test_no_row_takes_more_than_is_counted_on(seen: tuple[int, int, float, float]) -> None:
+def test_the_memory_counted_on_is_never_less_than_measured(seen: tuple[int, int, float, float]) -> None:
     few, more, little, much = seen
     memory = fit_batch_memory(1000, (few, little), (few + more, much))
     assert memory.linear >= 0 <= memory.square
@@ -135,7 +135,9 @@ def test_no_row_takes_more_than_is_counted_on(seen: tuple[int, int, float, float
 
 
 @given(few=st.integers(1, 64), more=st.integers(1, 8000), linear=st.floats(1, 1e6), square=st.floats(0, 1e4))
-def test_attention_that_grows_with_the_square_is_seen(few: int, more: int, linear: float, square: float) -> None:
+def test_attention_that_grows_with_the_square_is_measured(
+    few: int, more: int, linear: float, square: float
+) -> None:
     memory = fit_batch_memory(1000, *[(n, linear * n + square * n**2) for n in (few, few + more)])
     for length in (few, few + more // 2, few + more):
         assert memory.needed(1, length) == pytest.approx(linear * length + square * length**2, rel=1e-4)

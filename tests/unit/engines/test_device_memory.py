@@ -28,7 +28,7 @@ def test_what_other_actors_hold_is_not_counted_on() -> None:
     assert free_bytes_of_share(free=5 * GIB, total=24 * GIB, held=15 * GIB, share=0.5) == 0
 
 
-def test_this_machine_tells_its_memory() -> None:
+def test_the_memory_of_this_machine_is_known() -> None:
     assert free_host_bytes() > 100 << 20
 
 

@@ -1,4 +1,4 @@
-"""Out of memory: the batch is halved, no row is lost, and one row that is too large is told."""
+"""Out of memory: the batch is halved, no row is lost, and one row that is too large is an error."""
 
 import numpy as np
 import pytest
@@ -37,7 +37,7 @@ def test_memory_that_this_machine_really_does_not_have_is_recognized() -> None:
     assert compute_by_halves(compute, np.arange(5), no_answer).tolist() == [0, 1, 2, 3, 4]
 
 
-def test_one_row_that_is_too_large_is_told() -> None:
+def test_one_row_that_is_too_large_is_an_error() -> None:
     def compute(_: Rows) -> NDArray[np.float32]:
         torch.empty(1 << 50)
         raise AssertionError
@@ -57,7 +57,7 @@ def test_a_model_that_wants_its_rows_alike_gets_them_so(kinds: list[int]) -> Non
 
 
 @given(poison=st.sets(st.integers(0, 39)))
-def test_rows_that_fail_alone_are_told_and_the_others_get_their_answers(poison: set[int]) -> None:
+def test_rows_that_fail_alone_are_reported_and_the_others_get_their_answers(poison: set[int]) -> None:
     def compute(batch: Rows) -> NDArray[np.float32]:
         if poison & set(batch.tolist()):
             raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")

@@ -1,4 +1,4 @@
-"""On the GPU if there is one, else on the CPU: every architecture in every precision; room for any batch."""
+"""On the GPU if there is one, else on the CPU: every architecture in every precision, and memory for any batch."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -93,7 +93,7 @@ def test_rows_as_long_as_may_be_are_answered_in_the_batches_that_there_is_room_f
 
 
 @pytest.mark.skipif(DEVICE == "cpu", reason="needs a GPU")
-def test_what_batches_take_is_foreseen(tmp_path: Path) -> None:
+def test_the_memory_that_batches_need_is_predicted(tmp_path: Path) -> None:
     folder = tiny.build(Recipe("bert", max_positions=512, model_max_length=512), tmp_path / "model")
     model = loading.load_model(folder, ModelSettings(name=str(folder)), "float32")
     ready = TorchEngine(model, ("input_ids", "attention_mask"), DEVICE)

@@ -1,4 +1,4 @@
-"""What is done with batches that memory runs out for."""
+"""Batches that are too large for the memory are computed in smaller ones."""
 
 from pathlib import Path
 

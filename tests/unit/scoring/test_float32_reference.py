@@ -40,7 +40,7 @@ def test_fewer_rows_are_spread_evenly(rows: int, most: int) -> None:
     assert len(set(np.diff(found))) <= 1
 
 
-def test_a_copy_that_memory_runs_out_for_is_told_once_and_not_tried_again() -> None:
+def test_a_float32_copy_without_memory_is_reported_once_and_not_tried_again() -> None:
     tried: list[str] = []
     told: list[str] = []
 
