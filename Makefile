@@ -2,19 +2,31 @@
 SHELL := /bin/sh
 PYTHON ?= python3
 BIN := .venv/bin
-SOURCES := jobs pipeline_lib tests
+SOURCES := configs jobs pipeline_lib tests
 # What `model.engine: auto` takes in the tests: torch as on Intel's processors, openvino as on others, or absent.
 ENGINE ?= torch
+# Processes that share the tests; only one of them starts Ray.
+WORKERS ?= 2
+PYTEST = $(BIN)/pytest --engine $(ENGINE)
+# The tests of the modules that [tool.coverage.report] in pyproject.toml lists.
+PURE := $(addprefix tests/unit/,engines/test_batching.py inputs/test_column_names.py execution/test_transport.py \
+	planning/test_resources.py checkpoints/test_activation.py scoring/test_bisection.py test_messages.py)
 
 run: .venv/run ## Score the embedded sample (sets everything up first)
 	@$(BIN)/python -m jobs.score run configs/sample.yaml
 
-test: .venv/dev ## Run the tests
-	@$(BIN)/pytest --engine $(ENGINE)
+test: .venv/dev ## Run the quick tests: minutes
+	@$(PYTEST) -n $(WORKERS) -m "not slow"
 
-check: lint typecheck ## Lint, types, import contract, tests, coverage of the pure modules
-	@$(BIN)/coverage run -m pytest --engine $(ENGINE)
+test-all: .venv/dev ## Run all tests: about twenty minutes
+	@$(PYTEST) -m usual_ports
+	@$(PYTEST) -n $(WORKERS) -m "not usual_ports"
+
+coverage: .venv/dev ## Measure how much of the pure modules their own tests cover
+	@$(BIN)/coverage run -m pytest -q $(PURE)
 	@$(BIN)/coverage report
+
+check: lint typecheck coverage test-all ## Lint, types, import contract, coverage of the pure modules, all tests
 
 soak: .venv/dev ## Kill runs at random, 200 times, and compare every byte; start pairs of runs; lose a machine
 	@$(BIN)/python -m tests.faults.soak kills
@@ -25,11 +37,11 @@ bench: .venv/dev ## Time the job against the pipeline and others, on generated r
 	@$(BIN)/python -m jobs.bench
 
 bench-scale: .venv/dev ## Plan up to 100,000 shards, and run on up to 16 simulated machines; takes about ten minutes
-	@$(BIN)/python -m jobs.bench_scale
+	@$(BIN)/python -m jobs.bench.scale
 
 bench-gpu: .venv/dev ## On a machine with a GPU: check the answers, then time all there is to time, in minutes
 	@$(BIN)/pytest tests/unit/engines/test_gpu.py
-	@$(BIN)/python -m jobs.bench_gpu
+	@$(BIN)/python -m jobs.bench.gpu
 
 bad-inputs: .venv/dev ## Try every kind of bad input, and show what each gets
 	@$(BIN)/python -m tests.bad_inputs.bad_inputs
@@ -65,4 +77,4 @@ help: ## Show this list
 	@$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[cluster,dev]'
 	@touch $@
 
-.PHONY: run test check soak bench bench-scale bench-gpu bad-inputs setup format lint typecheck help
+.PHONY: run test test-all coverage check soak bench bench-scale bench-gpu bad-inputs setup format lint typecheck help

@@ -1,1 +1,1 @@
-"""The programs: run each with `python -m jobs.<name>`."""
+"""The programs: the job's command line, the benchmarks, and how the sample was made."""

@@ -1,4 +1,4 @@
-"""The command line of the scoring job: `python -m jobs.score run CONFIG`, and its plan and verification."""
+"""The command line of the scoring job: `nightscore run CONFIG`, or `python -m jobs.score run CONFIG`."""
 
 import datetime as dt
 import json
@@ -44,14 +44,12 @@ Overrides = Annotated[
     typer.Option("--set", metavar="KEY=VALUE", help="Override a setting, such as output.logits=true; repeatable."),
 ]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
-
-
 Local = Annotated[
-    bool, typer.Option("--local", help="Without Ray, in this one process: for a debugger and for small samples.")
+    bool, typer.Option("--local", help="Work in this process, without Ray: for small inputs and for debuggers.")
 ]
 Replace = Annotated[
     bool,
-    typer.Option("--replace", help="Publish instead of another version, or without shards that are gone."),
+    typer.Option("--replace", help="Publish in place of another version, or without shards that were removed."),
 ]
 
 
@@ -79,8 +77,8 @@ def run(  # noqa: PLR0913 - its options
             outcome = pipeline.run(settings, day, progress, _executor(local=local), replace=replace)
         finally:
             progress.close()
-        found = summary(progress.attempt.plan, outcome) if progress.attempt.plan else []
-        for topic, text in (("speed", outcome.pace()), ("memory", outcome.memory()), *found):
+        result = summary(progress.attempt.plan, outcome) if progress.attempt.plan else []
+        for topic, text in (("speed", outcome.pace()), ("memory", outcome.memory()), *result):
             if text:
                 _note(f"{topic:<8} {printable(text)}")
         print(printable(outcome.closing_line()), flush=True)
@@ -100,19 +98,18 @@ def plan(  # noqa: PLR0913 - its options
     local: Local = False,
     debug: Debug = False,
 ) -> None:
-    """Show what a run would do. Touches nothing."""
+    """Show what a run would do. Changes nothing."""
 
     def job() -> None:
         settings, day = _settings(config, overrides), _day(date)
         from pipeline_lib.pipeline import plan_only
         from pipeline_lib.reporting.progress import Progress, devices, plan_lines
 
-        found = plan_only(settings, day, Progress(Console(quiet=True)), _executor(local=local), replace=replace)
-        for topic, text in [*plan_lines(found), ("devices", devices())]:
+        planned = plan_only(settings, day, Progress(Console(quiet=True)), _executor(local=local), replace=replace)
+        for topic, text in [*plan_lines(planned), ("devices", devices())]:
             print(f"{topic:<8} {printable(text)}")
-        print(
-            "to do    " + (count(len(found.todo), "slice") if not found.complete else "nothing: published already")
-        )
+        todo = "nothing: published already" if planned.complete else count(len(planned.todo), "slice")
+        print(f"to do    {todo}")
 
     with escaped_output():
         _ended(job, debug=debug)
@@ -173,23 +170,23 @@ def _files(manifest: Any) -> int:
 
 
 def _closing(attempts: Sequence[Attempt], error: BaseException) -> str:
-    """Return the closing line of a run that ended short of publishing; nothing where there is none to tell of."""
+    """Return the closing line of a run that ended before it published, or nothing if it had not begun to work."""
     from pipeline_lib.reporting.run_record import failure
 
     stopped = isinstance(error, KeyboardInterrupt)
-    told = stopped or (isinstance(error, NightscoreError) and error.exit_code in {1, 3})
-    found = [attempt for attempt in attempts if told and (attempt.plan or stopped)]
-    return printable(failure(found[0], error).closing_line()) if found else ""
+    reported = stopped or (isinstance(error, NightscoreError) and error.exit_code in {1, 3})
+    begun = [attempt for attempt in attempts if reported and (attempt.plan or stopped)]
+    return printable(failure(begun[0], error).closing_line()) if begun else ""
 
 
 def _ended(job: Callable[[], None], *, debug: bool, closing: Callable[[BaseException], str] = lambda _: "") -> None:
-    """Run a command's body; an error of ours becomes its message, its closing line and its exit code."""
+    """Run a command's body; one of our errors becomes its message, its closing line and its exit code."""
 
-    def last_words(why: str) -> tuple[str, str]:
+    def last_lines(why: str) -> tuple[str, str]:
         line = closing(KeyboardInterrupt(why))
         return f"{_stopped(why)}\n", f"{line}\n" if line else ""
 
-    with stoppable(last_words):
+    with stoppable(last_lines):
         try:
             job()
         except NightscoreError as error:
@@ -201,7 +198,7 @@ def _ended(job: Callable[[], None], *, debug: bool, closing: Callable[[BaseExcep
         except KeyboardInterrupt as stop:
             _note(_stopped(str(stop)))
             _print(closing(stop))
-            # Threads of libraries may be at work, and Python's own end would take from under them what they use.
+            # Threads of libraries may still be working, and Python's usual exit would unload what they use.
             os._exit(1)
 
 
@@ -219,7 +216,7 @@ def _note(text: str) -> None:
 
 
 def main() -> None:
-    """Run the command line; what is printed, also by its parser and by a failure of our own, is escaped."""
+    """Run the command line. All that is printed is escaped, also by the parser of options and by a bug."""
     with escaped_output():
         try:
             app()

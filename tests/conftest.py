@@ -1,14 +1,8 @@
 """What the tests share: one Ray, small checkpoints and small inputs, all real."""
 
-import contextlib
 import os
-import socket
-import subprocess
 import sys
-import time
-import urllib.error
-import urllib.request
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +10,6 @@ import hypothesis
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import s3fs
 from rich.console import Console
 
 from pipeline_lib import pipeline
@@ -29,13 +22,15 @@ from pipeline_lib.reporting.run_record import Outcome
 from pipeline_lib.settings.settings import Settings
 from pipeline_lib.settings.settings_file import parse_settings
 from tests.helpers import tiny_checkpoints
+from tests.helpers.distribution import OneRayScheduling, needs_ray
+from tests.helpers.servers import access_to, free_port, running_server, wait_for_server
 
 # A busy machine is no failure.
 hypothesis.settings.register_profile("tests", deadline=None)
 hypothesis.settings.load_profile("tests")
 
 ROOT = Path(__file__).parent.parent
-
+QUICK_ARCHITECTURES = ("bert", "xlm-roberta", "gpt2")
 
 _ENGINES = ("torch", "openvino", "absent")
 
@@ -55,9 +50,33 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ[AUTO_ENGINE] = config.getoption("--engine")
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    # The shared Ray holds a port of Ray's for as long as the tests run; who needs the usual ones comes before it.
-    items.sort(key=lambda item: item.get_closest_marker("first") is None)
+    """Complete the tier of slow tests, and begin with what takes long, so that no process is idle in the end."""
+    long_files = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(
+        key=lambda item: (
+            item.get_closest_marker("usual_ports") is None,
+            not needs_ray(item.path),
+            item.path not in long_files,
+        )
+    )
+    for item in items:
+        if _is_repeated(item):
+            item.add_marker(pytest.mark.slow)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> OneRayScheduling:
+    config.option.loadscopereorder = False
+    return OneRayScheduling(config, log)
+
+
+def _is_repeated(item: pytest.Item) -> bool:
+    """Return whether a test repeats for a further architecture what the quick tests do for a few."""
+    callspec = getattr(item, "callspec", None)
+    architecture = callspec.params.get("architecture") if callspec else None
+    return architecture is not None and architecture not in QUICK_ARCHITECTURES
 
 
 def pytest_report_header(config: pytest.Config) -> str:
@@ -67,14 +86,6 @@ def pytest_report_header(config: pytest.Config) -> str:
 def pytest_runtest_setup(item: pytest.Item) -> None:
     if item.config.getoption("--engine") == "absent" and item.get_closest_marker("openvino"):
         pytest.skip("as if OpenVINO were not installed")
-
-
-@contextlib.contextmanager
-def leashed(command: Sequence[str]) -> Iterator[None]:
-    """Run a server that ends with the block, or with this process however that ends."""
-    leash = [sys.executable, str(ROOT / "tests" / "helpers" / "leash.py"), *command]
-    with subprocess.Popen(leash, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL):
-        yield  # afterwards its standard input is closed
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -88,52 +99,12 @@ def _a_home_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> None:
 @pytest.fixture(scope="session")
 def s3_server() -> Iterator[str]:
     """A real S3 server on loopback; libraries find it by the usual environment variables."""
-    endpoint = f"http://127.0.0.1:{free_port()}"
-    command = [
-        str(Path(sys.executable).parent / "moto_server"),
-        "-H",
-        "127.0.0.1",
-        "-p",
-        endpoint.rpartition(":")[2],
-    ]
-    with leashed(command):
+    port = free_port()
+    endpoint = f"http://127.0.0.1:{port}"
+    with running_server([str(Path(sys.executable).parent / "moto_server"), "-H", "127.0.0.1", "-p", str(port)]):
         wait_for_server(endpoint)
-        os.environ |= {
-            "AWS_ENDPOINT_URL": endpoint,
-            "AWS_ACCESS_KEY_ID": "test",
-            "AWS_SECRET_ACCESS_KEY": "test",
-            "AWS_DEFAULT_REGION": "us-east-1",
-        }
+        os.environ |= access_to(endpoint)
         yield endpoint
-
-
-def wait_for_server(endpoint: str) -> None:
-    """Wait until a server answers, whatever it says."""
-    for _ in range(300):
-        try:
-            urllib.request.urlopen(endpoint, timeout=1).close()  # noqa: S310 - our own server
-        except urllib.error.HTTPError:
-            return
-        except OSError:
-            time.sleep(0.1)
-        else:
-            return
-    raise TimeoutError(endpoint)
-
-
-@contextlib.contextmanager
-def pointed_at(endpoint: str) -> Iterator[None]:
-    """Have libraries find another S3 server for a while."""
-    names = ("AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION")
-    before = {name: os.environ.get(name) for name in names}
-    os.environ |= dict(zip(names, (endpoint, "test", "test", "us-east-1"), strict=True))
-    s3fs.S3FileSystem.clear_instance_cache()
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            os.environ.pop(name) if value is None else os.environ.update({name: value})
-        s3fs.S3FileSystem.clear_instance_cache()
 
 
 @pytest.fixture(scope="session")
@@ -218,10 +189,3 @@ def write_parquet(path: Path, columns: Mapping[str, Any] | pa.Table, **options: 
 def read_output(folder: Path | str) -> pa.Table:
     """Return the published rows."""
     return pq.read_table(folder)
-
-
-def free_port() -> int:
-    """Return a port of this machine that nothing listens on."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])

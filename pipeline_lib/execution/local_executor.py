@@ -32,8 +32,9 @@ class LocalExecutor:
         self.work = Work()
 
     @contextlib.contextmanager
-    def planned(self, discovery: Discovery, listener: Listener) -> Iterator[Plan]:
+    def planned(self, discovery: Discovery, listener: Listener, *, is_run: bool) -> Iterator[Plan]:
         """Yield the plan for this process; see `Executor`."""
+        del is_run
         listener.phase("looking at the checkpoint, the output and every shard")
         yield make_plan(discovery, planned_device(discovery.settings.tuning, has_gpu), packs_on_this_gpu)
 

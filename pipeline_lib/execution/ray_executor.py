@@ -44,7 +44,7 @@ class RayExecutor:
         self.work = Work()
 
     @contextlib.contextmanager
-    def planned(self, discovery: Discovery, listener: Listener) -> Iterator[Plan]:
+    def planned(self, discovery: Discovery, listener: Listener, *, is_run: bool) -> Iterator[Plan]:
         """Yield the plan for the cluster that is there, or for this machine; see `Executor`.
 
         Raises:
@@ -53,13 +53,13 @@ class RayExecutor:
         with joined_if_running(listener.note), engine_agreed(discovery) as (agreed, notes):
             for text in notes:
                 listener.note(text)
-            meanwhile = "" if agreed.published else "; Ray starts meanwhile"
+            # Where earlier work exists there may be nothing to score, and Ray would start for nothing.
+            starts_ray = is_run and not agreed.has_earlier_work
+            meanwhile = "; Ray starts meanwhile" if starts_ray else ""
             listener.phase(f"looking at the checkpoint, the output and every shard{meanwhile}")
-            plan = partial(_plan, agreed, has_ray=ray.is_initialized())
-            # Where something is published there may be nothing to score, and Ray is not needed.
-            started = contextlib.nullcontext(plan()) if agreed.published else connected(plan, listener.note)
-            with started as found:
-                yield found
+            make = partial(_plan, agreed, has_ray=ray.is_initialized())
+            with connected(make, listener.note) if starts_ray else contextlib.nullcontext(make()) as plan:
+                yield plan
 
     def receipts(self, plan: Plan, listener: Listener) -> Iterator[Receipt]:
         """Yield the receipts of the slices that are to be done, also through the loss of a machine.

@@ -40,11 +40,6 @@ class DiskLocation(Location):
         os.makedirs(os.path.dirname(target.path), exist_ok=True)
         os.replace(self.path, target.path)
 
-    def remove(self) -> None:
-        """Remove the file or the link; a missing one is no error."""
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(self.path)
-
     def remove_tree(self) -> None:
         """Remove the folder with all that is in it; a link is removed, and what it leads to stays."""
         if os.path.islink(self.path):

@@ -24,7 +24,7 @@ def check_unchanged(url: str, planned: FileStamp) -> None:
     Raises:
         FaultError: it was replaced, changed or removed.
     """
-    with translated_errors(url, "looking at the shard"):
+    with translated_errors(url, "checking the shard"):
         try:
             now = location_of(url).stamp()
         except FileNotFoundError:

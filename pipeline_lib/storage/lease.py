@@ -13,14 +13,12 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 
-from pydantic import ValidationError
-
 from pipeline_lib.errors import BusyError
 from pipeline_lib.machine.processes import ancestors, identity
 from pipeline_lib.storage import compare_and_swap
 from pipeline_lib.storage.compare_and_swap import TaggedContent
 from pipeline_lib.storage.location import Location
-from pipeline_lib.storage.records import LEASE, LeaseRecord
+from pipeline_lib.storage.records import LEASE, LeaseRecord, parse
 from pipeline_lib.storage.store_errors import translated_errors
 from pipeline_lib.storage.urls import location_of
 
@@ -59,7 +57,7 @@ class Lease:
             )
 
     def release(self) -> None:
-        """Remove the lease; one that can't be removed is seen as ownerless by the next run."""
+        """Remove the lease; one that can't be removed has no living owner for the next run."""
         with self._lock, contextlib.suppress(OSError):
             compare_and_swap.remove(self._file, self._current)
 
@@ -108,7 +106,7 @@ def _acquire(file: Location, url: str, on_wait: Callable[[str], None] | None) ->
             conditional = compare_and_swap.has_conditional_writes(file)
             if not conditional and on_wait:
                 on_wait(
-                    f"the store of {url!r} does not heed conditional writes; the lease is written and read again "
+                    f"the store of {url!r} ignores conditional writes; the lease is written and read again "
                     f"after {SETTLE_SECONDS:.0f} s"
                 )
         written = compare_and_swap.write(file, record.to_bytes(), current, conditional=conditional)
@@ -126,7 +124,7 @@ def _is_free(file: Location, current: TaggedContent, url: str, on_wait: Callable
     It also takes a minute for process 1 and the ancestors of this process: they live as long as this process,
     whoever wrote their ids into the lease, so their being alive proves nothing.
     """
-    owner = _parse(current)
+    owner = parse(LeaseRecord, current.content)
     here = identity(os.getpid())
     same_machine = owner and owner.process and here and owner.process.partition("/")[0] == here.partition("/")[0]
     if owner and same_machine and owner.pid not in {1, *ancestors(os.getpid())} - {os.getpid()}:
@@ -144,12 +142,5 @@ def _is_free(file: Location, current: TaggedContent, url: str, on_wait: Callable
 
 
 def _owner_name(current: TaggedContent) -> str:
-    owner = _parse(current)
+    owner = parse(LeaseRecord, current.content)
     return f"run {owner.run[:8]} (process {owner.pid} on {owner.host})" if owner else "an unknown run"
-
-
-def _parse(current: TaggedContent) -> LeaseRecord | None:
-    try:
-        return LeaseRecord.model_validate_json(current.content)
-    except ValidationError:
-        return None

@@ -104,7 +104,7 @@ class Location:
         self.fs.rm_file(self.path)
 
     def remove(self) -> None:
-        """Remove the file; a missing one is no error."""
+        """Remove the file, or the link and not what it leads to; a missing one is no error."""
         with contextlib.suppress(FileNotFoundError):
             self.fs.rm_file(self.path)
 

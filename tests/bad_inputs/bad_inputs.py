@@ -14,63 +14,71 @@ if __name__ == "__main__":
     # Before the libraries are imported, which look at these only then.
     os.environ |= {"HF_HUB_OFFLINE": "1", "HF_HOME": tempfile.mkdtemp(), "RAY_USAGE_STATS_ENABLED": "0"}
 
-from typer.testing import Result
-
-from tests.bad_inputs.bad_checkpoints import CHECKPOINTS
-from tests.bad_inputs.bad_home import Home, Kind
+from tests.bad_inputs.bad_configurations import CONFIGURATIONS
+from tests.bad_inputs.bad_csv import CSV
+from tests.bad_inputs.bad_model_names import MODEL_NAMES
+from tests.bad_inputs.bad_models import MODELS
 from tests.bad_inputs.bad_outputs import OUTPUTS
+from tests.bad_inputs.bad_parquet import PARQUET
+from tests.bad_inputs.bad_paths import PATHS
+from tests.bad_inputs.bad_pickles import PICKLES
 from tests.bad_inputs.bad_rows import TABLES, what_rows_got
 from tests.bad_inputs.bad_settings import SETTINGS
-from tests.bad_inputs.bad_shards import SHARDS
+from tests.bad_inputs.bad_weights import WEIGHTS
+from tests.bad_inputs.job_folder import Case, JobFolder
 from tests.helpers import tiny_checkpoints
+from tests.helpers.command_line import Ended
 
-KINDS = {"shard": SHARDS, "setting": SETTINGS, "checkpoint": CHECKPOINTS, "output": OUTPUTS}
+CASES = {
+    "shard": (*PARQUET, *CSV, *PATHS),
+    "setting": SETTINGS,
+    "checkpoint": (*MODEL_NAMES, *WEIGHTS, *PICKLES, *CONFIGURATIONS, *MODELS),
+    "output": OUTPUTS,
+}
 
 
-def error_of(result: Result) -> str:
+def error_of(ended: Ended) -> str:
     """Return the one error line of a run.
 
     Raises:
         AssertionError: it has none, several, or a traceback.
     """
-    crashed = result.exception if not isinstance(result.exception, SystemExit | None) else None
-    assert crashed is None, f"{type(crashed).__name__}: {crashed}"
-    assert "Traceback" not in result.output
-    lines = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
-    assert len(lines) == 1, f"{len(lines)} error lines: {result.stderr}"
-    assert result.stderr.rstrip().splitlines()[-1] == lines[0], f"an error of several lines: {result.stderr}"
+    assert "Traceback" not in ended.stdout + ended.stderr, ended.stderr
+    lines = [line for line in ended.stderr.splitlines() if line.startswith("error: ")]
+    assert len(lines) == 1, f"{len(lines)} error lines: {ended.stderr}"
+    assert ended.stderr.rstrip().splitlines()[-1] == lines[0], f"an error of several lines: {ended.stderr}"
     return lines[0].removeprefix("error: ")
 
 
-def try_kind(kind: Kind, home: Home) -> tuple[str, bool]:
+def try_case(case: Case, job: JobFolder) -> tuple[str, bool]:
     """Give a bad input to the program; return what it got, and whether that is what it should get."""
-    with home.until_done:
-        result = home.run(kind.spoil(home), kind.config)
+    with job.until_done:
+        ended = job.run(case.apply(job), case.config)
     try:
-        message = error_of(result)
+        message = error_of(ended)
     except AssertionError as fault:
-        return f"exit {result.exit_code}, {fault}", False
-    right = result.exit_code == kind.exit_code and bool(re.search(kind.message, message))
-    return f"exit {result.exit_code}: {message}", right
+        return f"exit {ended.returncode}, {fault}", False
+    right = ended.returncode == case.exit_code and bool(re.search(case.message, message))
+    return f"exit {ended.returncode}: {message}", right
 
 
 def try_all(base: Path) -> Iterator[tuple[str, str, str, bool]]:
     """Try everything; yield its group, its name, what it got, and whether that is what it should get."""
     checkpoint = tiny_checkpoints.build(tiny_checkpoints.Recipe("bert"), base / "models" / "bert")
     for number, table in enumerate(TABLES):
-        home = Home(base / f"rows{number}", checkpoint)
-        home.prepare()
-        table.write(home, table.rows)
-        home.run()
-        for row, gets in zip(table.rows, what_rows_got(home, table.rows), strict=True):
+        job = JobFolder(base / f"rows{number}", checkpoint)
+        job.prepare()
+        table.write(job, table.rows)
+        job.run()
+        for row, gets in zip(table.rows, what_rows_got(job, table.rows), strict=True):
             said = gets if gets in ("scored", "no row") else f"rejected: {gets}"
             yield table.group, row.name, said, gets == row.gets
-    for group, kinds in KINDS.items():
-        for number, kind in enumerate(kinds):
-            home = Home(base / group / str(number), checkpoint)
-            home.prepare()
-            said, right = try_kind(kind, home)
-            yield group, kind.name, said.replace(f"{home.folder}/", "").replace(f"{base}/", ""), right
+    for group, cases in CASES.items():
+        for number, case in enumerate(cases):
+            job = JobFolder(base / group / str(number), checkpoint)
+            job.prepare()
+            said, right = try_case(case, job)
+            yield group, case.name, said.replace(f"{job.folder}/", "").replace(f"{base}/", ""), right
 
 
 def main() -> int:

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import torch
 from safetensors.torch import load_file, save_file
 
-from tests.bad_inputs.bad_home import Home
+from tests.bad_inputs.job_folder import JobFolder
 from tests.helpers import poisoned
 
 
@@ -113,22 +113,22 @@ class Table:
 
     group: str
     rows: tuple[Row, ...]
-    write: Callable[[Home, tuple[Row, ...]], None]
+    write: Callable[[JobFolder, tuple[Row, ...]], None]
 
 
-def _parquet(home: Home, rows: tuple[Row, ...]) -> None:
+def _parquet(job: JobFolder, rows: tuple[Row, ...]) -> None:
     """Write all rows as one shard; Arrow checks no UTF-8 in buffers."""
     texts = pa.array([row.raw for row in rows], pa.binary())
     strings = pa.Array.from_buffers(pa.string(), len(rows), texts.buffers())
-    home.add("rows.parquet", pa.table({"at": [str(at) for at in range(len(rows))], "text": strings}), alone=True)
-    home.write_settings({"limits": {"max_reject_rate": 1.0}, "tuning": {"rows_per_slice": 8, "model_actors": 2}})
+    job.add("rows.parquet", pa.table({"at": [str(at) for at in range(len(rows))], "text": strings}), alone=True)
+    job.write_settings({"limits": {"max_reject_rate": 1.0}, "tuning": {"rows_per_slice": 8, "model_actors": 2}})
 
 
-def _csv(home: Home, rows: tuple[Row, ...]) -> None:
+def _csv(job: JobFolder, rows: tuple[Row, ...]) -> None:
     """Write all rows as one shard, and settings with a typed column that refuse blank texts."""
     records = [(row.raw or b"").replace(b"#", str(at).encode()) for at, row in enumerate(rows)]
-    home.add("rows.csv", b"at,stars,text\n" + b"".join(records), alone=True)
-    home.write_settings(
+    job.add("rows.csv", b"at,stars,text\n" + b"".join(records), alone=True)
+    job.write_settings(
         {
             "input": {"csv": {"column_types": {"stars": "int64"}}, "blank_texts": "reject"},
             "limits": {"max_reject_rate": 1.0},
@@ -137,12 +137,12 @@ def _csv(home: Home, rows: tuple[Row, ...]) -> None:
     )
 
 
-def _odd(home: Home, rows: tuple[Row, ...]) -> None:
+def _odd(job: JobFolder, rows: tuple[Row, ...]) -> None:
     """Write all rows as one shard, and a checkpoint that has something against most of them."""
     from tokenizers import Tokenizer
     from transformers import PreTrainedTokenizerFast
 
-    folder = poisoned.build(home.checkpoint, home.folder / "odd", home.folder / "flag")
+    folder = poisoned.build(job.checkpoint, job.folder / "odd", job.folder / "flag")
     parts = json.loads((folder / "tokenizer.json").read_text())
     parts["post_processor"] = None
     parts["model"]["unk_token"] = "none"  # noqa: S105 - no password
@@ -154,8 +154,8 @@ def _odd(home: Home, rows: tuple[Row, ...]) -> None:
     weights = load_file(folder / "model.safetensors")
     weights["bert.embeddings.word_embeddings.weight"][tokens.token_to_id(NOT_A_NUMBER)] = torch.nan
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
-    _parquet(home, rows)
-    home.write_settings(
+    _parquet(job, rows)
+    job.write_settings(
         {"model": {"name": str(folder), "allow_remote_code": True}, "limits": {"max_reject_rate": 1.0}}
     )
 
@@ -167,18 +167,18 @@ TABLES = (
 )
 
 
-def rejects_of(home: Home) -> list[dict[str, Any]]:
+def rejects_of(job: JobFolder) -> list[dict[str, Any]]:
     """Return the published rejects."""
-    folder = home.folder / "out" / "_rejects"
+    folder = job.folder / "out" / "_rejects"
     rejects: list[dict[str, Any]] = pq.read_table(folder).to_pylist() if folder.exists() else []
     return rejects
 
 
-def what_rows_got(home: Home, rows: Sequence[Row]) -> list[str]:
+def what_rows_got(job: JobFolder, rows: Sequence[Row]) -> list[str]:
     """Return what each row got: `scored`, its reject code, `no row`, or what must never be, in capitals."""
-    scored = Counter(int(at) for at in pq.read_table(home.folder / "out").column("at").to_pylist())
+    scored = Counter(int(at) for at in pq.read_table(job.folder / "out").column("at").to_pylist())
     codes: dict[int, list[str]] = {}
-    for reject in rejects_of(home):
+    for reject in rejects_of(job):
         codes.setdefault(reject["row"], []).append(reject["code"])
     found = []
     number = 0

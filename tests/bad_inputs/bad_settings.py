@@ -2,69 +2,69 @@
 
 import pyarrow as pa
 
-from tests.bad_inputs.bad_home import PNG, Home, Kind, Spoil, arguments, setting, shard
+from tests.bad_inputs.job_folder import PNG, Case, Change, JobFolder, arguments, setting, shard
 
 
-def _file(content: str | bytes) -> Spoil:
-    """Write another settings file; HOME and MODEL stand for the job's folder and checkpoint."""
+def _file(content: str | bytes) -> Change:
+    """Write another settings file; JOB and MODEL stand for the job's folder and checkpoint."""
 
-    def spoil(home: Home) -> list[str]:
+    def apply(job: JobFolder) -> list[str]:
         raw = content if isinstance(content, bytes) else content.encode()
-        filled = raw.replace(b"HOME", str(home.folder).encode()).replace(b"MODEL", str(home.checkpoint).encode())
-        (home.folder / "job.yaml").write_bytes(filled)
+        filled = raw.replace(b"JOB", str(job.folder).encode()).replace(b"MODEL", str(job.checkpoint).encode())
+        (job.folder / "job.yaml").write_bytes(filled)
         return []
 
-    return spoil
+    return apply
 
 
-def _nothing(_: Home) -> list[str]:
+def _nothing(_: JobFolder) -> list[str]:
     return []
 
 
-_SECTIONS = "model: {name: MODEL}\ninput: {path: HOME/in}\noutput: {path: HOME/out}\n"
+_SECTIONS = "model: {name: MODEL}\ninput: {path: JOB/in}\noutput: {path: JOB/out}\n"
 
 SETTINGS = (
-    Kind(
+    Case(
         "no such file", _nothing, r"no settings file '.*jbo\.yaml'; did you mean '.*job\.yaml'\?", config="jbo.yaml"
     ),
-    Kind("a folder for a file", _nothing, r"can't read the settings file '.*/in'", config="in"),
-    Kind("an empty file", _file(""), r"job\.yaml: expected sections such as 'model:' and 'input:', found None"),
-    Kind("a file of bytes", _file(PNG), r"can't read the settings file '.*job\.yaml'"),
-    Kind("no YAML", _file("model: [\n"), r"job\.yaml: not valid YAML"),
-    Kind("a tab for indentation", _file("model:\n\tname: x\n"), r"job\.yaml: not valid YAML"),
-    Kind("two documents", _file("a: 1\n---\nb: 2\n"), r"job\.yaml: not valid YAML"),
-    Kind(
+    Case("a folder for a file", _nothing, r"can't read the settings file '.*/in'", config="in"),
+    Case("an empty file", _file(""), r"job\.yaml: expected sections such as 'model:' and 'input:', found None"),
+    Case("a file of bytes", _file(PNG), r"can't read the settings file '.*job\.yaml'"),
+    Case("no YAML", _file("model: [\n"), r"job\.yaml: not valid YAML"),
+    Case("a tab for indentation", _file("model:\n\tname: x\n"), r"job\.yaml: not valid YAML"),
+    Case("two documents", _file("a: 1\n---\nb: 2\n"), r"job\.yaml: not valid YAML"),
+    Case(
         "a list for sections",
         _file("- model\n- input\n"),
         r"job\.yaml: expected sections such as 'model:' and 'input:', found \[",
     ),
-    Kind(
+    Case(
         "a key set twice",
-        _file(_SECTIONS + "output: {path: HOME/other}\n"),
+        _file(_SECTIONS + "output: {path: JOB/other}\n"),
         r"job\.yaml: not valid YAML: 'output' is set twice",
     ),
-    Kind(
+    Case(
         "a tag that would run code",
-        _file(_SECTIONS + "x: !!python/object/apply:os.system ['touch HOME/ran']\n"),
+        _file(_SECTIONS + "x: !!python/object/apply:os.system ['touch JOB/ran']\n"),
         r"job\.yaml: not valid YAML: could not determine a constructor for the tag",
     ),
-    Kind(
+    Case(
         "a day that no month has",
-        _file(_SECTIONS.replace("HOME/out", "2026-02-30")),
+        _file(_SECTIONS.replace("JOB/out", "2026-02-30")),
         r"job\.yaml: not valid YAML: .*day",
     ),
-    Kind("brackets without end", _file("[" * 5000), r"job\.yaml: not valid YAML"),
-    Kind(
+    Case("brackets without end", _file("[" * 5000), r"job\.yaml: not valid YAML"),
+    Case(
         "a thing that holds itself",
         _file(_SECTIONS + "limits: &a {min_rows: *a}\n"),
         r"job\.yaml: not valid YAML: an alias holds itself",
     ),
-    Kind(
+    Case(
         "aliases of aliases, a billion",
         _file("".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}' if n else 'x'] * 10)}]\n" for n in range(9))),
         r"job\.yaml: not valid YAML: more than 10,000 values",
     ),
-    Kind(
+    Case(
         "--set of aliases of aliases",
         setting(
             "input.path=[&a [x,x,x,x,x,x,x,x,x,x], &b [*a,*a,*a,*a,*a,*a,*a,*a,*a,*a], "
@@ -72,213 +72,213 @@ SETTINGS = (
         ),
         r"--set '.*': not a YAML value: more than 10,000 values",
     ),
-    Kind(
+    Case(
         "a word for a list",
         setting("input.keep_columns=id"),
         r"input\.keep_columns: Input should be a valid list, such as \[id\] \(found 'id'\)",
     ),
-    Kind(
+    Case(
         "a key of another program",
         setting("tuning.device=cuda"),
         r"unknown setting 'tuning\.device'; did you mean 'tuning\.gpus_per_model_actor'\?",
     ),
-    Kind(
+    Case(
         "a key like no other",
         setting("tuning.colour=red"),
         r"unknown setting 'tuning\.colour' \(known: 'tuning\.rows_per_slice'",
     ),
-    Kind(
+    Case(
         "another day's input",
-        arguments("--date", "2026-11-22", "--set", "input.path=HOME/{date}"),
+        arguments("--date", "2026-11-22", "--set", "input.path=JOB/{date}"),
         r"the input of 2026-11-22 is not there yet: input\.path: no such file or folder: '.*/2026-11-22'",
         exit_code=5,
     ),
-    Kind("a number for a key", _file(_SECTIONS + "1: 2\n"), r"job\.yaml: .*1"),
-    Kind("nothing in a section", _file(_SECTIONS + "limits:\n"), r"job\.yaml: limits: Input should be"),
-    Kind(
+    Case("a number for a key", _file(_SECTIONS + "1: 2\n"), r"job\.yaml: .*1"),
+    Case("nothing in a section", _file(_SECTIONS + "limits:\n"), r"job\.yaml: limits: Input should be"),
+    Case(
         "no section that is required",
-        _file("model: {name: MODEL}\ninput: {path: HOME/in}\n"),
+        _file("model: {name: MODEL}\ninput: {path: JOB/in}\n"),
         r"job\.yaml: 'output' is required",
     ),
-    Kind(
+    Case(
         "no setting that is required",
-        _file(_SECTIONS.replace("path: HOME/in", "")),
+        _file(_SECTIONS.replace("path: JOB/in", "")),
         r"job\.yaml: 'input\.path' is required",
     ),
-    Kind("an unknown section", setting("modle.name=x"), r"unknown setting 'modle'; did you mean 'model"),
-    Kind(
+    Case("an unknown section", setting("modle.name=x"), r"unknown setting 'modle'; did you mean 'model"),
+    Case(
         "an unknown key",
         setting("output.logit=true"),
         r"unknown setting 'output\.logit'; did you mean 'output\.logits'\?",
     ),
-    Kind(
+    Case(
         "a key in the wrong section",
         setting("input.logits=true"),
         r"unknown setting 'input\.logits'; did you mean '(output\.)?logits'",
     ),
-    Kind(
+    Case(
         "a word for a number",
         setting("limits.min_rows=many"),
         r"limits\.min_rows: Input should be a valid integer \(found 'many'\)",
     ),
-    Kind(
+    Case(
         "a word for yes or no",
         setting("output.logits=maybe"),
         r"output\.logits: Input should be a valid boolean \(found 'maybe'\)",
     ),
-    Kind(
+    Case(
         "a fraction for an integer",
         setting("tuning.rows_per_slice=1.5"),
         r"tuning\.rows_per_slice: Input should be a valid integer",
     ),
-    Kind(
+    Case(
         "a number for a name",
         setting("input.text_column=7"),
         r"input\.text_column: Input should be a valid string \(found 7\)",
     ),
-    Kind(
+    Case(
         "a word that is no choice",
         setting("model.precision=float8"),
         r"model\.precision: Input should be 'float32'",
     ),
-    Kind(
+    Case(
         "a share above one",
         setting("limits.max_reject_rate=2"),
         r"limits\.max_reject_rate: Input should be less than or equal to 1 \(found 2\)",
     ),
-    Kind(
+    Case(
         "a share that is no number",
         setting("limits.max_reject_rate=.nan"),
         r"limits\.max_reject_rate: Input should be .*\(found nan\)",
     ),
-    Kind(
+    Case(
         "no rows in a slice",
         setting("tuning.rows_per_slice=0"),
         r"tuning\.rows_per_slice: Input should be greater than or equal to 1",
     ),
-    Kind(
+    Case(
         "partition columns that are no list",
         setting("input.partition_columns=ds"),
         r"input\.partition_columns: expected all, or a list of names such as \[ds\] \(found 'ds'\)",
     ),
-    Kind(
+    Case(
         "a checkpoint's URL with a token",
         setting("model.name=https://zqsecret@huggingface.co/me/model"),
         r"model\.name: 'https://\.\.\.@huggingface\.co/me/model' has a password, token or signature in it",
     ),
-    Kind(
+    Case(
         "an output's URL with a password",
         setting("output.path=s3://me:zqsecret@bucket/out"),
         r"output\.path: 's3://\.\.\.@bucket/out' has a password, token or signature in it",
     ),
-    Kind("an empty path", setting('input.path=""'), r"input\.path: an empty path"),
-    Kind("an empty list of paths", setting("input.path=[]"), r"input\.path: an empty path"),
-    Kind("a value for a section", setting("model=x"), r"model: Input should be a valid dictionary"),
-    Kind("--set without =", setting("output.logits"), r"--set 'output\.logits': expected key=value"),
-    Kind("--set below a setting", setting("input.path.x=1"), r"--set 'input\.path\.x=1': 'path' is not a section"),
-    Kind("--set of no YAML", setting("input.path=["), r"--set 'input\.path=\[': not a YAML value"),
-    Kind(
+    Case("an empty path", setting('input.path=""'), r"input\.path: an empty path"),
+    Case("an empty list of paths", setting("input.path=[]"), r"input\.path: an empty path"),
+    Case("a value for a section", setting("model=x"), r"model: Input should be a valid dictionary"),
+    Case("--set without =", setting("output.logits"), r"--set 'output\.logits': expected key=value"),
+    Case("--set below a setting", setting("input.path.x=1"), r"--set 'input\.path\.x=1': 'path' is not a section"),
+    Case("--set of no YAML", setting("input.path=["), r"--set 'input\.path=\[': not a YAML value"),
+    Case(
         "--set of a day that no month has",
         setting("output.path=2026-13-01"),
         r"--set 'output\.path=2026-13-01': not a YAML value: month must be",
     ),
-    Kind(
+    Case(
         "{date} without --date",
-        setting("output.path=HOME/{date}"),
+        setting("output.path=JOB/{date}"),
         r"the paths contain \{date\}; give the day with --date",
     ),
-    Kind(
+    Case(
         "--date without {date}",
         arguments("--date", "2026-11-22"),
         r"--date was given, but neither input\.path nor output\.path contains \{date\}",
     ),
-    Kind("--date that is none", arguments("--date", "yesterday"), r"--date 'yesterday': expected YYYY-MM-DD"),
-    Kind("an unknown encoding", setting("input.csv.encoding=utf-99"), r"input\.csv\.encoding: no such encoding"),
-    Kind(
+    Case("--date that is none", arguments("--date", "yesterday"), r"--date 'yesterday': expected YYYY-MM-DD"),
+    Case("an unknown encoding", setting("input.csv.encoding=utf-99"), r"input\.csv\.encoding: no such encoding"),
+    Case(
         "an encoding whose lines can't be found",
         setting("input.csv.encoding=utf-16"),
         r"input\.csv\.encoding: its line ends are not single bytes",
     ),
-    Kind(
+    Case(
         "an encoding of mainframes",
         setting("input.csv.encoding=cp273"),
         r"input\.csv\.encoding: its line ends are not single bytes",
     ),
-    Kind(
+    Case(
         "an encoding with shifts",
         setting("input.csv.encoding=iso2022-jp"),
         r"input\.csv\.encoding: its line ends are not single bytes",
     ),
-    Kind(
+    Case(
         "an encoding that is none of text",
         setting("input.csv.encoding=base64"),
         r"input\.csv\.encoding: no such encoding",
     ),
-    Kind(
+    Case(
         "a delimiter of two characters",
         setting('input.csv.delimiter="||"'),
         r"input\.csv\.delimiter: String should have at most 1 character",
     ),
-    Kind("a quote as delimiter", setting("input.csv.delimiter='\"'"), r"input\.csv\.delimiter: .*quote"),
-    Kind("a line end as delimiter", setting('input.csv.delimiter="\\n"'), r"input\.csv\.delimiter: .*line end"),
-    Kind(
+    Case("a quote as delimiter", setting("input.csv.delimiter='\"'"), r"input\.csv\.delimiter: .*quote"),
+    Case("a line end as delimiter", setting('input.csv.delimiter="\\n"'), r"input\.csv\.delimiter: .*line end"),
+    Case(
         "an unknown column type",
         setting("input.csv.column_types={id: int}"),
         r"input\.csv\.column_types\.id: Input should be 'string', 'int64'",
     ),
-    Kind(
+    Case(
         "the type of no column",
-        lambda home: [
-            *shard("bad.csv", b"id,text\n1,a\n")(home),
-            *setting("input.csv.column_types={idd: int64}")(home),
+        lambda job: [
+            *shard("bad.csv", b"id,text\n1,a\n")(job),
+            *setting("input.csv.column_types={idd: int64}")(job),
         ],
         r"input\.csv\.column_types: .*bad\.csv' has no column 'idd'; did you mean 'id'\?",
     ),
-    Kind(
+    Case(
         "a kept column that is not there",
         setting("input.keep_columns=[idd]"),
         r"input\.keep_columns: .*good\.parquet' has no column 'idd'; did you mean 'id'\?",
     ),
-    Kind(
+    Case(
         "a kept column twice",
         setting("input.keep_columns=[id, id]"),
         r"two kept columns would be named 'id'.*input\.keep_columns",
     ),
-    Kind(
+    Case(
         "a second text that is the first",
         setting("input.text_pair_column=text"),
         r"input\.text_pair_column is the same column as input\.text_column",
     ),
-    Kind(
+    Case(
         "a second text that is not there",
         setting("input.text_pair_column=pair"),
         r"input\.text_pair_column: .*good\.parquet' has no column 'pair'",
     ),
-    Kind(
+    Case(
         "no room beside the special tokens",
         setting("model.max_tokens=2"),
         r"model\.max_tokens: 2 leaves no room for text beside 2 special tokens; allowed is 3 or more",
     ),
-    Kind(
+    Case(
         "fewer rows than allowed",
         setting("limits.min_rows=3"),
         r"the input has 2 rows, limits\.min_rows is 3; nothing is published",
         exit_code=3,
     ),
-    Kind(
+    Case(
         "more rejects than allowed",
         shard("bad.parquet", pa.table({"id": ["3"], "text": pa.nulls(1, pa.string())})),
         r"1 of 3 rows were rejected \(33\.333%\), limits\.max_reject_rate is 5\.000%; nothing is published",
         exit_code=3,
         on_ray=True,
     ),
-    Kind(
+    Case(
         "more actors than fit",
         setting("tuning.model_actors=1000"),
         r"tuning: 1000 model actors need 1000 CPUs",
         on_ray=True,
     ),
-    Kind(
+    Case(
         "GPUs that are not there",
         setting("tuning.gpus_per_model_actor=64"),
         r"tuning: 1 model actors.* need .*64 GPUs; there are",

@@ -4,21 +4,21 @@ from pathlib import Path
 
 import pytest
 
-from tests.bad_inputs.bad_home import Home, Kind
-from tests.bad_inputs.bad_inputs import KINDS, try_kind
+from tests.bad_inputs.bad_inputs import CASES, try_case
 from tests.bad_inputs.bad_rows import TABLES, Table, rejects_of, what_rows_got
+from tests.bad_inputs.job_folder import Case, JobFolder
 
-CASES = [pytest.param(kind, id=f"{group}, {kind.name}") for group, kinds in KINDS.items() for kind in kinds]
+PARAMETERS = [pytest.param(case, id=f"{group}, {case.name}") for group, cases in CASES.items() for case in cases]
 
 
-@pytest.mark.parametrize("kind", CASES)
+@pytest.mark.parametrize("case", PARAMETERS)
 def test_a_bad_input_gets_one_line_and_an_exit_code(
-    kind: Kind, tmp_path: Path, checkpoint: Path, one_ray: None
+    case: Case, tmp_path: Path, checkpoint: Path, one_ray: None
 ) -> None:
     del one_ray  # where a fault shows only in the work, it is done there
-    home = Home(tmp_path, checkpoint)
-    home.prepare()
-    said, right = try_kind(kind, home)
+    job = JobFolder(tmp_path, checkpoint)
+    job.prepare()
+    said, right = try_case(case, job)
     assert right, said
     assert not (tmp_path / "ran").exists(), "it ran code that it must not run"
     assert "zqsecret" not in said
@@ -31,13 +31,14 @@ def test_a_bad_row_gets_a_code_and_takes_no_other_with_it(
     del one_ray
     # What kills its worker is a test of its own, since each death takes seconds.
     rows = tuple(row for row in table.rows if row.gets != "killed_worker")
-    home = Home(tmp_path, checkpoint)
-    home.prepare()
-    table.write(home, rows)
-    result = home.run()
-    assert what_rows_got(home, rows) == [row.gets for row in rows], result.output
+    job = JobFolder(tmp_path, checkpoint)
+    job.prepare()
+    table.write(job, rows)
+    ended = job.run()
+    output = ended.stdout + ended.stderr
+    assert what_rows_got(job, rows) == [row.gets for row in rows], output
     told = [
         path.read_text() for path in (tmp_path / "out").rglob("*") if path.is_file() and path.suffix != ".parquet"
     ]
-    everything = " ".join([result.output, str(rejects_of(home)), *told])
+    everything = " ".join([output, str(rejects_of(job)), *told])
     assert not [row.name for row in rows if row.secret and row.secret in everything]

@@ -30,7 +30,8 @@ import pyarrow.parquet as pq
 import yaml
 
 from tests.helpers import tiny_checkpoints
-from tests.helpers.killing import Poller, family, gone_within, kill, read_whole, tree, workers
+from tests.helpers.processes import kill, process_tree, survivors, workers
+from tests.helpers.published import Poller, published_hashes, read_version
 
 ROOT = Path(__file__).parents[2]
 ROWS_A_SHARD = 700
@@ -93,13 +94,13 @@ def undisturbed(config: Path, out: Path) -> dict[str, dict[str, str]]:
     found = {}
     for name, options in VERSIONS.items():
         finish(start(config, *options))
-        found[name] = tree(out)
+        found[name] = published_hashes(out)
     return found
 
 
 def strike(run: subprocess.Popen[str], victim: str) -> int:
     """Kill one kind of process of a run; return how many there were."""
-    everyone = family(run.pid)
+    everyone = process_tree(run.pid)
     if victim == "the driver alone":
         killed = kill(everyone[:1])
     elif victim == "a model actor":
@@ -110,7 +111,7 @@ def strike(run: subprocess.Popen[str], victim: str) -> int:
         killed = kill(everyone)
     if victim.startswith("the driver"):
         run.wait(timeout=60)
-        left = [process.name() for process in gone_within(everyone[1:], 60)]
+        left = [process.name() for process in survivors(everyone[1:], 60)]
         assert not left, f"orphans after a kill of {victim}: {left}"
     return killed
 
@@ -168,7 +169,7 @@ def kills(wanted: int, seed: int, home: Path) -> dict[str, Any]:
             assert "Traceback" not in said, said
             if run.returncode == 0:
                 published += 1
-                assert tree(out) == expected[version], f"other bytes after {dict(counts)}\n{said}"
+                assert published_hashes(out) == expected[version], f"other bytes after {dict(counts)}\n{said}"
             done = sum(counts[victim] for victim in VICTIMS)
             print(
                 f"{time.monotonic() - began:6.0f} s {done:4} kills, {published} published {dict(counts)}",
@@ -177,14 +178,14 @@ def kills(wanted: int, seed: int, home: Path) -> dict[str, Any]:
         # What a killed run of the other version left staged goes once that is published.
         finish(start(config, *VERSIONS["with logits"]))
         finish(start(config, *VERSIONS["plain"]))
-    found = tree(out)
+    found = published_hashes(out)
     differ = sorted(set(found.items()) ^ set(expected["plain"].items()))
     assert not differ, differ[:9]
     left = left_of(drivers)
     assert not left, f"processes that no run ended: {left}"
     assert not poller.faults, poller.faults[:3]
     assert len(poller.whole) == 2, poller.whole
-    assert read_whole(out) in poller.whole
+    assert read_version(out) in poller.whole
     success = json.loads((out / "_SUCCESS").read_text())
     return {
         "seed": seed,
@@ -217,7 +218,7 @@ def races(wanted: int, seed: int, home: Path) -> dict[str, Any]:
     pair = [start(config), start(config)]
     time.sleep(random.uniform(4, 12))
     for run in pair:
-        kill(family(run.pid))
+        kill(process_tree(run.pid))
     ends["both killed, a third published"] += "PUBLISHED" in finish(start(config))
     return {"seed": seed, **ends}
 
@@ -229,7 +230,7 @@ def nodes(seed: int, home: Path) -> dict[str, Any]:
 
     config = make_input(home)
     finish(start(config))
-    expected = tree(home / "out")
+    expected = published_hashes(home / "out")
     shutil.rmtree(home / "out")
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
     second = cluster.add_node(num_cpus=1)
@@ -246,7 +247,11 @@ def nodes(seed: int, home: Path) -> dict[str, Any]:
     remover.join(timeout=1)
     assert not remover.is_alive(), "the run was over before the machine was removed"
     cluster.shutdown()
-    return {"seed": seed, "the same bytes": tree(home / "out") == expected, "said": said.splitlines()[-1]}
+    return {
+        "seed": seed,
+        "the same bytes": published_hashes(home / "out") == expected,
+        "said": said.splitlines()[-1],
+    }
 
 
 def main() -> None:

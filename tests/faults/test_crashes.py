@@ -1,4 +1,4 @@
-"""Killed anywhere between the first part and the last cleaning, a run is ended by the next, to the same bytes."""
+"""A run that is killed at any point, from its first part to its last deletion, is completed with the same bytes."""
 
 import os
 import shutil
@@ -15,7 +15,8 @@ from pipeline_lib.publishing.verifier import verify
 from pipeline_lib.settings.settings import Settings
 from pipeline_lib.settings.settings_file import parse_settings
 from tests.conftest import Runner, SettingsMaker, run_without_ray, write_parquet
-from tests.helpers.killing import Poller, read_whole, run_apart, tree
+from tests.helpers.crashes import run_in_process
+from tests.helpers.published import Poller, published_hashes, read_version
 
 PUBLISHER = [point for point in POINTS if point.startswith("publisher.")]
 WRITER = [point for point in POINTS if point.startswith("writer.")]
@@ -64,47 +65,51 @@ def staged(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Staged
     return Staged(home / "out", home / "kept", settings(1, logits=False), settings(1, logits=True))
 
 
+@pytest.mark.slow
 def test_killed_at_any_point_of_publishing_the_next_run_ends_with_the_same_bytes(
     staged: Staged, tmp_path: Path
 ) -> None:
     staged.restore()
-    old = read_whole(staged.out)
-    assert run_apart(staged.second, replace=True, folder=tmp_path) == 0
-    undisturbed, new = tree(staged.out), read_whole(staged.out)
+    old = read_version(staged.out)
+    assert run_in_process(staged.second, replace=True, folder=tmp_path) == 0
+    undisturbed, new = published_hashes(staged.out), read_version(staged.out)
     assert old != new
     for point in PUBLISHER:
         staged.restore()
         with Poller(staged.out) as poller:
-            died = run_apart(staged.second, replace=True, crash_at=point, folder=tmp_path)
+            died = run_in_process(staged.second, replace=True, crash_at=point, folder=tmp_path)
             assert died == -signal.SIGKILL, point
-            assert read_whole(staged.out) in {old, new, None}, point
-            assert run_apart(staged.second, replace=True, folder=tmp_path) == 0, point
-        assert tree(staged.out) == undisturbed, point
+            assert read_version(staged.out) in {old, new, None}, point
+            assert run_in_process(staged.second, replace=True, folder=tmp_path) == 0, point
+        assert published_hashes(staged.out) == undisturbed, point
         assert poller.faults == [], point
         assert set(poller.whole) <= {old, new}, point
         assert verify(str(staged.out))[1] == []
 
 
-def test_after_a_replacement_that_died_the_old_version_can_be_had_again(staged: Staged, tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_after_a_replacement_crashed_the_old_version_can_be_published_again(staged: Staged, tmp_path: Path) -> None:
     for point in ("publisher.while_moving", "publisher.after_sweep", "publisher.after_manifest"):
         staged.restore()
-        undisturbed = {name: made for name, made in tree(staged.kept).items() if not name.startswith("_staging")}
-        assert run_apart(staged.second, replace=True, crash_at=point, folder=tmp_path) == -signal.SIGKILL
+        undisturbed = {
+            name: made for name, made in published_hashes(staged.kept).items() if not name.startswith("_staging")
+        }
+        assert run_in_process(staged.second, replace=True, crash_at=point, folder=tmp_path) == -signal.SIGKILL
         run_without_ray(staged.first)
-        assert tree(staged.out) == undisturbed, point
+        assert published_hashes(staged.out) == undisturbed, point
 
 
 @pytest.mark.parametrize("point", WRITER)
-def test_a_writer_that_is_killed_costs_nothing(
+def test_a_writer_that_is_killed_changes_no_byte(
     point: str, tmp_path: Path, settings_for: SettingsMaker, run_here: Runner, run_job: Runner
 ) -> None:
     write_parquet(tmp_path / "in" / "a.parquet", {"text": ["a", None, "b", "c", None, "d"] * 4})
     settings = settings_for(limits={"max_reject_rate": 1.0}, tuning={"rows_per_slice": 6})
     run_here(settings)
-    undisturbed = tree(tmp_path / "out")
+    undisturbed = published_hashes(tmp_path / "out")
     shutil.rmtree(tmp_path / "out")
     armed = Path(os.environ[failpoints.FOLDER], point)
     armed.touch()
     run_job(settings)
     assert not armed.exists(), "nobody came by"
-    assert tree(tmp_path / "out") == undisturbed
+    assert published_hashes(tmp_path / "out") == undisturbed

@@ -9,8 +9,11 @@ import uuid
 from pathlib import Path
 
 import psutil
+import pytest
 
 from tests.conftest import ROOT
+
+pytestmark = pytest.mark.slow
 
 _TEST = """
 import time
@@ -37,7 +40,8 @@ def _marked(mark: str) -> list[str]:
     return found
 
 
-def test_a_killed_test_run_leaves_no_process(tmp_path: Path) -> None:
+@pytest.mark.parametrize("workers", [0, 2], ids=["one process", "two workers"])
+def test_a_killed_test_run_leaves_no_process(workers: int, tmp_path: Path) -> None:
     (tmp_path / "test_waits.py").write_text(_TEST)
     mark = uuid.uuid4().hex
     environment = {**os.environ, _MARK: mark, "PYTHONPATH": str(ROOT)}
@@ -49,6 +53,8 @@ def test_a_killed_test_run_leaves_no_process(tmp_path: Path) -> None:
         "tests.conftest",
         "-p",
         "no:cacheprovider",
+        "-n",
+        str(workers),
         "--rootdir",
         str(tmp_path),
     ]

@@ -1,4 +1,4 @@
-"""Records and files that somebody planted in an output lead nowhere outside it, and nothing waits on them."""
+"""Planted records and links in an output: nothing outside of it is read or written, and no run waits for them."""
 
 import hashlib
 import json
@@ -106,7 +106,7 @@ def published(staged: Settings, tmp_path: Path) -> Path:
 
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize("name", ["../../../../../../etc/passwd", "/dev/zero", "/dev/tty", "../victim.txt"])
-def test_a_manifest_that_names_files_outside_is_none_and_tells_nothing_of_them(
+def test_a_manifest_that_names_files_outside_the_output_is_refused_and_reveals_nothing_of_them(
     name: str, staged: Settings, tmp_path: Path
 ) -> None:
     out = published(staged, tmp_path)
@@ -142,7 +142,7 @@ STRANGE = {"a link": _link, "a pipe": _pipe, "a device": _device}
 
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize("kind", STRANGE)
-def test_a_part_that_is_no_regular_file_is_found_and_made_again(
+def test_a_part_that_is_not_a_regular_file_is_detected_and_scored_again(
     kind: str, staged: Settings, tmp_path: Path
 ) -> None:
     out = published(staged, tmp_path)
@@ -158,7 +158,7 @@ def test_a_part_that_is_no_regular_file_is_found_and_made_again(
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize("kind", STRANGE)
 @pytest.mark.parametrize("name", ["_SUCCESS", "_manifest.json", "_lease.json"])
-def test_a_record_that_is_no_regular_file_is_never_waited_for(
+def test_a_record_that_is_not_a_regular_file_never_blocks_a_run(
     name: str, kind: str, staged: Settings, tmp_path: Path
 ) -> None:
     out = published(staged, tmp_path)

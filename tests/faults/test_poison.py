@@ -1,4 +1,4 @@
-"""One bad row rejects itself; what passes is never a reject; a worker that is killed costs nothing but time."""
+"""Rows that fail or kill a worker are rejected alone, passing faults are retried, killed workers change no byte."""
 
 import shutil
 import threading
@@ -14,11 +14,13 @@ from pipeline_lib import Scorer
 from pipeline_lib.errors import FaultError
 from tests.conftest import Runner, SettingsMaker, read_output, write_parquet
 from tests.helpers import poisoned
-from tests.helpers.killing import kill, tree, workers
+from tests.helpers.processes import kill, workers
+from tests.helpers.published import published_hashes
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(400)
-def test_rows_that_fail_or_kill_stand_alone_and_a_passing_fault_is_no_reject(
+def test_rows_that_fail_or_kill_are_rejected_alone_and_a_passing_fault_is_retried(
     tmp_path: Path, checkpoint: Path, settings_for: SettingsMaker, run_job: Runner
 ) -> None:
     flag = tmp_path / "flag"
@@ -55,7 +57,8 @@ def test_rows_that_fail_or_kill_stand_alone_and_a_passing_fault_is_no_reject(
     np.testing.assert_allclose(scored.column("score"), healthy.column("score"), atol=1e-5)
 
 
-def test_a_model_that_ends_its_process_when_it_is_loaded_is_told_and_not_loaded_for_ever(
+@pytest.mark.slow
+def test_a_model_that_kills_its_process_while_it_loads_is_named_and_not_loaded_for_ever(
     tmp_path: Path, checkpoint: Path, settings_for: SettingsMaker, run_job: Runner
 ) -> None:
     bad = poisoned.build(checkpoint, tmp_path / "poisoned", tmp_path / "flag", at_start=True)
@@ -64,6 +67,7 @@ def test_a_model_that_ends_its_process_when_it_is_loaded_is_told_and_not_loaded_
         run_job(settings_for(model={"name": str(bad), "allow_remote_code": True}))
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(400)
 def test_a_slice_whose_reading_kills_each_worker_is_named_and_not_read_for_ever(
     tmp_path: Path, checkpoint: Path, settings_for: SettingsMaker, run_job: Runner
@@ -85,7 +89,7 @@ def test_a_worker_that_is_killed_in_the_middle_changes_no_byte(
     write_parquet(tmp_path / "in" / "a.parquet", {"text": texts})
     settings = settings_for(tuning={"rows_per_slice": 20, "model_actors": 2})
     run_here(settings)
-    undisturbed = tree(tmp_path / "out")
+    undisturbed = published_hashes(tmp_path / "out")
     shutil.rmtree(tmp_path / "out")
     killed: list[int] = []
 
@@ -99,4 +103,4 @@ def test_a_worker_that_is_killed_in_the_middle_changes_no_byte(
     run_job(settings)
     striker.join(timeout=1)
     assert killed == [1]
-    assert tree(tmp_path / "out") == undisturbed
+    assert published_hashes(tmp_path / "out") == undisturbed

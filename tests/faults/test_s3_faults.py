@@ -1,9 +1,10 @@
-"""A store that fails, is silent or is not what the settings say: tried again, or told in one line, in time."""
+"""Faults of an object store: passing ones are retried, and the others end the run in time, with one line."""
 
 import os
 import time
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -13,8 +14,10 @@ from pipeline_lib.errors import FaultError, NightscoreError
 from pipeline_lib.planning.discovery import discover
 from pipeline_lib.publishing.verifier import verify
 from pipeline_lib.settings.settings import Settings
-from tests.conftest import Runner, SettingsMaker, pointed_at
+from tests.conftest import Runner, SettingsMaker
+from tests.helpers.command_line import error_line, nightscore
 from tests.helpers.s3_proxy import Answer, S3Proxy, hang
+from tests.helpers.servers import s3_at
 
 BUCKET = f"faults-{os.getpid()}"
 
@@ -33,7 +36,7 @@ def store(s3_server: str) -> s3fs.S3FileSystem:
 def proxy(store: s3fs.S3FileSystem, s3_server: str) -> Iterator[S3Proxy]:
     """A proxy before the server, where libraries look for it."""
     del store
-    with S3Proxy(s3_server) as found, pointed_at(found.endpoint):
+    with S3Proxy(s3_server) as found, s3_at(found.endpoint):
         yield found
 
 
@@ -83,6 +86,7 @@ def test_a_passing_fault_of_the_store_in_a_worker_is_tried_again(
     assert verify(settings.output.path)[1] == []
 
 
+@pytest.mark.slow
 def test_a_token_that_stays_expired_ends_the_run_as_a_fault_that_may_pass(
     settings: Settings, proxy: S3Proxy, run_here: Runner
 ) -> None:
@@ -95,6 +99,7 @@ def test_a_token_that_stays_expired_ends_the_run_as_a_fault_that_may_pass(
     assert proxy.count("PUT") > 3
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(120)
 def test_an_endpoint_that_accepts_and_never_answers_is_given_up_within_a_minute(
     settings: Settings, proxy: S3Proxy
@@ -119,7 +124,7 @@ def test_an_endpoint_that_accepts_and_never_answers_is_given_up_within_a_minute(
     ],
 )
 @pytest.mark.parametrize("where", ["in", "out"])
-def test_what_only_a_person_can_mend_ends_with_2_and_one_line_before_work_starts(
+def test_a_fault_that_only_a_person_can_fix_exits_2_with_one_line_before_work_starts(
     where: str, status: int, code: str, settings: Settings, proxy: S3Proxy
 ) -> None:
     def answer(_method: str, path: str) -> tuple[int, str] | None:
@@ -132,7 +137,19 @@ def test_what_only_a_person_can_mend_ends_with_2_and_one_line_before_work_starts
     assert "\n" not in str(told.value)
 
 
-def test_an_output_bucket_that_is_not_there_is_told_before_work_starts(
+@pytest.mark.parametrize("command", ["plan", "verify"])
+def test_an_endpoint_without_a_scheme_is_refused_in_one_line(
+    command: str, settings: Settings, tmp_path: Path
+) -> None:
+    (tmp_path / "job.yaml").write_text(settings.model_dump_json())
+    with s3_at("localhost:9000"):
+        ended = nightscore(command, str(tmp_path / "job.yaml"))
+    assert ended.stdout == ""
+    line = error_line(ended)
+    assert "Invalid endpoint: localhost:9000; an endpoint is a URL such as http://host:9000" in line
+
+
+def test_an_output_bucket_that_does_not_exist_is_named_before_work_starts(
     settings_for: SettingsMaker, store: s3fs.S3FileSystem
 ) -> None:
     del store
@@ -141,7 +158,7 @@ def test_an_output_bucket_that_is_not_there_is_told_before_work_starts(
     assert told.value.exit_code == 2
 
 
-def test_a_profile_that_nobody_wrote_is_told_by_its_name(
+def test_an_unknown_aws_profile_is_named(
     settings: Settings, proxy: S3Proxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     del proxy
@@ -152,7 +169,7 @@ def test_a_profile_that_nobody_wrote_is_told_by_its_name(
     assert told.value.exit_code == 2
 
 
-def test_a_mark_that_cannot_be_taken_down_keeps_what_is_published(
+def test_when_the_success_mark_cannot_be_deleted_the_published_version_stays(
     settings: Settings, proxy: S3Proxy, run_here: Runner, store: s3fs.S3FileSystem
 ) -> None:
     run_here(settings)

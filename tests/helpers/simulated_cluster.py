@@ -63,8 +63,8 @@ def _growing(resources: dict[str, float] | None, home: Path) -> Iterator[None]:
     from ray.autoscaler._private.fake_multi_node import node_provider
     from ray.autoscaler._private.monitor import BASE_READONLY_CONFIG
 
-    from tests.conftest import free_port
-    from tests.helpers.killing import end_ray
+    from tests.helpers.processes import end_ray
+    from tests.helpers.servers import free_port
 
     ray, port = Path(sys.executable).parent / "ray", free_port()
     head_id, head_type = node_provider.FAKE_HEAD_NODE_ID, node_provider.FAKE_HEAD_NODE_TYPE
@@ -170,7 +170,7 @@ def _wait_for_machines(number: int) -> None:
 
 def _executor(task: dict[str, Any], home: Path) -> Any:
     """Return Ray's executor, with a step that sleeps in the model's place unless the task wants the real one."""
-    from jobs.bench_nodes import Sleep
+    from jobs.bench.scale.nodes import Sleep
     from pipeline_lib.execution.ray_executor import RayExecutor
     from pipeline_lib.execution.steps import Steps
 
@@ -180,14 +180,14 @@ def _executor(task: dict[str, Any], home: Path) -> Any:
 
 
 def _simulated(task: dict[str, Any], home: Path) -> Any:
-    from jobs.bench_nodes import Task
+    from jobs.bench.scale.nodes import Task
 
     return Task(task.get("models", 1), task["slices"], 4, 0.2, task["model"], str(home))
 
 
 def prepare(task: dict[str, Any], home: Path) -> None:
     """Write the input."""
-    from jobs.bench_nodes import write_input
+    from jobs.bench.scale.nodes import write_input
 
     write_input(_simulated(task, home), home / "in")
     (home / "spans").mkdir()

@@ -1,4 +1,4 @@
-"""The benchmark times everyone on the same rows, and its figures add up."""
+"""The benchmark times all contenders on the same rows, and its figures are consistent."""
 
 import json
 import subprocess
@@ -11,8 +11,8 @@ import torch
 from transformers import AutoModelForSequenceClassification
 from transformers.pytorch_utils import Conv1D
 
-from jobs.bench_inputs import texts_of
-from jobs.bench_limits import peak_flops, useful_flops
+from jobs.bench.flops import peak_flops, useful_flops
+from jobs.bench.inputs import texts_of
 from tests.conftest import write_parquet
 from tests.helpers import tiny_checkpoints
 from tests.helpers.tiny_checkpoints import ARCHITECTURES, Recipe
@@ -20,8 +20,9 @@ from tests.helpers.tiny_checkpoints import ARCHITECTURES, Recipe
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(400)
-def test_everyone_has_a_turn_and_all_agree(tmp_path: Path, checkpoint: Path) -> None:
+def test_every_contender_is_timed_and_all_agree(tmp_path: Path, checkpoint: Path) -> None:
     names = ["pipeline, batch 1", "pipeline, batch 8", "CrossEncoder", "our bare loop", "our whole job"]
     options = ["--model", str(checkpoint), "--rows", "120", "--peer-rows", "60", "--rounds", "1", "--device", "cpu"]
     command = [sys.executable, "-m", "jobs.bench", *options, "--out", str(tmp_path)]
@@ -48,9 +49,10 @@ def test_everyone_has_a_turn_and_all_agree(tmp_path: Path, checkpoint: Path) -> 
     assert "</svg>" in (tmp_path / "bench.svg").read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(400)
-def test_all_there_is_to_time_on_a_gpu_runs_without_one(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "jobs.bench_gpu", "--model", "minilm", "--rows", "40", "--peer-rows", "20"]
+def test_the_gpu_benchmark_runs_without_a_gpu(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "jobs.bench.gpu", "--model", "minilm", "--rows", "40", "--peer-rows", "20"]
     said = subprocess.run([*command, "--out", str(tmp_path)], cwd=ROOT, capture_output=True, text=True, check=False)
     assert said.returncode == 0, said.stderr
     figures = json.loads((tmp_path / "minilm" / "bench.json").read_text())
@@ -73,6 +75,7 @@ def test_texts_come_from_folders_globs_and_csv_as_in_the_job(tmp_path: Path) -> 
     assert len(set(drawn) & set(everything)) == 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("program", "options", "message"),
     [
@@ -93,11 +96,11 @@ def test_texts_come_from_folders_globs_and_csv_as_in_the_job(tmp_path: Path) -> 
         ("bench", "--rounds many", "'--rounds'"),
         ("bench", "--out /proc/nothing", "--out: can't make the folder '/proc/nothing'"),
         ("bench", "--bogus", "No such option: --bogus"),
-        ("bench_gpu", "--model /nowhere", "model.name: no folder '/nowhere'"),
-        ("bench_gpu", "--input /nowhere", "input.path: no such file or folder: '/nowhere'"),
-        ("bench_scale", "--model /nowhere", "model.name: no folder '/nowhere'"),
-        ("bench_scale", "--shards 0", "'--shards'"),
-        ("bench_scale", "--what else", "'--what'"),
+        ("bench.gpu", "--model /nowhere", "model.name: no folder '/nowhere'"),
+        ("bench.gpu", "--input /nowhere", "input.path: no such file or folder: '/nowhere'"),
+        ("bench.scale", "--model /nowhere", "model.name: no folder '/nowhere'"),
+        ("bench.scale", "--shards 0", "'--shards'"),
+        ("bench.scale", "--what else", "'--what'"),
     ],
 )
 def test_a_mistake_is_one_line_and_exit_2(program: str, options: str, message: str, tmp_path: Path) -> None:

@@ -10,10 +10,12 @@ import pytest
 
 from tests.conftest import ROOT
 
+pytestmark = pytest.mark.slow
+
 
 def figures_of(out: Path, *options: str) -> dict[str, Any]:
     """Run the benchmark; return its figures when its table is printed and kept."""
-    command = [sys.executable, "-m", "jobs.bench_scale", "--out", str(out), *options]
+    command = [sys.executable, "-m", "jobs.bench.scale", "--out", str(out), *options]
     said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert said.returncode == 0, said.stderr
     assert (out / "scale.md").read_text().strip() in said.stdout

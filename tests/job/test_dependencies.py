@@ -19,7 +19,7 @@ def declared(requirements: list[str]) -> set[str]:
     return {IMPORTED_AS.get(name, name) for name in names}
 
 
-def imported(folder: str, pattern: str = "*.py") -> set[str]:
+def imported(folder: str, pattern: str = "**/*.py") -> set[str]:
     found = set()
     for path in (ROOT / folder).glob(pattern):
         for node in ast.walk(ast.parse(path.read_text())):
@@ -42,4 +42,4 @@ def test_what_the_benchmarks_import_comes_with_their_extra() -> None:
     runtime = declared(PROJECT["dependencies"])
     bench = declared(PROJECT["optional-dependencies"]["bench"])
     optional = {"pyspark"}  # compared with where it is installed
-    assert imported("jobs", "bench*.py") - runtime - bench - optional == set()
+    assert imported("jobs/bench") - runtime - bench - optional == set()

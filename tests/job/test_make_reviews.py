@@ -17,9 +17,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner, Result
 
-from jobs import make_reviews
-from jobs.make_reviews import SCHEMA, STEPS, Author, Format, app
-from jobs.review_phrases import BLANK, ODD, pools
+from jobs.sample.author import SCHEMA, STEPS, Author
+from jobs.sample.make_reviews import Format, app, write_shard
+from jobs.sample.phrase_pools import pools
+from jobs.sample.phrases import BLANK, ODD
 
 ROOT = Path(__file__).parents[2]
 SAMPLE = ROOT / "configs" / "sample"
@@ -110,11 +111,9 @@ def test_the_shards_hold_as_many_rows_as_asked_for_in_about_equal_parts(data: st
     assert ids == [f"R{number:010d}" for number in range(rows)]
 
 
-def test_a_big_shard_has_several_row_groups_and_the_same_rows(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(make_reviews, "BATCH", 40)
-    (shard,) = shards(made(tmp_path / "out", "--rows", 100))
+def test_a_big_shard_has_several_row_groups_and_the_same_rows(tmp_path: Path) -> None:
+    shard = tmp_path / "reviews.parquet"
+    write_shard(Author(7, 0.015), shard, range(100), 40)
     assert pq.ParquetFile(shard).num_row_groups == 3
     assert read(shard).equals(reviews(100))
 
@@ -207,7 +206,7 @@ def test_the_sample_in_csv_is_what_the_program_makes() -> None:
 
 
 def test_help_names_every_option_and_format() -> None:
-    command = [sys.executable, "-m", "jobs.make_reviews", "--help"]
+    command = [sys.executable, "-m", "jobs.sample.make_reviews", "--help"]
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     for word in ("--out", "--rows", "--shards", "--format", "parquet", "csv.gz", "tsv", "--seed", "--null-rate"):
         assert word in result.stdout

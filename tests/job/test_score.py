@@ -1,37 +1,26 @@
-"""The command line as a person meets it: what it prints, and the code it exits with."""
+"""The command line as its users meet it: what it prints, and its exit codes."""
 
 import json
-import os
 import re
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from typer.testing import CliRunner
 
-from jobs.score import app
 from pipeline_lib.settings.settings import Settings
 from pipeline_lib.settings.settings_file import load_settings
 from tests.conftest import ROOT, Runner, read_output, write_parquet
 from tests.helpers import tiny_checkpoints
-
-
-def score(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
-    """Run the program as a user does."""
-    command = [sys.executable, "-m", "jobs.score", *arguments]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "100"}
-    return subprocess.run(
-        command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=250, check=False
-    )
+from tests.helpers.command_line import error_line, lines_about, nightscore, nightscore_program
 
 
 @pytest.fixture
-def config(tmp_path: Path, checkpoint: Path) -> Path:
+def config(tmp_path: Path, checkpoint: Path, one_ray: None) -> Path:
     """A settings file for two shards that are right."""
+    del one_ray  # for what a command does in this process
     for name in ("a", "b"):
         write_parquet(tmp_path / "in" / f"{name}.parquet", {"id": range(5), "text": ["one", "two", "", "x", "y"]})
     values: dict[str, Any] = {
@@ -45,19 +34,9 @@ def config(tmp_path: Path, checkpoint: Path) -> Path:
     return path
 
 
-def refused(result: subprocess.CompletedProcess[str], code: int = 2) -> str:
-    """Check that a command ended with one clear message, before anything was scored, and return the message."""
-    assert result.returncode == code, result.stderr
-    assert "Traceback" not in result.stderr
-    assert "workers" not in result.stderr
-    lines = [line for line in result.stderr.splitlines() if line and not line.startswith("start    ")]
-    assert len(lines) == 1, result.stderr
-    assert lines[0].startswith("error: ")
-    return lines[0]
-
-
+@pytest.mark.slow
 def test_run_publishes_says_so_in_its_last_line_and_is_quiet_otherwise(config: Path, tmp_path: Path) -> None:
-    result = score("run", str(config), "--set", "output.scores=all")
+    result = nightscore_program("run", str(config), "--set", "output.scores=all")
     assert result.returncode == 0, result.stderr
     assert re.fullmatch(
         r"PUBLISHED in=10 scored=10 rejected=0 \(0\.000%\) [\d.ms]+ [\d,]+ rows/s with start-up",
@@ -68,24 +47,24 @@ def test_run_publishes_says_so_in_its_last_line_and_is_quiet_otherwise(config: P
     assert topics <= plan | work | {"speed", "memory", "result", "open"}, result.stderr
     (record,) = (tmp_path / "out" / "_runs").iterdir()
     assert json.loads(record.read_text())["line"] == result.stdout.strip()
-    again = score("run", str(config), "--set", "output.scores=all")
+    again = nightscore_program("run", str(config), "--set", "output.scores=all")
     assert again.returncode == 0
     assert again.stdout.startswith("COMPLETE in=10 scored=10 rejected=0")
     for said in (result.stderr, again.stderr):
-        assert told_of(said, "result") == [
+        assert lines_about(said, "result") == [
             f"{tmp_path}/out: 10 rows in 2 files, with id, label, score, scores, n_tokens, truncated"
         ]
         assert sum(int(rows) for rows in re.findall(r"^ {9}\w+ +█* +(\d+) +[\d.]+%$", said, re.MULTILINE)) == 10
-        (opening,) = told_of(said, "open")
+        (opening,) = lines_about(said, "open")
         shown = subprocess.run(opening, shell=True, capture_output=True, text=True, check=True)  # noqa: S602 - as told
         assert len(shown.stdout.splitlines()) == 11
-    verified = score("verify", str(config))
+    verified = nightscore_program("verify", str(config))
     assert verified.returncode == 0
     assert verified.stdout.startswith("VERIFIED in=10 scored=10 rejected=0 files=2")
 
 
 def test_plan_shows_what_would_be_done_and_touches_nothing(config: Path, tmp_path: Path) -> None:
-    result = score("plan", str(config))
+    result = nightscore("plan", str(config))
     assert result.returncode == 0, result.stderr
     for said in (
         "2 shards, 10 rows, 2 slices",
@@ -98,18 +77,12 @@ def test_plan_shows_what_would_be_done_and_touches_nothing(config: Path, tmp_pat
     assert not (tmp_path / "out").exists()
 
 
-def told_of(said: str, topic: str) -> list[str]:
-    """Return what a run told of a topic."""
-    return [line[9:] for line in said.splitlines() if line[:8].strip() == topic]
-
-
-def test_rejects_are_told_by_reason_and_place(config: Path, tmp_path: Path, one_ray: None) -> None:
-    del one_ray
+def test_rejects_are_reported_by_reason_and_place(config: Path, tmp_path: Path) -> None:
     write_parquet(tmp_path / "in" / "c.parquet", {"id": [1, 2], "text": [None, " "]})
     options = ["--set", "input.blank_texts=reject", "--set", "limits.max_reject_rate=1.0"]
-    result = CliRunner().invoke(app, ["run", str(config), *options])
-    assert result.exit_code == 0, result.output
-    assert told_of(result.stderr, "rejects") == [
+    result = nightscore("run", str(config), *options)
+    assert result.returncode == 0, result.stderr
+    assert lines_about(result.stderr, "rejects") == [
         f"4 rows, by reason: 3 blank_text, 1 null_text; each is in {tmp_path}/out/_rejects"
     ]
 
@@ -117,22 +90,22 @@ def test_rejects_are_told_by_reason_and_place(config: Path, tmp_path: Path, one_
 def test_plan_and_run_say_which_columns_are_scored_and_kept_and_how_to_keep_the_text(
     config: Path, tmp_path: Path, run_here: Runner
 ) -> None:
-    said = score("plan", str(config)).stdout
-    assert told_of(said, "columns") == ["text is scored, id kept"]
-    (hint,) = told_of(said, "")
+    said = nightscore("plan", str(config)).stdout
+    assert lines_about(said, "columns") == ["text is scored, id kept"]
+    (hint,) = lines_about(said, "")
     assert hint == "text will not be in the output; keep it with --set 'input.keep_columns=[id, text]'"
     override = hint.rpartition("--set ")[2].strip("'")
-    kept = score("plan", str(config), "--set", override).stdout
-    assert told_of(kept, "columns") == ["text is scored, id, text kept"]
-    assert told_of(kept, "") == []
+    kept = nightscore("plan", str(config), "--set", override).stdout
+    assert lines_about(kept, "columns") == ["text is scored, id, text kept"]
+    assert lines_about(kept, "") == []
     run_here(load_settings(config, [override]))
     assert read_output(tmp_path / "out").column("text").to_pylist()[:3] == ["one", "two", ""]
 
 
 def test_a_plan_counts_in_singular_too(config: Path, tmp_path: Path) -> None:
     (tmp_path / "in" / "b.parquet").unlink()
-    said = score("plan", str(config)).stdout
-    assert told_of(said, "to do") == ["1 slice"]
+    said = nightscore("plan", str(config)).stdout
+    assert lines_about(said, "to do") == ["1 slice"]
     assert "1 shard, 5 rows, 1 slice" in said
 
 
@@ -141,15 +114,15 @@ def test_another_version_is_refused_with_what_differs_old_and_new(
 ) -> None:
     run_here(load_settings(config))
     more = ("--set", "output.logits=true", "--set", "model.max_tokens=9", "--set", "tuning.rows_per_slice=3")
-    message = refused(score("plan", str(config), *more))
+    message = error_line(nightscore("plan", str(config), *more))
     assert "output.logits was False, is now True" in message
     assert "the limit in tokens was 64, is now 9" in message
     assert "tuning.rows_per_slice was 1024, is now 3" in message
     assert "--replace" in message
-    message = refused(score("plan", str(config), "--set", "input.blank_texts=reject"))
+    message = error_line(nightscore("plan", str(config), "--set", "input.blank_texts=reject"))
     assert "input.blank_texts was 'score', is now 'reject'; publish" in message
     other = tiny_checkpoints.build(tiny_checkpoints.Recipe("distilbert"), tmp_path / "other")
-    message = refused(score("plan", str(config), "--set", f"model.name={other}"))
+    message = error_line(nightscore("plan", str(config), "--set", f"model.name={other}"))
     assert (
         f"the checkpoint's content differs (model.name was {str(checkpoint)!r}, is now {str(other)!r})" in message
     )
@@ -179,13 +152,13 @@ def test_another_version_is_refused_with_what_differs_old_and_new(
     ],
 )
 def test_a_wrong_setting_is_refused_in_one_line(override: str, message: str, config: Path) -> None:
-    assert message in refused(score("run", str(config), "--set", override))
+    assert message in error_line(nightscore("run", str(config), "--set", override))
 
 
 def test_a_truncated_shard_is_refused_by_name(config: Path, tmp_path: Path) -> None:
     shard = tmp_path / "in" / "b.parquet"
     shard.write_bytes(shard.read_bytes()[:-20])
-    message = refused(score("run", str(config)))
+    message = error_line(nightscore_program("run", str(config)))
     assert "b.parquet' is not a whole Parquet file" in message
 
 
@@ -199,7 +172,7 @@ def test_a_checkpoint_without_a_trained_head_is_refused(config: Path, tmp_path: 
         folder / "model.safetensors",
         metadata={"format": "pt"},
     )
-    message = refused(score("plan", str(config), "--set", f"model.name={folder}"))
+    message = error_line(nightscore("plan", str(config), "--set", f"model.name={folder}"))
     assert "lacks the weights 'classifier.bias', 'classifier.weight'" in message
 
 
@@ -213,8 +186,8 @@ def test_pickled_weights_are_refused_unless_the_settings_allow_them(
     torch.save(load_file(folder / "model.safetensors"), folder / "pytorch_model.bin")
     (folder / "model.safetensors").unlink()
     name = ("--set", f"model.name={folder}")
-    assert "to trust it set model.allow_pickle" in refused(score("plan", str(config), *name))
-    assert score("plan", str(config), *name, "--set", "model.allow_pickle=true").returncode == 0
+    assert "to trust it set model.allow_pickle" in error_line(nightscore("plan", str(config), *name))
+    assert nightscore("plan", str(config), *name, "--set", "model.allow_pickle=true").returncode == 0
 
 
 def test_code_that_comes_with_a_checkpoint_is_refused_by_name(
@@ -225,7 +198,7 @@ def test_code_that_comes_with_a_checkpoint_is_refused_by_name(
     values |= {"model_type": "mine", "auto_map": {"AutoConfig": "mine.MyConfig"}}
     (folder / "config.json").write_text(json.dumps(values))
     (folder / "mine.py").write_text("raise SystemExit('ran')\n")
-    message = refused(score("plan", str(config), "--set", f"model.name={folder}"))
+    message = error_line(nightscore("plan", str(config), "--set", f"model.name={folder}"))
     assert "to trust it set model.allow_remote_code" in message
 
 
@@ -234,59 +207,59 @@ def test_labels_that_do_not_count_from_zero_are_refused(config: Path, tmp_path: 
     values = json.loads((folder / "config.json").read_text())
     values["id2label"] = {"1": "bad", "2": "good"}
     (folder / "config.json").write_text(json.dumps(values))
-    message = refused(score("plan", str(config), "--set", f"model.name={folder}"))
+    message = error_line(nightscore("plan", str(config), "--set", f"model.name={folder}"))
     assert "id2label must number its labels 0, 1, 2" in message
 
 
 def test_a_missing_settings_file_names_the_nearest_one() -> None:
-    message = refused(score("run", "configs/smaple.yaml"))
+    message = error_line(nightscore("run", "configs/smaple.yaml"))
     assert "no settings file 'configs/smaple.yaml'; did you mean 'configs/sample.yaml'?" in message
 
 
 def test_a_date_must_be_a_date_and_have_a_place(config: Path) -> None:
-    assert "expected YYYY-MM-DD" in refused(score("run", str(config), "--date", "yesterday"))
-    assert "neither input.path nor output.path" in refused(score("run", str(config), "--date", "2026-11-22"))
+    assert "expected YYYY-MM-DD" in error_line(nightscore("run", str(config), "--date", "yesterday"))
+    assert "neither input.path nor output.path" in error_line(
+        nightscore("run", str(config), "--date", "2026-11-22")
+    )
     dated = ("--set", "output.path=/x/{date}")
-    assert "give the day with --date" in refused(score("run", str(config), *dated))
+    assert "give the day with --date" in error_line(nightscore("run", str(config), *dated))
 
 
 def test_a_day_without_input_exits_5_so_that_a_scheduler_can_wait(config: Path, tmp_path: Path) -> None:
     path = ("--set", f"input.path={tmp_path}/in/ds={{date}}/*.parquet")
-    message = refused(score("run", str(config), "--date", "2026-11-22", *path), code=5)
+    message = error_line(nightscore("run", str(config), "--date", "2026-11-22", *path), code=5)
     assert message.startswith("error: the input of 2026-11-22 is not there yet: ")
     assert "ds=2026-11-22" in message
     out = ("--set", f"output.path={tmp_path}/{{date}}", "--set", "input.path=nowhere")
-    assert "the input of 2026-11-23 is not there" in refused(
-        score("plan", str(config), "--date", "2026-11-23", *out), code=5
+    assert "the input of 2026-11-23 is not there" in error_line(
+        nightscore("plan", str(config), "--date", "2026-11-23", *out), code=5
     )
 
 
-def test_a_failed_gate_exits_3(config: Path, tmp_path: Path, one_ray: None) -> None:
-    del one_ray
+def test_a_failed_gate_exits_3(config: Path, tmp_path: Path) -> None:
     write_parquet(tmp_path / "in" / "c.parquet", {"id": [1], "text": [None]})
-    result = CliRunner().invoke(app, ["run", str(config)])
-    assert result.exit_code == 3, result.output
+    result = nightscore("run", str(config))
+    assert result.returncode == 3, result.stderr
     assert "1 of 11 rows were rejected (9.091%), limits.max_reject_rate is 5.000%" in result.stderr
 
 
 @pytest.mark.parametrize("command", ["run", "plan", "verify", "schema"])
 def test_every_command_has_help(command: str) -> None:
-    result = score(command, "--help")
+    result = nightscore_program(command, "--help")
     assert result.returncode == 0
     assert "Usage: python -m jobs.score" in result.stdout
     assert "{date}" in result.stdout or command == "schema"
 
 
-def test_verify_names_each_damaged_file(config: Path, tmp_path: Path, one_ray: None) -> None:
-    del one_ray
-    assert CliRunner().invoke(app, ["run", str(config)]).exit_code == 0
+def test_verify_names_each_damaged_file(config: Path, tmp_path: Path) -> None:
+    assert nightscore("run", str(config)).returncode == 0
     first, second = sorted((tmp_path / "out").glob("part-*.parquet"))
     content = bytearray(first.read_bytes())
     content[50] ^= 1
     first.write_bytes(bytes(content))
     second.unlink()
     shutil.copy(first, tmp_path / "out" / "stranger.parquet")
-    result = score("verify", str(config))
+    result = nightscore("verify", str(config))
     assert result.returncode == 3
     assert f"{first.name}: has other content than was written" in result.stderr
     assert f"{second.name}: is missing" in result.stderr

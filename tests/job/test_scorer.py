@@ -1,4 +1,4 @@
-"""Library use: a table or frame in, the same rows out, scored."""
+"""Scoring tables and frames in memory: the same rows come back, scored."""
 
 from pathlib import Path
 from typing import Any
@@ -111,19 +111,19 @@ def test_the_job_and_the_library_give_the_same_rows(
         ({1: 2}, r"unknown setting '1'"),
     ],
 )
-def test_settings_that_are_none_are_told(given: Any, message: str, checkpoint: Path) -> None:
+def test_what_is_not_settings_is_refused_with_what_was_expected(given: Any, message: str, checkpoint: Path) -> None:
     with pytest.raises(SettingsError, match=message):
         Scorer(str(checkpoint) if given == "FOLDER" else given)
 
 
 @pytest.mark.parametrize("device", ["gpu", "tpu", 0, None])
-def test_a_device_that_is_none_is_told(device: Any, checkpoint: Path) -> None:
+def test_an_unknown_device_is_refused(device: Any, checkpoint: Path) -> None:
     with pytest.raises(SettingsError, match="is neither 'cpu' nor 'cuda'"):
         Scorer({"model": {"name": str(checkpoint)}}, device)
 
 
 @pytest.mark.parametrize("rows", [["a"], "a", {"text": ["a"]}, pd.Series(["a"]), pa.array(["a"]), None])
-def test_rows_that_are_no_table_are_told(rows: Any, scorer: Scorer) -> None:
+def test_rows_that_are_not_a_table_are_refused(rows: Any, scorer: Scorer) -> None:
     with pytest.raises(
         TypeError, match=r"expected a pandas DataFrame or a pyarrow Table, found \w+; for texts alone"
     ):
@@ -133,6 +133,6 @@ def test_rows_that_are_no_table_are_told(rows: Any, scorer: Scorer) -> None:
 @pytest.mark.parametrize(
     "frame", [pd.DataFrame([["a", "b"]], columns=["text", "text"]), pd.DataFrame({"text": ["a", 1]})]
 )
-def test_a_frame_that_can_be_no_table_is_told(frame: pd.DataFrame, scorer: Scorer) -> None:
+def test_a_frame_that_cannot_become_a_table_is_refused(frame: pd.DataFrame, scorer: Scorer) -> None:
     with pytest.raises(InputError, match="the frame can't be a table: "):
         scorer(frame)

@@ -11,8 +11,8 @@ import typer
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from typer.testing import CliRunner, Result
 
-from jobs.train import main
-from jobs.train_texts import Mix, balanced, cut_sentences, read, without_overlap
+from jobs.sample.train import main
+from jobs.sample.train_texts import Mix, balanced, cut_sentences, read, without_overlap
 
 SAMPLE = Path(__file__).parents[2] / "configs" / "sample" / "model"
 SIZES = {

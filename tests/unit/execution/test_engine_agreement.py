@@ -9,6 +9,8 @@ import pytest
 
 from tests.conftest import SettingsMaker, write_parquet
 
+pytestmark = pytest.mark.slow
+
 _PROGRAM = """
 import json, os, sys
 os.environ["NIGHTSCORE_AUTO_ENGINE"] = "openvino"

@@ -14,6 +14,8 @@ import yaml
 from tests.conftest import ROOT
 from tests.helpers.hanging_store import HangingStore
 
+pytestmark = pytest.mark.slow
+
 STUCK_IN_C = """
 import ctypes, threading
 from pipeline_lib.machine.signals import stoppable

@@ -22,21 +22,22 @@ from pipeline_lib.machine.terminal import EscapingStream, escaped_output, printa
 from pipeline_lib.reporting.progress import Progress
 from pipeline_lib.reporting.summary import bars
 from pipeline_lib.storage.records import LEASE, LeaseRecord
-from tests.conftest import ROOT, Runner, SettingsMaker, write_parquet
+from tests.conftest import Runner, SettingsMaker, write_parquet
+from tests.helpers.command_line import Ended, nightscore, nightscore_program
 
 EVIL = "\x1b[2J\x1b]0;owned\x07\rPUBLISHED in=1 \u202etxt\x9b1m\nPUBLISHED in=9 scored=9"
 
 
 def score(*arguments: str) -> tuple[int, str, str]:
-    """Run the program as a user does, and check that what it prints is lines of visible characters."""
-    command = [sys.executable, "-m", "jobs.score", *arguments]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    said = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, timeout=100, check=False)
-    out, err = said.stdout.decode(), said.stderr.decode()
-    for line in [*out.split("\n"), *err.split("\n")]:
+    """Call the command line, and check that what it prints is lines of visible characters."""
+    return checked(nightscore(*arguments))
+
+
+def checked(ended: Ended) -> tuple[int, str, str]:
+    for line in [*ended.stdout.split("\n"), *ended.stderr.split("\n")]:
         assert line.isprintable(), repr(line)
         assert not line.startswith("PUBLISHED"), "a forged line"
-    return said.returncode, out, err
+    return ended.returncode, ended.stdout, ended.stderr
 
 
 @pytest.fixture
@@ -67,7 +68,7 @@ def test_any_text_becomes_one_visible_line_and_a_visible_line_stays(text: str) -
 
 
 def test_labels_and_columns_are_escaped_in_a_plan(config: Path) -> None:
-    code, out, _ = score("plan", str(config))
+    code, out, _ = score("plan", "--local", str(config))
     assert code == 0
     assert r"bad\x1b[2J\x1b]0;owned\x07\rP" in out
     assert ":bomb: [red]good" in out, "a label was taken for markup"
@@ -81,12 +82,13 @@ def test_file_names_are_escaped_in_an_error(config: Path, tmp_path: Path) -> Non
     assert "is not a whole Parquet file" in err
 
 
+@pytest.mark.slow
 def test_the_host_of_a_lease_is_escaped(config: Path, tmp_path: Path) -> None:
     with subprocess.Popen(["sleep", "300"]) as owner:
         record = LeaseRecord(run=EVIL, host=EVIL, pid=owner.pid, process=identity(owner.pid))
         (folder := tmp_path / f"out{EVIL}").mkdir()
         (folder / LEASE).write_bytes(record.to_bytes())
-        code, _, err = score("run", str(config), "--set", "tuning.model_actors=1")
+        code, _, err = checked(nightscore_program("run", str(config), "--set", "tuning.model_actors=1"))
         owner.kill()
     assert code == 4
     assert rf"process {owner.pid} on \x1b[2J" in err

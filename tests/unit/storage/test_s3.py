@@ -25,8 +25,9 @@ from pipeline_lib.scoring.tokenizer import Tokenizer
 from pipeline_lib.settings.settings import Settings
 from pipeline_lib.storage.records import METRICS, RUNS
 from pipeline_lib.storage.urls import location_of
-from tests.conftest import Runner, SettingsMaker, pointed_at
+from tests.conftest import Runner, SettingsMaker
 from tests.helpers.s3_proxy import S3Proxy
+from tests.helpers.servers import s3_at
 
 TEXTS = [f"review {row}" for row in range(30)]
 
@@ -164,7 +165,7 @@ def stage_and_publish(settings: Settings, confirm: Callable[[], None]) -> None:
 def proxy(s3: s3fs.S3FileSystem, s3_server: str) -> Iterator[S3Proxy]:
     """A proxy before the server that counts what comes by."""
     del s3
-    with S3Proxy(s3_server) as found, pointed_at(found.endpoint):
+    with S3Proxy(s3_server) as found, s3_at(found.endpoint):
         yield found
 
 

@@ -14,6 +14,8 @@ from tests.helpers import any_architecture
 from tests.helpers import tiny_checkpoints as tiny
 from tests.helpers.survey_architectures import survey
 
+pytestmark = pytest.mark.slow
+
 SHORT, MIDDLE, LONG = (
     "w1 w2 w3",
     " ".join(f"w{n * 7 % 250}" for n in range(90)),

@@ -16,8 +16,9 @@ import pytest
 import torch
 
 from pipeline_lib.execution.cluster.address import running_cluster
-from tests.conftest import ROOT, free_port
-from tests.helpers.killing import family, gone_within, kill
+from tests.conftest import ROOT
+from tests.helpers.processes import kill, process_tree, survivors
+from tests.helpers.servers import free_port
 
 LOOPBACK = {"127.0.0.1", "::ffff:127.0.0.1", "::1"}
 
@@ -52,7 +53,7 @@ def ready(run: subprocess.Popen[str]) -> list[psutil.Process]:
     """Wait until a worker answered; return the program with all its processes."""
     assert run.stdout
     assert run.stdout.readline() == "ready\n"
-    return family(run.pid)
+    return process_tree(run.pid)
 
 
 def test_it_listens_on_loopback_alone_and_leaves_neither_token_nor_process_nor_folder(home: Path) -> None:
@@ -72,10 +73,11 @@ def test_it_listens_on_loopback_alone_and_leaves_neither_token_nor_process_nor_f
     assert {where for where in listening if where[0] not in LOOPBACK} == set()
     assert modes == ["0o700"]
     assert not (home / ".ray").exists()
-    assert list(gone_within(everyone, 5)) == []
+    assert list(survivors(everyone, 5)) == []
     assert list((home / "tmp").iterdir()) == []
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(200)
 def test_a_kill_of_the_driver_leaves_nothing_of_ray_and_hurts_nobody_who_looks_on(home: Path) -> None:
     """Another program may have a file of Ray's open, or one whose path looks like it, and even the same parent."""
@@ -95,7 +97,7 @@ def test_a_kill_of_the_driver_leaves_nothing_of_ray_and_hurts_nobody_who_looks_o
         time.sleep(2)  # the looks at Ray's processes are some way apart
         assert kill(everyone[:1]) == 1
         run.communicate(timeout=30)
-        assert [left.name() for left in gone_within(everyone, 10)] == ["sleep"]
+        assert [left.name() for left in survivors(everyone, 10)] == ["sleep"]
         time.sleep(3)
         assert [onlooker.poll() for onlooker in onlookers] == [None, None]
         assert child.is_running()
@@ -107,6 +109,7 @@ def test_a_kill_of_the_driver_leaves_nothing_of_ray_and_hurts_nobody_who_looks_o
         kill([child])
 
 
+@pytest.mark.slow
 def test_a_note_that_somebody_planted_for_a_dead_driver_gets_nobody_killed_and_nothing_written(home: Path) -> None:
     dead = subprocess.Popen(["true"])
     dead.wait()
@@ -191,6 +194,7 @@ def test_an_address_that_anybody_else_may_have_written_is_not_even_tried(
         assert said == [f"{note} may be another user's and is not followed; to use that cluster, set RAY_ADDRESS"]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(torch.cuda.is_available(), reason="PyTorch can use the GPUs of this machine")
 def test_a_gpu_of_the_own_machine_that_pytorch_cannot_use_is_left_alone_and_that_is_said(
     home: Path, checkpoint: Path

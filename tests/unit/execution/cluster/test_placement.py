@@ -15,6 +15,8 @@ import torch
 
 from tests.conftest import ROOT
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def short_home() -> Iterator[Path]:

@@ -1,0 +1,1 @@
+"""Measure the job beside its alternatives: `python -m jobs.bench`, `jobs.bench.gpu` and `jobs.bench.scale`."""

@@ -1,0 +1,144 @@
+"""What the benchmarks are given: texts from shards as the job reads them, and mistakes told in one line."""
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pyarrow.compute as pc
+import typer
+
+from jobs.bench.shapes import SHAPES
+from pipeline_lib.checkpoints.load_errors import quiet
+from pipeline_lib.errors import InputError, NightscoreError, SettingsError
+from pipeline_lib.inputs import columns
+from pipeline_lib.inputs.discovery.listing import find_shards
+from pipeline_lib.inputs.formats import dispatch
+from pipeline_lib.inputs.reader import conform_to_schema
+from pipeline_lib.inputs.schema import OutputSchema, unify_schemas
+from pipeline_lib.inputs.shards import Shard, format_of
+from pipeline_lib.machine.terminal import escaped_output, printable
+from pipeline_lib.settings.settings import Settings
+from pipeline_lib.settings.settings_file import parse_settings
+from pipeline_lib.storage.store_errors import translated_errors
+
+_SEED = 11
+_ROWS_AT_A_TIME = 8192
+
+
+def command(body: Callable[..., None]) -> None:
+    """Run a program with the options of its command line; a user's mistake is one line and exit code 2."""
+    app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+    app.command()(body)
+    quiet()
+    with escaped_output():
+        try:
+            app(standalone_mode=False)
+        except NightscoreError as error:
+            _fail(str(error), error.exit_code)
+        except ModuleNotFoundError as error:
+            _fail(f"the benchmark needs the package {error.name!r}: pip install 'nightscore[bench]'", 2)
+        except Exception as error:
+            # What typer raises for an option that does not fit; its class has other names in other releases.
+            if not hasattr(error, "format_message"):
+                raise
+            _fail(error.format_message(), 2)
+
+
+def _fail(message: str, code: int) -> NoReturn:
+    print(f"error: {printable(message)}", file=sys.stderr)
+    sys.exit(code)
+
+
+def checked_model(model: str, precision: str, engine: str = "auto") -> None:
+    """Check what everyone is to run.
+
+    Raises:
+        SettingsError: the precision or the engine is none.
+        CheckpointError: there is no such checkpoint.
+    """
+    settings = parse_settings(
+        {
+            "model": {"name": model, "precision": precision, "engine": engine},
+            "input": {"path": "-"},
+            "output": {"path": "-"},
+        },
+        where="options",
+    )
+    if precision == "auto":
+        raise SettingsError("--precision: 'auto' may be another one for everyone; name it")
+    if model not in SHAPES:
+        from pipeline_lib.checkpoints.fetching import locate
+
+        locate(settings.model)
+
+
+def made_folder(out: Path) -> None:
+    """Make the folder for the figures, before hours go into them.
+
+    Raises:
+        SettingsError: that is not possible.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SettingsError(f"--out: can't make the folder {str(out)!r}: {error.strerror}") from None
+
+
+def checked_device(device: str) -> str:
+    """Return `cuda` or `cpu`, for `auto` what is here.
+
+    Raises:
+        SettingsError: the device is neither, or not here.
+    """
+    import torch
+
+    here = "cuda" if torch.cuda.is_available() else "cpu"
+    if device not in {"auto", "cpu", "cuda"}:
+        raise SettingsError(f"--device: {device!r} is none of 'auto', 'cpu', 'cuda'")
+    if device == "cuda" and here == "cpu":
+        raise SettingsError("--device: PyTorch sees no GPU here; leave it out, or give 'cpu'")
+    return here if device == "auto" else device
+
+
+def texts_of(rows: int, inputs: Sequence[str] | None, column: str) -> list[str]:
+    """Return texts drawn at random from shards, or generated ones.
+
+    Args:
+        rows: how many.
+        inputs: files, folders or globs of Parquet and CSV shards, as in `input.path`.
+        column: the one with the texts.
+
+    Raises:
+        InputError: there are no such shards, they have no such column, or they hold too few texts.
+    """
+    import numpy as np
+
+    if not inputs:
+        from jobs.sample.author import Author
+
+        written: list[str] = Author(_SEED, 0.0).write(0, rows).column("text").to_pylist()
+        return written
+    given = {"path": list(inputs), "text_column": column, "keep_columns": []}
+    settings = parse_settings({"model": {"name": "-"}, "input": given, "output": {"path": "-"}}, where="options")
+    found = list(_read(settings))
+    if len(found) < rows:
+        raise InputError(f"--rows: the input has {len(found):,} texts, {rows:,} are asked for")
+    return [found[at] for at in np.random.default_rng(_SEED).permutation(len(found))[:rows]]
+
+
+def _read(settings: Settings) -> Iterator[str]:
+    """Yield the texts of all shards; rows that the job would reject while it reads have none."""
+    csv = settings.input.csv
+    for number, (path, stamp) in enumerate(find_shards(settings.input.paths, dated=False).stamps.items()):
+        kind = format_of(path)
+        contents = dispatch.inspect(path, kind, csv, _ROWS_AT_A_TIME)
+        unify_schemas({path: contents.schema}, settings.input)
+        names = tuple(contents.schema.names)
+        shard = Shard(number, path, kind, stamp, "", contents.rows, names, _ROWS_AT_A_TIME, contents.slice_offsets)
+        for part in shard.slices:
+            with translated_errors(path, "reading the shard"):
+                table = dispatch.read_slice(shard, part, [settings.input.text_column], csv)
+            table = conform_to_schema(table, settings.input, OutputSchema(()))
+            usable: Any = table.filter(pc.is_null(table.column(columns.REJECT_CODE))).column(columns.TEXT)
+            yield from (text.decode() for text in usable.to_pylist())

@@ -1,0 +1,32 @@
+"""CSV shards for tests, and their rows as the job reads them."""
+
+import gzip
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from pipeline_lib.inputs.formats import csv_shards
+from pipeline_lib.inputs.shards import cut_slices
+from pipeline_lib.settings.settings import CsvSettings
+from pipeline_lib.storage.urls import location_of
+
+UTF8 = CsvSettings()
+
+
+def read(path: Path, rows_per_slice: int = 2, settings: CsvSettings = UTF8) -> list[dict[str, Any]]:
+    """Read a shard slice by slice, as the job does."""
+    contents = csv_shards.inspect(location_of(str(path)), settings, rows_per_slice)
+    names = contents.schema.names
+    slices = cut_slices(0, contents.rows, rows_per_slice, contents.slice_offsets)
+    tables = [csv_shards.read_rows(location_of(str(path)), part, names, settings) for part in slices]
+    rows: list[dict[str, Any]] = pa.concat_tables(tables).to_pylist()
+    assert len(rows) == contents.rows
+    return rows
+
+
+def shard(folder: Path, content: str | bytes, name: str = "a.csv") -> Path:
+    path = folder / name
+    raw = content if isinstance(content, bytes) else content.encode()
+    path.write_bytes(gzip.compress(raw) if name.endswith(".gz") else raw)
+    return path

@@ -1,0 +1,70 @@
+"""Servers on loopback that the tests start, and where libraries look for S3."""
+
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import s3fs
+
+_UNTIL_STDIN_CLOSES = Path(__file__).with_name("until_stdin_closes.py")
+
+
+def free_port() -> int:
+    """Return a port of this machine that nothing listens on."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+@contextlib.contextmanager
+def running_server(command: Sequence[str]) -> Iterator[None]:
+    """Run a server that ends with the block, or with this process however that ends."""
+    guarded = [sys.executable, str(_UNTIL_STDIN_CLOSES), *command]
+    with subprocess.Popen(guarded, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL):
+        yield  # afterwards its standard input is closed
+
+
+def wait_for_server(endpoint: str) -> None:
+    """Wait until a server answers, whatever it says."""
+    for _ in range(300):
+        try:
+            urllib.request.urlopen(endpoint, timeout=1).close()  # noqa: S310 - our own server
+        except urllib.error.HTTPError:
+            return
+        except OSError:
+            time.sleep(0.1)
+        else:
+            return
+    raise TimeoutError(endpoint)
+
+
+def access_to(endpoint: str) -> dict[str, str]:
+    """Return the environment variables by which libraries find an S3 server."""
+    return {
+        "AWS_ENDPOINT_URL": endpoint,
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }
+
+
+@contextlib.contextmanager
+def s3_at(endpoint: str) -> Iterator[None]:
+    """Have libraries find another S3 server for a while."""
+    access = access_to(endpoint)
+    before = {name: os.environ.get(name) for name in access}
+    os.environ |= access
+    s3fs.S3FileSystem.clear_instance_cache()
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name) if value is None else os.environ.update({name: value})
+        s3fs.S3FileSystem.clear_instance_cache()

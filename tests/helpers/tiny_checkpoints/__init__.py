@@ -1,0 +1,18 @@
+"""Tiny checkpoints of many architectures, random but real, and the oracle that every test compares with."""
+
+from tests.helpers.tiny_checkpoints.builder import build
+from tests.helpers.tiny_checkpoints.oracle import Answer, oracle
+from tests.helpers.tiny_checkpoints.recipe import ARCHITECTURES, EXTRA_ARCHITECTURES, Recipe
+from tests.helpers.tiny_checkpoints.sentencepiece_models import SENTENCEPIECE
+from tests.helpers.tiny_checkpoints.texts import ADVERSARIAL_TEXTS
+
+__all__ = [
+    "ADVERSARIAL_TEXTS",
+    "ARCHITECTURES",
+    "EXTRA_ARCHITECTURES",
+    "SENTENCEPIECE",
+    "Answer",
+    "Recipe",
+    "build",
+    "oracle",
+]

@@ -1,0 +1,43 @@
+"""The oracle that every test compares with: the pipeline at batch size 1, in float32."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import transformers
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the pipeline says of one text."""
+
+    label: str
+    score: float
+    scores: NDArray[np.float32]
+    """By index of the label."""
+    n_tokens: int
+    """Before truncation."""
+
+
+def oracle(folder: Path, texts: Sequence[str | tuple[str, str]], max_tokens: int | None) -> list[Answer]:
+    """Return what the pipeline says, one call a text, in float32; an empty second text is no pair."""
+    pipe = transformers.pipeline("text-classification", model=str(folder), dtype=torch.float32, device="cpu")
+    cut: dict[str, Any] = {"truncation": True, "max_length": max_tokens} if max_tokens else {}
+    return [_ask(pipe, text, cut) for text in texts]
+
+
+def _ask(pipe: Any, text: str | tuple[str, str], cut: dict[str, Any]) -> Answer:
+    first, second = text if isinstance(text, tuple) else (text, "")
+    asked: Any = {"text": first, "text_pair": second} if second else first
+    best = pipe(asked, **cut)
+    best = best[0] if isinstance(best, list) else best
+    # The pipeline's own three steps, without its sorting: names may repeat, so scores are told apart by place.
+    outputs = pipe.forward(pipe.preprocess(asked, **cut))
+    every = pipe.postprocess(outputs, top_k=None, _legacy=True)
+    length = len(pipe.tokenizer(first, second)["input_ids"] if second else pipe.tokenizer(first)["input_ids"])
+    scores = np.array([entry["score"] for entry in every], np.float32)
+    return Answer(best["label"], best["score"], scores, length)
