@@ -8,7 +8,6 @@ ENGINE ?= torch
 # Processes that share the tests; only one of them starts Ray.
 WORKERS ?= 2
 PYTEST = $(BIN)/pytest --engine $(ENGINE)
-IN_PARALLEL = -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
 # The tests of the modules that [tool.coverage.report] in pyproject.toml lists.
 PURE := $(addprefix tests/unit/,engines/test_batching.py inputs/test_column_names.py execution/test_transport.py \
 	planning/test_resources.py checkpoints/test_activation.py scoring/test_bisection.py test_messages.py)
@@ -17,11 +16,11 @@ run: .venv/run ## Score the embedded sample (sets everything up first)
 	@$(BIN)/python -m jobs.score run configs/sample.yaml
 
 test: .venv/dev ## Run the quick tests: minutes
-	@$(PYTEST) $(IN_PARALLEL) -m "not slow"
+	@$(PYTEST) -n $(WORKERS) -m "not slow"
 
 test-all: .venv/dev ## Run all tests: about twenty minutes
 	@$(PYTEST) -m usual_ports
-	@$(PYTEST) $(IN_PARALLEL) -m "not usual_ports"
+	@$(PYTEST) -n $(WORKERS) -m "not usual_ports"
 
 coverage: .venv/dev ## Measure how much of the pure modules their own tests cover
 	@$(BIN)/coverage run -m pytest -q $(PURE)

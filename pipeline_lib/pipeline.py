@@ -1,6 +1,7 @@
-"""The whole job, in the order it happens: plan, score, publish, report.
+"""The whole job, in the order in which it happens: discover, plan, score, publish, report.
 
-Scoring is the flow of `execution.steps`: read, tokenize, classify, write. Ray's executor or the local one runs it.
+Scoring takes each slice through the steps of `execution.steps`: read, tokenize, classify, write. An executor runs
+them in Ray's actors, or in this process.
 """
 
 import datetime as dt
@@ -25,12 +26,12 @@ def run(
     *,
     replace: bool = False,
 ) -> Outcome:
-    """Score what is not scored yet, publish all of it and report.
+    """Score the slices that are not scored yet, publish all of them, and report.
 
     Args:
         settings: as read, with `{date}` still in its paths.
         date: the day to fill in, if the paths have a place for it.
-        progress: told what happens.
+        progress: prints what happens.
         executor: where the steps run.
         replace: whether what is published may be replaced by another version, or without shards that are gone.
 
@@ -42,36 +43,37 @@ def run(
     with progress.heartbeat():
         progress.phase("listing the input and reading its columns")
         discovery = discover(settings.on_date(date), date=date, replace=replace)
-        with executor.planned(discovery, progress) as first:
-            attempt.plan = first
-            progress.planned(first)
-            check_min_rows(first)
-            if first.complete:
-                finish_cleanup(first)
-                return report(attempt, first)
-            with failures_reported(attempt), leased(first.settings.output.path, progress.note) as lease:
-                attempt.plan = plan = refresh_plan(first, discovery)
-                if plan.complete:
-                    return report(attempt, plan)  # by a run that ended since the first look
-                prepare_output(plan)
-                for receipt in executor.receipts(plan, progress):
-                    attempt.receipts.append(receipt)
-                progress.publishing()
-                manifest = publish(plan, attempt.staged, lease.confirm)
-                if len(manifest.computed_by) > 1:
-                    ways = len(manifest.computed_by)
-                    progress.note(f"slices were computed in {ways} ways; computed_by in the manifest")
+        with executor.planned(discovery, progress, is_run=True) as first_plan:
+            attempt.plan = first_plan
+            progress.planned(first_plan)
+            check_min_rows(first_plan)
+            if first_plan.complete:
+                finish_cleanup(first_plan)
+                return report(attempt, first_plan)
+            with failures_reported(attempt), leased(first_plan.settings.output.path, progress.note) as lease:
+                attempt.plan = plan = refresh_plan(first_plan, discovery)
+                if not plan.complete:  # else another run published it before this one got the lease
+                    prepare_output(plan)
+                    score(plan, executor, progress)
+                    progress.publishing()
+                    progress.published(publish(plan, attempt.staged, lease.confirm))
             return report(attempt, plan, executor.work)
+
+
+def score(plan: Plan, executor: Executor, progress: Progress) -> None:
+    """Take the slices that are left through the steps, and keep the receipt of each as soon as it is written."""
+    for receipt in executor.receipts(plan, progress):
+        progress.attempt.receipts.append(receipt)
 
 
 def plan_only(
     settings: Settings, date: dt.date | None, progress: Progress, executor: Executor, *, replace: bool = False
 ) -> Plan:
-    """Return what a run would do, and touch nothing.
+    """Return the plan that a run would have; nothing is written, and Ray does not start.
 
     Raises:
         NightscoreError: as `run` would.
     """
     discovery = discover(settings.on_date(date), date=date, replace=replace)
-    with executor.planned(discovery, progress) as plan:
+    with executor.planned(discovery, progress, is_run=False) as plan:
         return plan

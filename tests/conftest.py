@@ -22,6 +22,7 @@ from pipeline_lib.reporting.run_record import Outcome
 from pipeline_lib.settings.settings import Settings
 from pipeline_lib.settings.settings_file import parse_settings
 from tests.helpers import tiny_checkpoints
+from tests.helpers.distribution import OneRayScheduling, needs_ray
 from tests.helpers.servers import access_to, free_port, running_server, wait_for_server
 
 # A busy machine is no failure.
@@ -51,21 +52,24 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests of each tier, and say which stay together when several processes share them (`-n 2`)."""
+    """Complete the tier of slow tests, and begin with what takes long, so that no process is idle in the end."""
     long_files = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(
         key=lambda item: (
             item.get_closest_marker("usual_ports") is None,
-            not _needs_ray(item),
-            item.path not in long_files,  # which would leave the other processes idle if they came last
+            not needs_ray(item.path),
+            item.path not in long_files,
         )
     )
     for item in items:
         if _is_repeated(item):
             item.add_marker(pytest.mark.slow)
-        # The shared Ray starts in one process only; the tests of one file share the file's fixtures.
-        group = "ray" if _needs_ray(item) else str(item.path)
-        item.add_marker(pytest.mark.xdist_group(group))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> OneRayScheduling:
+    config.option.loadscopereorder = False
+    return OneRayScheduling(config, log)
 
 
 def _is_repeated(item: pytest.Item) -> bool:
@@ -73,10 +77,6 @@ def _is_repeated(item: pytest.Item) -> bool:
     callspec = getattr(item, "callspec", None)
     architecture = callspec.params.get("architecture") if callspec else None
     return architecture is not None and architecture not in QUICK_ARCHITECTURES
-
-
-def _needs_ray(item: pytest.Item) -> bool:
-    return "one_ray" in getattr(item, "fixturenames", ())
 
 
 def pytest_report_header(config: pytest.Config) -> str:

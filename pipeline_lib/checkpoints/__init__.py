@@ -1,1 +1,1 @@
-"""Checkpoints: found, fetched, trusted, loaded; their labels, activation and limits."""
+"""Checkpoints: their files are located, fetched, checked and loaded; their labels, activation and limits."""

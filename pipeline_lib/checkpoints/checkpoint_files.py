@@ -1,7 +1,7 @@
 """Which files of a checkpoint folder are loaded, and what is refused before any of them is.
 
-transformers loads whatever a checkpoint's JSON files name, wherever that lies. Here each name is followed first, so
-that nothing is loaded that was not looked at, and the fingerprint covers what is loaded.
+transformers loads each file that a checkpoint's JSON files name, wherever it lies. Here these names are checked
+first, so that nothing is loaded that was not checked, and the fingerprint covers all that is loaded.
 """
 
 import os
@@ -21,8 +21,8 @@ from pipeline_lib.checkpoints.json_files import JSON_BYTES, is_plain, plain_file
 from pipeline_lib.errors import CheckpointError, listed
 from pipeline_lib.settings.settings import ModelSettings
 
-# The `vocab_files_names` of every tokenizer class of transformers, and what any of them looks for besides. To ask
-# the classes would take seconds at each start; a test asks them, and `load_tokenizer` the one that it has loaded.
+# The `vocab_files_names` of every tokenizer class of transformers, and other files that some of them look for. To
+# read them from the classes takes seconds, so a test does, and `load_tokenizer` for the class that it has loaded.
 TOKENIZER_FILES = (
     "added_tokens.json",
     "bpe.codes",
@@ -69,8 +69,8 @@ _ADAPTER = "adapter_config.json"
 def fetch_patterns(settings: ModelSettings) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return patterns of the files that are fetched from a hub or a URL, and of those among them that are not.
 
-    More is fetched than is loaded, since what is loaded is known from the files alone; an adapter's configuration
-    too, so that it is seen and refused.
+    More is fetched than is loaded, since only the files themselves tell what is loaded. An adapter's configuration
+    is fetched too, so that it can be refused.
     """
     pickles = () if settings.allow_pickle else _PICKLES
     if settings.allow_remote_code:  # which may look for a file of any name

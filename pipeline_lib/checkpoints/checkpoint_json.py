@@ -1,4 +1,4 @@
-"""What a checkpoint's JSON files may say: nothing that has other files read, or other code run, than its own."""
+"""Rules for a checkpoint's JSON files: they must not have other files read, or other code run, than its own."""
 
 import os
 import re
@@ -138,11 +138,11 @@ def _check_entry(key: str, value: Any, settings: ModelSettings) -> None:
         _check_number(where, value, _LABELS if key == "num_labels" else _LAYERS)
 
 
-def _check_number(where: str, value: Any, most: int) -> None:
+def _check_number(where: str, value: Any, largest: int) -> None:
     """Refuse a number that is too large; in a list of them, the largest counts."""
     numbers = [number for number in (value if isinstance(value, list) else [value]) if isinstance(number, int)]
-    if numbers and max(numbers) > most:
-        raise CheckpointError(f"{where} {min(max(numbers), 10**20):,}; allowed are {most:,}")
+    if numbers and max(numbers) > largest:
+        raise CheckpointError(f"{where} {min(max(numbers), 10**20):,}; allowed are {largest:,}")
 
 
 def _leaves(value: Any) -> Iterable[Any]:

@@ -16,7 +16,7 @@ def max_tokens_of(tokenizer: Any, model: Any, wanted: int | None) -> int | None:
 
 
 def first_position(model: Any) -> int:
-    """Return the number of a text's first position: RoBERTa and its kin keep some of their table for padding."""
+    """Return the number of a text's first position: models like RoBERTa reserve the first ones for padding."""
     table = _position_table(model)
     return _reserved(table) if table is not None else 0
 
@@ -42,6 +42,6 @@ def _position_limit(model: Any) -> int | None:
     stated = [getattr(config, name, None) for name in ("max_position_embeddings", "max_seq_len")]
     limits = [limit for limit in stated if isinstance(limit, int) and limit > 0]
     if table is not None:
-        # Nyströmformer and its kin have a longer table than positions.
+        # Models like Nyströmformer have a longer table than positions.
         limits.append(int(table.num_embeddings) - _reserved(table))
     return min(limits, default=None)

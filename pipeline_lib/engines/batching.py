@@ -44,53 +44,53 @@ def equal_length_batches(lengths: NDArray[np.int32], token_budget: int) -> Itera
 
 
 @dataclass(frozen=True)
-class Room:
-    """Memory for a batch, and what one takes: each row of n tokens `linear * n + square * n**2` bytes.
+class BatchMemory:
+    """The memory for a batch, and what a batch needs: each row of n tokens `linear * n + square * n**2` bytes.
 
     Rows are padded to the longest; attention may grow with the square.
     """
 
     usable: float = math.inf
-    """Bytes."""
+    """Bytes that a batch may use."""
     linear: float = 1.0
-    """Bytes a token; not less than 0."""
+    """Bytes per token; at least 0."""
     square: float = 0.0
-    """Bytes a token and token; not less than 0."""
+    """Bytes per token squared; at least 0."""
 
-    def taken(self, rows: int, longest: int) -> float:
-        """Return the bytes that a batch takes."""
+    def needed(self, rows: int, longest: int) -> float:
+        """Return the bytes that a batch needs."""
         return rows * (self.linear * longest + self.square * longest**2)
 
     def split(self, batch: Rows, lengths: NDArray[np.int32]) -> Iterator[Rows]:
-        """Yield a batch, or the halves of its halves that there is room for; single rows whatever they take.
+        """Yield a batch, or its halves, or theirs, until each fits into the memory; single rows are always yielded.
 
-        Halves, as when a batch fails: with more or less memory the same rows are together or not, and nothing else.
+        A batch is halved here just as when it fails, so that the same rows are computed together either way.
 
         Args:
             batch: row numbers.
             lengths: tokens of every row.
         """
-        if len(batch) <= 1 or self.taken(len(batch), int(lengths[batch].max())) <= self.usable:
+        if len(batch) <= 1 or self.needed(len(batch), int(lengths[batch].max())) <= self.usable:
             yield batch
             return
         middle = len(batch) // 2
         yield from self.split(batch[:middle], lengths)
         yield from self.split(batch[middle:], lengths)
 
-    def after_failure(self, rows: int, longest: int) -> "Room":
-        """Return the room that is left to believe in once a batch was too large: half of what it would take.
+    def after_failure(self, rows: int, longest: int) -> "BatchMemory":
+        """Return the memory to count on after a batch was too large: half of what it needs.
 
-        A single row that is too large says nothing about other batches.
+        Nothing changes if it was a single row, which tells nothing about other batches.
         """
         if rows <= 1:
             return self
-        return replace(self, usable=min(self.usable, self.taken(rows, longest) / 2))
+        return replace(self, usable=min(self.usable, self.needed(rows, longest) / 2))
 
 
-def room_within(usable: int, short: tuple[int, float], long: tuple[int, float]) -> Room:
-    """Return the room that memory makes, from what rows of two lengths were seen to take.
+def fit_batch_memory(usable: int, short: tuple[int, float], long: tuple[int, float]) -> BatchMemory:
+    """Return the memory for batches, from the measured needs of rows of two lengths.
 
-    No row that was seen takes more than is counted on.
+    The result is never less than what was measured.
 
     Args:
         usable: bytes for a batch.
@@ -99,23 +99,24 @@ def room_within(usable: int, short: tuple[int, float], long: tuple[int, float]) 
     """
     (few, little), (many, much) = short, long
     if few == many:
-        return Room(usable, max(little, much, 1.0) / few)
+        return BatchMemory(usable, max(little, much, 1.0) / few)
     square = max((much / many - little / few) / (many - few), 0.0)
-    # A short row may take less than nothing beside what all batches take, and a long one less than its share.
+    # A measured need may be below 0 for a short row, and below its share for a long one.
     linear = max(little / few - square * few, much / many - square * many, 0.0)
-    return Room(usable, linear, square) if linear + square > 0 else Room(usable, 1.0 / many)
+    return BatchMemory(usable, linear, square) if linear + square > 0 else BatchMemory(usable, 1.0 / many)
 
 
 def distinct(rows: Sequence[NDArray[np.int32]], types: Sequence[NDArray[np.int32]]) -> tuple[Rows, Rows]:
-    """Return which rows are the first of their kind, and for each row, which of these it is equal to.
+    """Return the places of the first of equal rows, and for each row, the number of the one that it equals.
 
     Args:
         rows: token ids, each of shape [tokens of that row].
         types: token type ids of the same shapes.
     """
-    seen: dict[tuple[bytes, bytes], int] = {}
+    numbers: dict[tuple[bytes, bytes], int] = {}
     same = [
-        seen.setdefault((row.tobytes(), kind.tobytes()), len(seen)) for row, kind in zip(rows, types, strict=True)
+        numbers.setdefault((row.tobytes(), kind.tobytes()), len(numbers))
+        for row, kind in zip(rows, types, strict=True)
     ]
     _, first = np.unique(np.array(same, np.int64), return_index=True)
     return first, np.array(same, np.int64)

@@ -1,4 +1,4 @@
-"""How logits are computed, as far as it can change a score: on which device, by which engine, in which batches."""
+"""How logits are computed, as far as it can change a score: the device, the engine, and the layout of batches."""
 
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
@@ -8,7 +8,7 @@ import pyarrow as pa
 from pipeline_lib.checkpoints.checkpoint import Checkpoint
 from pipeline_lib.inputs import columns
 from pipeline_lib.machine.library_versions import library_versions
-from pipeline_lib.settings.settings import Device, Settings
+from pipeline_lib.settings.settings import Device, Settings, TuningSettings
 
 BatchLayout = Literal["padded", "packed", "equal lengths"]
 
@@ -16,26 +16,26 @@ TOKENS_PER_BATCH: dict[Device, int] = {"cpu": 1_024, "cuda": 65_536}
 """Measured: on CPUs small batches stay in the cache; on GPUs larger ones gain no speed."""
 
 PACKED_PRECISIONS = ("bfloat16", "float16")
-"""Those that the GPU's attention for packed rows computes in."""
+"""The precisions that the GPU's attention for packed rows can compute in."""
 
-# Those whose kernels and formulas compute the logits.
+# The libraries whose kernels and formulas compute the logits.
 _COMPUTE = ("torch", "transformers", "openvino")
 
 
 @dataclass(frozen=True)
 class Computation:
-    """What beside the checkpoint and the settings decides the digits of a score; part of the version."""
+    """What decides the digits of a score beside the checkpoint and the settings; part of the version."""
 
     device: Device
     engine: str
     """`torch` or `openvino`; on a GPU always `torch`."""
     layout: BatchLayout
-    """How the rows of a batch lie beside each other."""
+    """Whether rows are padded to the longest, laid end to end, or batched with rows of the same length only."""
     tokens_per_batch: int
     threads: int | None
     """CPU threads of a model actor, which can change the last digit of a sum; None on a GPU, where they do not."""
     libraries: tuple[str, ...]
-    """Below float32, where another kernel moves scores visibly: names with their major and minor version."""
+    """Names with major and minor version, in half precision only, where another kernel changes scores visibly."""
 
     def as_json(self) -> dict[str, Any]:
         """Return the fields as plain JSON values."""
@@ -61,31 +61,38 @@ def computation_of(
         engine=engine,
         layout="packed" if packed else padded,
         tokens_per_batch=settings.tuning.tokens_per_batch or TOKENS_PER_BATCH[device],
-        threads=(settings.tuning.cpus_per_model_actor or 1) if on_cpu else None,
+        threads=model_threads(settings.tuning) if on_cpu else None,
         libraries=() if settings.model.precision == "float32" else _compute_libraries(engine),
     )
 
 
+def model_threads(tuning: TuningSettings) -> int:
+    """Return the CPU threads of a model actor; one where the settings leave it open."""
+    return tuning.cpus_per_model_actor or 1
+
+
 def computed_by(computation: Computation, device_name: str) -> str:
-    """Return what computes on this worker, in words: for receipts, so that a manifest can tell where they differ.
+    """Describe what computes on this worker in words, for receipts: a manifest then shows where slices differ.
 
     Args:
         computation: as planned.
-        device_name: of the very device, such as `cpu` or `NVIDIA H100`.
+        device_name: the name of this worker's device, such as `cpu` or `NVIDIA H100`.
     """
     names = [name for name in _COMPUTE if name != "openvino" or computation.engine == "openvino"]
     versions = library_versions()
     return ", ".join([device_name, computation.layout, *(f"{name} {versions[name]}" for name in names)])
 
 
-def with_computed_by(table: pa.Table, words: str) -> pa.Table:
-    """Return a slice's table with what computed it."""
-    same = pa.DictionaryArray.from_arrays(pa.repeat(pa.scalar(0, pa.int8()), table.num_rows), pa.array([words]))
+def with_computed_by(table: pa.Table, description: str) -> pa.Table:
+    """Return a slice's table with the description of what computed it, the same in every row."""
+    same = pa.DictionaryArray.from_arrays(
+        pa.repeat(pa.scalar(0, pa.int8()), table.num_rows), pa.array([description])
+    )
     return table.append_column(columns.COMPUTED_BY, same)
 
 
-def computed_by_of(table: pa.Table) -> str:
-    """Return what computed a slice's table, or an empty string where it does not say."""
+def computed_by_in(table: pa.Table) -> str:
+    """Return the description of what computed a slice's table, or an empty string where that is not known."""
     if not table.num_rows or columns.COMPUTED_BY not in table.column_names:
         return ""
     return str(table.column(columns.COMPUTED_BY)[0].as_py())

@@ -1,4 +1,4 @@
-"""What every engine is: token ids in, logits out; and what is done with a batch that fails."""
+"""The interface of all engines: token ids in, logits out; and a batch that fails is computed by halves."""
 
 import inspect
 from abc import ABC, abstractmethod
@@ -30,8 +30,8 @@ class Engine(ABC):
     """Memory of a copy of the model in float32, where that is on the same GPU."""
 
     def __init__(self, inputs: Sequence[str]) -> None:
-        self._masked = "attention_mask" in inputs
-        self._typed = "token_type_ids" in inputs
+        self._takes_mask = "attention_mask" in inputs
+        self._takes_types = "token_type_ids" in inputs
 
     @abstractmethod
     def logits(self, rows: Sequence[Ids], types: Sequence[Ids]) -> Floats:
@@ -39,25 +39,25 @@ class Engine(ABC):
 
         Args:
             rows: token ids, each of shape [tokens of that row].
-            types: token type ids of the same shapes; not looked at where the model takes none.
+            types: token type ids of the same shapes; ignored where the model takes none.
 
         Raises:
             torch.OutOfMemoryError: the batch is too large for the device.
         """
 
     def start(self, rows: Sequence[Ids], types: Sequence[Ids]) -> Fetch:
-        """Begin to compute, and return what waits for the logits; engines on CPUs are done by then."""
-        found = self.logits(rows, types)
-        return lambda: found
+        """Begin to compute, and return a function that waits for the logits; an engine on a CPU is done by then."""
+        logits = self.logits(rows, types)
+        return lambda: logits
 
     def check(self, probe: Sequence[int]) -> None:
-        """Compute what is known to work.
+        """Compute a text that is known to work.
 
         Args:
-            probe: token ids that the model answered before.
+            probe: token ids that the model has answered before.
 
         Raises:
-            DeviceError: it works no more.
+            DeviceError: the model fails on it now.
         """
         ids = np.array(probe, np.int32)
         try:
@@ -68,46 +68,48 @@ class Engine(ABC):
     def padded(self, rows: Sequence[Ids], types: Sequence[Ids], pad: int) -> dict[str, NDArray[np.int64]]:
         """Return a batch as the model's forward takes it, every array of shape [rows, longest]."""
         ids, mask = batching.padded(rows, pad)
-        found = {"input_ids": ids}
-        if self._masked:
-            found["attention_mask"] = mask
-        if self._typed:
-            found["token_type_ids"], _ = batching.padded(types, 0)
-        return found
+        arrays = {"input_ids": ids}
+        if self._takes_mask:
+            arrays["attention_mask"] = mask
+        if self._takes_types:
+            arrays["token_type_ids"], _ = batching.padded(types, 0)
+        return arrays
 
 
-def absent_id(rows: Sequence[Ids]) -> int:
-    """Return the smallest token id that no row holds; with few ids in play it is always a valid one."""
+def unused_id(rows: Sequence[Ids]) -> int:
+    """Return the smallest token id that no row holds; a batch holds fewer ids than the vocabulary has."""
     present = np.unique(np.concatenate(rows))
     gaps = np.flatnonzero(present != np.arange(len(present)))
     return int(gaps[0]) if len(gaps) else len(present)
 
 
-def apart(found: Floats, expected: Floats) -> float:
+def largest_difference(logits: Floats, expected: Floats) -> float:
     """Return the largest difference between logits, in units of the largest of them where that is above 1."""
-    return float(np.abs(found - expected).max() / max(1.0, float(np.abs(expected).max())))
+    return float(np.abs(logits - expected).max() / max(1.0, float(np.abs(expected).max())))
 
 
-def same(found: Floats, expected: Floats, tolerance: float) -> bool:
+def are_close(logits: Floats, expected: Floats, tolerance: float) -> bool:
     """Tell whether logits are equal but for the order of summing; those above 1 may differ by more."""
-    return bool(np.abs(found - expected).max() <= tolerance * max(1.0, float(np.abs(expected).max())))
+    return bool(np.abs(logits - expected).max() <= tolerance * max(1.0, float(np.abs(expected).max())))
 
 
-def no_cache(model: Any) -> dict[str, bool]:
-    """Return the option that keeps a causal model from remembering what no later token asks for."""
+def no_cache_option(model: Any) -> dict[str, bool]:
+    """Return the option that stops a causal model from keeping its keys and values, which are not used again."""
     return {"use_cache": False} if "use_cache" in inspect.signature(model.forward).parameters else {}
 
 
-def halving(compute: Callable[[Rows], Floats], batch: Rows, alone: Callable[[Rows, Exception], Floats]) -> Floats:
+def compute_by_halves(
+    compute: Callable[[Rows], Floats], batch: Rows, alone: Callable[[Rows, Exception], Floats]
+) -> Floats:
     """Compute a batch; when that fails, its halves, and theirs.
 
-    It fails when the device runs out of memory, when a model wants its rows alike in some way (BART, say, wants
-    the same number of end tokens in each), or when a row is more than the model can take.
+    A batch fails when the device runs out of memory, when a model requires its rows to be alike (BART, for example,
+    the same number of end tokens in each), or when a row is too much for the model.
 
     Args:
         compute: takes row numbers and returns an array whose first axis is those rows.
         batch: the row numbers, at least one.
-        alone: computes a row that failed on its own, or says what becomes of it.
+        alone: computes a row that failed on its own, or returns a result in its place.
 
     Raises:
         FaultError: a single row is too large for the device.
@@ -121,14 +123,16 @@ def halving(compute: Callable[[Rows], Floats], batch: Rows, alone: Callable[[Row
             ) from None
         if len(batch) == 1:
             return alone(batch, error)
-    # Outside the except block: inside it the failed batch would stay alive in the traceback.
+    # Outside the except block, whose traceback would keep the memory of the failed batch.
     middle = len(batch) // 2
-    return np.concatenate([halving(compute, batch[:middle], alone), halving(compute, batch[middle:], alone)])
+    return np.concatenate(
+        [compute_by_halves(compute, batch[:middle], alone), compute_by_halves(compute, batch[middle:], alone)]
+    )
 
 
 def is_out_of_memory(error: Exception) -> bool:
-    """Tell whether an error says that memory ran out, of a GPU or of the machine."""
-    # torch.OutOfMemoryError is a RuntimeError that says so; on CPUs the allocator names itself.
+    """Tell whether an error means that memory ran out, of a GPU or of the machine."""
+    # torch.OutOfMemoryError is a RuntimeError with these words; on CPUs the allocator's name is in the message.
     return isinstance(error, MemoryError) or any(
-        sign in str(error) for sign in ("out of memory", "DefaultCPUAllocator")
+        text in str(error) for text in ("out of memory", "DefaultCPUAllocator")
     )

@@ -1,6 +1,7 @@
 """Rows packed end to end, without a token of padding: for GPUs, where each token costs.
 
-The checkpoint's own layers and head are used as they are; only attention is told where each row begins and ends.
+The checkpoint's own layers and head are used as they are; only attention is replaced, by one that knows where each
+row begins and ends.
 """
 
 from collections.abc import Sequence
@@ -11,14 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline_lib.checkpoints.token_limits import first_position
-from pipeline_lib.engines.engine import Engine, Fetch, Floats, Ids, absent_id, no_cache
+from pipeline_lib.engines.engine import Engine, Fetch, Floats, Ids, no_cache_option, unused_id
 from pipeline_lib.engines.packed_attention import (
     PACKED_ATTENTION,
     check_packed_attention_used,
     packed_rows,
     register_packed_attention,
 )
-from pipeline_lib.engines.torch_engine import keep_float32_whole, on_its_way, to_device
+from pipeline_lib.engines.torch_engine import copied_to_host, to_device, use_exact_float32
 
 
 class PackedEngine(Engine):
@@ -36,7 +37,7 @@ class PackedEngine(Engine):
         import torch
 
         super().__init__(inputs)
-        keep_float32_whole()
+        use_exact_float32()
         register_packed_attention()
         self._device = device
         self._model = model.to(device)
@@ -60,25 +61,25 @@ class PackedEngine(Engine):
         bounds = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
         ids = np.concatenate(rows).astype(np.int64)
         starts = bounds[:-1]
-        # A padding token that a text itself spells is looked through, here as in the models' own code.
+        # A text may itself spell the padding token, which is then skipped, here as in the models' own code.
         real = np.ones(len(ids), bool) if self._config.pad_token_id is None else ids != self._config.pad_token_id
         batch = {"input_ids": ids, "position_ids": self._positions(real, starts, lengths)}
-        if self._typed:
+        if self._takes_types:
             batch["token_type_ids"] = np.concatenate(types).astype(np.int64)
         tensors = {name: to_device(array, self._device)[None] for name, array in batch.items()}
         pooled = to_device(_last(real, bounds) if self._causal else starts.astype(np.int64), self._device)
         with torch.inference_mode(), packed_rows(to_device(bounds, self._device), int(lengths.max())):
-            hidden = self._base(**tensors, **no_cache(self._base)).last_hidden_state[0]
+            hidden = self._base(**tensors, **no_cache_option(self._base)).last_hidden_state[0]
             check_packed_attention_used()
             output = self._head(tensors["input_ids"][0, pooled], hidden[pooled])
-        return on_its_way(output, len(rows))
+        return copied_to_host(output, len(rows))
 
     def _positions(self, real: NDArray[np.bool_], starts: Ids, lengths: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return each token's position in its own row, as the model numbers them."""
         places = np.arange(len(real)) - np.repeat(starts, lengths)
         if not self._first_position:
             return places
-        # RoBERTa and its kin count the tokens that are no padding, from what they reserve on.
+        # Models like RoBERTa count the tokens that are not padding, beginning after the positions they reserve.
         counted = np.cumsum(real)
         counted = counted - np.repeat(counted[starts] - real[starts], lengths)
         return counted * real + self._first_position - 1
@@ -92,7 +93,7 @@ class PackedEngine(Engine):
         pad = self._config.pad_token_id
         try:
             if pad is None:  # causal classifiers refuse a batch without one
-                self._config.pad_token_id = absent_id([ids.cpu().numpy()])
+                self._config.pad_token_id = unused_id([ids.cpu().numpy()])
             return self._model(input_ids=ids[:, None]).logits
         finally:
             del self._base.forward
@@ -108,8 +109,7 @@ class PackedEngine(Engine):
 
 
 def _last(real: NDArray[np.bool_], bounds: Ids) -> NDArray[np.int64]:
-    """Return the place of each row's last token that is no padding; its first one where all are."""
-    places = [np.flatnonzero(real[start:end]) for start, end in pairwise(bounds)]
-    return np.array(
-        [start + (at[-1] if len(at) else 0) for start, at in zip(bounds[:-1], places, strict=True)], np.int64
-    )
+    """Return the place of each row's last token that is not padding, or of its first token where all are."""
+    real_places = [np.flatnonzero(real[start:end]) for start, end in pairwise(bounds)]
+    last = [int(places[-1]) if len(places) else 0 for places in real_places]
+    return bounds[:-1].astype(np.int64) + np.array(last, np.int64)

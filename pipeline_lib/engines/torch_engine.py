@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline_lib.engines.engine import Engine, Fetch, Floats, Ids, absent_id, no_cache
+from pipeline_lib.engines.engine import Engine, Fetch, Floats, Ids, no_cache_option, unused_id
 from pipeline_lib.engines.model_state import LoadedState
 from pipeline_lib.errors import SettingsError
 
@@ -25,11 +25,11 @@ class TorchEngine(Engine):
         import torch
 
         super().__init__(inputs)
-        keep_float32_whole()
+        use_exact_float32()
         self._torch = torch
         self._model = model.to(device)
         self._device = device
-        self._options = no_cache(model)
+        self._options = no_cache_option(model)
         self._config = model.config.get_text_config()
         self._loaded = LoadedState(self._model) if is_stateful else None
         self.is_full_precision = bool(model.dtype == torch.float32)
@@ -42,14 +42,14 @@ class TorchEngine(Engine):
     def start(self, rows: Sequence[Ids], types: Sequence[Ids]) -> Fetch:
         """Begin to compute, and return what waits for the logits; see `Engine`."""
         pad = self._config.pad_token_id
-        batch = self.padded(rows, types, absent_id(rows) if pad is None else pad)
+        batch = self.padded(rows, types, unused_id(rows) if pad is None else pad)
         tensors = {name: to_device(array, self._device) for name, array in batch.items()}
         # Causal classifiers find a row's last token by this setting and refuse a batch without it; any id that no
         # row holds does.
         filled = pad is None and len(rows) > 1
         try:
             if filled:
-                self._config.pad_token_id = absent_id(rows)
+                self._config.pad_token_id = unused_id(rows)
             with self._torch.inference_mode():
                 output = self._model(**tensors, **self._options).logits
         finally:
@@ -57,15 +57,15 @@ class TorchEngine(Engine):
                 self._config.pad_token_id = None
             if self._loaded:
                 self._loaded.restore()
-        return on_its_way(output, len(rows))
+        return copied_to_host(output, len(rows))
 
 
-def keep_float32_whole() -> None:
-    """Have PyTorch compute float32 in all its digits in this process, whatever it was told before.
+def use_exact_float32() -> None:
+    """Have PyTorch compute float32 with all its digits in this process, whatever was set before.
 
     cuDNN's convolutions round to the 10 bits of TF32 by default, and an environment or a library may have asked for
-    the same in matrix products, or for bfloat16 on CPUs. Of PyTorch's two ways to say so, each leaves out a part of
-    what the other one set, and a mix can't be read back unless both say the same.
+    the same in matrix products, or for bfloat16 on CPUs. PyTorch has two interfaces for this setting. Each leaves
+    out a part of what the other one sets, and PyTorch refuses to read a mix unless both agree.
     """
     import torch
 
@@ -105,7 +105,7 @@ def prepare_process(device: str, threads: int | None, place: str) -> None:
 
     if threads:
         torch.set_num_threads(threads)
-    if device == "cuda" and not torch.cuda.is_available():
+    if device == "cuda" and not has_gpu():
         raise SettingsError(
             f"{place}: PyTorch {torch.__version__} can't use the GPU that Ray gives it; set "
             "tuning.gpus_per_model_actor: 0 to score on CPUs, or install a PyTorch that can"
@@ -127,14 +127,14 @@ def to_device(array: NDArray[Any], device: str) -> Any:
     return tensor if device == "cpu" else tensor.pin_memory().to(device, non_blocking=True)
 
 
-def on_its_way(output: Any, rows: int) -> Fetch:
-    """Return what waits for logits that a GPU may still compute; its next batches can start meanwhile."""
+def copied_to_host(output: Any, rows: int) -> Fetch:
+    """Return a function that waits for logits that a GPU still computes; its next batches can start meanwhile."""
     import torch
 
     logits = output.detach().reshape(rows, -1).float()
     if logits.device.type == "cpu":
-        here = np.asarray(logits.numpy(), np.float32)
-        return lambda: here
+        array = np.asarray(logits.numpy(), np.float32)
+        return lambda: array
     host = torch.empty(logits.shape, dtype=torch.float32, pin_memory=True)
     host.copy_(logits, non_blocking=True)
     arrived: Any = torch.cuda.Event()  # type: ignore[no-untyped-call]

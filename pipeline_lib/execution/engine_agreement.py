@@ -16,6 +16,7 @@ from pipeline_lib.execution.cluster.address import running_cluster
 from pipeline_lib.execution.cluster.connection import connected
 from pipeline_lib.execution.cluster.nodes import answers_by_node, node_names
 from pipeline_lib.planning.discovery import Discovery
+from pipeline_lib.planning.resources import gpus_per_model_actor
 from pipeline_lib.settings.settings import Settings
 
 
@@ -57,7 +58,7 @@ def packs_on_gpus(settings: Settings, checkpoint: Checkpoint) -> bool:
         settings: the job's settings.
         checkpoint: as inspected; packed rows were right in float32.
     """
-    share = settings.tuning.gpus_per_model_actor or 1.0
+    share = gpus_per_model_actor(settings.tuning, "cuda")
     with connected(lambda: None):
         asked = ray.remote(packs_on_this_gpu).options(num_cpus=0, num_gpus=share).remote(settings, checkpoint)
         return bool(ray.get(asked))

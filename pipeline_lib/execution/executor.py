@@ -41,8 +41,14 @@ class Listener(Protocol):
 class Executor(Protocol):
     """Where the steps run."""
 
-    def planned(self, discovery: Discovery, listener: Listener) -> AbstractContextManager[Plan]:
-        """Yield the plan for the machines of this executor; what was started for it ends with the block."""
+    def planned(self, discovery: Discovery, listener: Listener, *, is_run: bool) -> AbstractContextManager[Plan]:
+        """Yield the plan for the machines of this executor; what was started for it ends with the block.
+
+        Args:
+            discovery: the shards and the output.
+            listener: told what begins.
+            is_run: whether the plan will be carried out, so that workers may start meanwhile.
+        """
 
     def receipts(self, plan: Plan, listener: Listener) -> Iterator[Receipt]:
         """Take the slices that are to be done through the steps; yield the receipt of each when its files stand."""

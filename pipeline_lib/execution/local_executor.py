@@ -15,6 +15,7 @@ from pipeline_lib.machine.processes import peak_bytes
 from pipeline_lib.planning.discovery import Discovery
 from pipeline_lib.planning.plan import Plan
 from pipeline_lib.planning.planner import make_plan
+from pipeline_lib.planning.resources import planned_device
 from pipeline_lib.scoring.bisection import Ledger
 from pipeline_lib.storage.records import Receipt
 
@@ -31,12 +32,11 @@ class LocalExecutor:
         self.work = Work()
 
     @contextlib.contextmanager
-    def planned(self, discovery: Discovery, listener: Listener) -> Iterator[Plan]:
+    def planned(self, discovery: Discovery, listener: Listener, *, is_run: bool) -> Iterator[Plan]:
         """Yield the plan for this process; see `Executor`."""
+        del is_run
         listener.phase("looking at the checkpoint, the output and every shard")
-        asked = discovery.settings.tuning.gpus_per_model_actor
-        on_gpu = asked > 0 if asked is not None else has_gpu()
-        yield make_plan(discovery, "cuda" if on_gpu else "cpu", packs_on_this_gpu)
+        yield make_plan(discovery, planned_device(discovery.settings.tuning, has_gpu), packs_on_this_gpu)
 
     def receipts(self, plan: Plan, listener: Listener) -> Iterator[Receipt]:
         """Yield the receipts of the slices that are to be done; see `Executor`."""

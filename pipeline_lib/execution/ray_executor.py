@@ -11,7 +11,7 @@ import ray.data
 from pipeline_lib.errors import LostWorkerError
 from pipeline_lib.execution.cluster.address import running_cluster
 from pipeline_lib.execution.cluster.connection import connected, joined_if_running
-from pipeline_lib.execution.cluster.devices import device_kind, with_gpus_stated, with_usable_gpus
+from pipeline_lib.execution.cluster.devices import check_own_gpus, has_usable_gpus
 from pipeline_lib.execution.cluster.failures import failures_explained
 from pipeline_lib.execution.cluster.node_check import refuse_unlike_nodes
 from pipeline_lib.execution.cluster.placement import reserved
@@ -25,6 +25,7 @@ from pipeline_lib.planning.capacity import Allotment
 from pipeline_lib.planning.discovery import Discovery
 from pipeline_lib.planning.plan import Plan
 from pipeline_lib.planning.planner import make_plan
+from pipeline_lib.planning.resources import planned_device
 from pipeline_lib.storage.records import Receipt
 
 # A machine may be lost now and then; one loss after another is a fault of the cluster.
@@ -43,7 +44,7 @@ class RayExecutor:
         self.work = Work()
 
     @contextlib.contextmanager
-    def planned(self, discovery: Discovery, listener: Listener) -> Iterator[Plan]:
+    def planned(self, discovery: Discovery, listener: Listener, *, is_run: bool) -> Iterator[Plan]:
         """Yield the plan for the cluster that is there, or for this machine; see `Executor`.
 
         Raises:
@@ -52,13 +53,13 @@ class RayExecutor:
         with joined_if_running(listener.note), engine_agreed(discovery) as (agreed, notes):
             for text in notes:
                 listener.note(text)
-            meanwhile = "" if agreed.published else "; Ray starts meanwhile"
+            # Where earlier work exists there may be nothing to score, and Ray would start for nothing.
+            starts_ray = is_run and not agreed.has_earlier_work
+            meanwhile = "; Ray starts meanwhile" if starts_ray else ""
             listener.phase(f"looking at the checkpoint, the output and every shard{meanwhile}")
-            plan = partial(_plan, agreed, has_ray=ray.is_initialized())
-            # Where something is published there may be nothing to score, and Ray is not needed.
-            started = contextlib.nullcontext(plan()) if agreed.published else connected(plan, listener.note)
-            with started as found:
-                yield found
+            make = partial(_plan, agreed, has_ray=ray.is_initialized())
+            with connected(make, listener.note) if starts_ray else contextlib.nullcontext(make()) as plan:
+                yield plan
 
     def receipts(self, plan: Plan, listener: Listener) -> Iterator[Receipt]:
         """Yield the receipts of the slices that are to be done, also through the loss of a machine.
@@ -81,15 +82,14 @@ class RayExecutor:
             self.work = statistics.work()
 
     def _through_losses(self, plan: Plan, listener: Listener, statistics: WorkerStatistics) -> Iterator[Receipt]:
-        tuning = plan.settings.tuning
+        tuning, device = plan.settings.tuning, plan.computation.device
         if running_cluster() is None:
-            tuning = with_usable_gpus(tuning, listener.note)
-        tuning = with_gpus_stated(tuning, plan.computation.device)
+            check_own_gpus(tuning, listener.note)
         done: list[Receipt] = []
         for losses_left in reversed(range(_LOSSES)):
             left = replace(plan, finished=(*plan.finished, *done))
             try:
-                with reserved(len(left.todo), tuning, listener.note) as room:
+                with reserved(len(left.todo), tuning, device, listener.note) as room:
                     refuse_unlike_nodes(left, room.nodes)
                     if losses_left == _LOSSES - 1:
                         listener.starting(plan, _in_words(room.allotment))
@@ -109,4 +109,5 @@ def _in_words(each: Allotment) -> str:
 
 
 def _plan(discovery: Discovery, *, has_ray: bool) -> Plan:
-    return make_plan(discovery, device_kind(discovery.settings.tuning, has_ray=has_ray), packs_on_gpus)
+    device = planned_device(discovery.settings.tuning, lambda: has_usable_gpus(has_ray=has_ray))
+    return make_plan(discovery, device, packs_on_gpus)

@@ -15,8 +15,8 @@ from pipeline_lib.planning.plan import Plan, ScoringPlan
 from pipeline_lib.planning.resume.score_reuse import with_earlier_scores
 from pipeline_lib.publishing.writer import Writer
 from pipeline_lib.scoring.classifier import Classifier
-from pipeline_lib.scoring.precision_drift import sampled
-from pipeline_lib.scoring.quarantine import carefully, reading, starting
+from pipeline_lib.scoring.precision_drift import rows_to_compare
+from pipeline_lib.scoring.quarantine import loading_counted, reading_counted, run_with_quarantine
 from pipeline_lib.scoring.tokenizer import Tokenizer
 from pipeline_lib.storage.records import Receipt
 
@@ -47,7 +47,7 @@ class Read:
         """Return the rows of the slice; the table that is given has none yet."""
         del table
         shard = self._shards[part.shard]
-        with self._monitor.working("tokenizer"), reading(shard.path, part, self._monitor.ledger):
+        with self._monitor.working("tokenizer"), reading_counted(shard.path, part, self._monitor.ledger):
             table = self._read(shard, part)
             earlier = self._plan.reusable.get((part.shard, part.first_row))
             return with_earlier_scores(table, earlier, self._plan.settings) if earlier else table
@@ -58,7 +58,7 @@ class Tokenize:
 
     def __init__(self, plan: ScoringPlan, worker: Worker) -> None:
         self._monitor = worker.monitor
-        with starting(Tokenizer.name, worker.name, self._monitor.ledger):
+        with loading_counted(Tokenizer.name, worker.name, self._monitor.ledger):
             self._tokenizer = Tokenizer(plan)
 
     def __call__(self, part: Slice, table: pa.Table) -> pa.Table:
@@ -66,7 +66,7 @@ class Tokenize:
         if columns.LABEL in table.column_names:
             return table
         with self._monitor.working("tokenizer"):
-            return carefully(self._tokenizer, part, table, self._monitor.ledger)
+            return run_with_quarantine(self._tokenizer, part, table, self._monitor.ledger)
 
 
 class Classify:
@@ -76,7 +76,7 @@ class Classify:
         prepare_process(plan.computation.device, worker.threads, worker.place)
         self._monitor = worker.monitor
         self._rows_per_slice, self._compares = plan.settings.tuning.rows_per_slice, plan.compares_with_float32
-        with starting(Classifier.name, worker.name, self._monitor.ledger):
+        with loading_counted(Classifier.name, worker.name, self._monitor.ledger):
             self._classifier = Classifier(plan, worker.gpu_share, worker.monitor.note)
 
     def __call__(self, part: Slice, table: pa.Table) -> pa.Table:
@@ -88,8 +88,10 @@ class Classify:
         return table
 
     def _classified(self, part: Slice, table: pa.Table) -> pa.Table:
-        scored = carefully(self._classifier, part, table, self._monitor.ledger, _BatchProgress(part, self._monitor))
-        sample = sampled(part.first_row // self._rows_per_slice, part.rows) if self._compares else None
+        scored = run_with_quarantine(
+            self._classifier, part, table, self._monitor.ledger, _BatchProgress(part, self._monitor)
+        )
+        sample = rows_to_compare(part.first_row // self._rows_per_slice, part.rows) if self._compares else None
         return self._classifier.with_drift(scored, table, sample) if sample else scored
 
 

@@ -14,7 +14,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from pipeline_lib.execution.executor import Work
 from pipeline_lib.inputs.shards import Slice
 from pipeline_lib.machine.processes import peak_bytes
-from pipeline_lib.scoring.bisection import Case, Ledger, Text
+from pipeline_lib.scoring.bisection import CrashHistory, Ledger, TextDigest
 
 _POLL_SECONDS = 0.5
 
@@ -66,18 +66,18 @@ class _RemoteLedger:
     def __init__(self, actor: Any) -> None:
         self._actor = actor
 
-    def take_up(self, key: tuple[object, ...]) -> Case:
-        case: Case = ray.get(self._actor.take_up.remote(key))
-        return case
+    def begin_work(self, key: tuple[object, ...]) -> CrashHistory:
+        history: CrashHistory = ray.get(self._actor.begin_work.remote(key))
+        return history
 
-    def trying(self, key: tuple[object, ...], texts: Sequence[Text]) -> None:
-        ray.get(self._actor.trying.remote(key, texts))
+    def begin_batch(self, key: tuple[object, ...], texts: Sequence[TextDigest]) -> None:
+        ray.get(self._actor.begin_batch.remote(key, texts))
 
-    def survived(self, key: tuple[object, ...]) -> None:
-        ray.get(self._actor.survived.remote(key))
+    def clear_candidates(self, key: tuple[object, ...]) -> None:
+        ray.get(self._actor.clear_candidates.remote(key))
 
-    def lay_down(self, key: tuple[object, ...]) -> None:
-        ray.get(self._actor.lay_down.remote(key))
+    def end_work(self, key: tuple[object, ...]) -> None:
+        ray.get(self._actor.end_work.remote(key))
 
 
 class WorkerStatistics:

@@ -37,9 +37,9 @@ class Discovery:
     """The output folder, before anything is written."""
 
     @property
-    def published(self) -> bool:
-        """Whether readers see something in the output, so that there may be nothing to score."""
-        return self.output.success is not None
+    def has_earlier_work(self) -> bool:
+        """Whether something is published or staged in the output, so that there may be nothing left to score."""
+        return bool(self.output.versions)
 
 
 def discover(settings: Settings, *, date: dt.date | None = None, replace: bool = False) -> Discovery:

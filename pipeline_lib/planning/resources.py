@@ -1,19 +1,20 @@
 """How many actors of each stage run, and which CPUs and GPUs each has. Pure arithmetic."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from math import ceil
 
+from pipeline_lib.engines.computation import model_threads
 from pipeline_lib.errors import SettingsError
 from pipeline_lib.planning.capacity import Allotment, Node, fits, most_actors, nodes_in_words, remaining
-from pipeline_lib.settings.settings import TuningSettings
+from pipeline_lib.settings.settings import Device, TuningSettings
 
 _CPUS_PER_WRITER = 0.5
 """Beside a GPU."""
 _TOKENIZERS_PER_GPU = 8
 
 
-def allot(nodes: Sequence[Node], slices: int, tuning: TuningSettings) -> Allotment:
+def allot(nodes: Sequence[Node], slices: int, tuning: TuningSettings, device: Device) -> Allotment:
     """Share the machines of a cluster between the stages; no stage gets more actors than there are slices.
 
     All stages run at once and each actor needs one machine, so an allotment fits machine by machine; if it did not,
@@ -24,29 +25,39 @@ def allot(nodes: Sequence[Node], slices: int, tuning: TuningSettings) -> Allotme
     Raises:
         SettingsError: there are not enough CPUs or GPUs.
     """
-    allotment = wanted(nodes, slices, tuning)
+    allotment = wanted(nodes, slices, tuning, device)
     if not fits(nodes, allotment):
         raise SettingsError(f"tuning: {_needed(allotment)}; {_available(nodes)}")
     return allotment
 
 
-def wanted(nodes: Sequence[Node], slices: int, tuning: TuningSettings) -> Allotment:
+def wanted(nodes: Sequence[Node], slices: int, tuning: TuningSettings, device: Device) -> Allotment:
     """Return the allotment that the settings ask for; it may not fit, not even the smallest one that they allow.
 
     Raises:
         SettingsError: `tuning.gpus_per_model_actor` is impossible.
     """
-    per_actor = gpus_per_model_actor(nodes, tuning)
+    per_actor = gpus_per_model_actor(tuning, device)
     if per_actor > 1 and per_actor != int(per_actor):
         raise SettingsError(f"tuning.gpus_per_model_actor: {per_actor:g}: above 1 it must be a whole number")
     allotment = _on_gpus(nodes, per_actor, tuning) if per_actor > 0 else _on_cpus(nodes, tuning)
     return _at_most(allotment, slices, tuning)
 
 
-def gpus_per_model_actor(nodes: Sequence[Node], tuning: TuningSettings) -> float:
-    """Return the GPUs of a model actor: what the settings say, else one where a machine has any."""
-    named = tuning.gpus_per_model_actor
-    return float(any(node.gpus > 0 for node in nodes)) if named is None else named
+def planned_device(tuning: TuningSettings, has_gpus: Callable[[], bool]) -> Device:
+    """Return the kind of device of all model actors: what the settings ask for, else GPUs where there are any.
+
+    Args:
+        tuning: what the settings ask for.
+        has_gpus: tells whether there are GPUs that can be used; called only where the settings leave it open.
+    """
+    gpus = tuning.gpus_per_model_actor
+    return "cuda" if (has_gpus() if gpus is None else gpus > 0) else "cpu"
+
+
+def gpus_per_model_actor(tuning: TuningSettings, device: Device) -> float:
+    """Return the GPUs of a model actor on the planned kind of device; one where the settings leave it open."""
+    return 0.0 if device == "cpu" else tuning.gpus_per_model_actor or 1.0
 
 
 def _at_most(allotment: Allotment, slices: int, tuning: TuningSettings) -> Allotment:
@@ -63,7 +74,7 @@ def _at_most(allotment: Allotment, slices: int, tuning: TuningSettings) -> Allot
 
 
 def _on_cpus(nodes: Sequence[Node], tuning: TuningSettings) -> Allotment:
-    threads = tuning.cpus_per_model_actor or 1
+    threads = model_threads(tuning)
     actors = tuning.model_actors or max(sum(int(node.cpus) // threads for node in nodes), 1)
     apart = tuning.tokenizer_actors is not None
     allotment = Allotment(
@@ -83,7 +94,7 @@ def _on_cpus(nodes: Sequence[Node], tuning: TuningSettings) -> Allotment:
 
 def _on_gpus(nodes: Sequence[Node], per_actor: float, tuning: TuningSettings) -> Allotment:
     """Return an allotment with as many model actors as fit beside a tokenizer and a writer."""
-    threads = tuning.cpus_per_model_actor or 1
+    threads = model_threads(tuning)
     most = tuning.model_actors or max(sum(most_actors(node, Node(threads, per_actor)) for node in nodes), 1)
     allotment = _beside_gpus(nodes, most, per_actor, tuning)
     for fewer in range(most - 1, 0, -1):
@@ -94,7 +105,7 @@ def _on_gpus(nodes: Sequence[Node], per_actor: float, tuning: TuningSettings) ->
 
 
 def _beside_gpus(nodes: Sequence[Node], actors: int, per_actor: float, tuning: TuningSettings) -> Allotment:
-    threads = tuning.cpus_per_model_actor or 1
+    threads = model_threads(tuning)
     left = remaining(nodes, actors, Node(threads, per_actor)) or []
     # Tokenizers get the other CPUs, except half of one per GPU for writing.
     room = sum(int(node.cpus) for node in left) - ceil(actors * _CPUS_PER_WRITER)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pipeline_lib.errors import FaultError
 from pipeline_lib.machine.library_versions import library_versions
 from pipeline_lib.planning.plan import Plan
-from pipeline_lib.scoring.precision_drift import merged
+from pipeline_lib.scoring.precision_drift import merge_drifts
 from pipeline_lib.storage.location import Files
 from pipeline_lib.storage.records import FileRecord, Manifest, Receipt, ShardRecord, Success
 
@@ -52,7 +52,7 @@ def manifest_of(plan: Plan, receipts: Sequence[Receipt]) -> Manifest:
         rows=sum(shard.rows for shard in shards),
         scored=sum(shard.scored for shard in shards),
         rejected=sum(shard.rejected for shard in shards),
-        drift=merged(receipt.drift for receipt in receipts),
+        drift=merge_drifts(receipt.drift for receipt in receipts),
         computed_by=dict(sorted(Counter(receipt.computed_by for receipt in receipts).items())),
         shards=shards,
         schemas=schemas,

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipeline_lib.engines.computation import computed_by_of
+from pipeline_lib.engines.computation import computed_by_in
 from pipeline_lib.inputs import columns
 from pipeline_lib.inputs.shards import Slice
 from pipeline_lib.machine.failpoints import reached
@@ -72,7 +72,7 @@ class Writer:
                 part=written,
                 rejects=rejects,
                 drift=reused.drift if reused else drift_of(table),
-                computed_by=reused.computed_by if reused else computed_by_of(table),
+                computed_by=reused.computed_by if reused else computed_by_in(table),
                 labels=_counts(scored.column(columns.LABEL)),
                 reject_codes=_counts(rejected.column(columns.CODE)),
             )

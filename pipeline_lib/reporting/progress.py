@@ -17,6 +17,7 @@ from pipeline_lib.machine.terminal import printable
 from pipeline_lib.messages import count, duration, shortened
 from pipeline_lib.planning.plan import Plan
 from pipeline_lib.reporting.attempt import Attempt
+from pipeline_lib.storage.records import Manifest
 
 _SECONDS_BETWEEN_FIRST_LINES = 10.0
 # After the first minute, since a log may grow for hours.
@@ -119,6 +120,12 @@ class Progress:
         """Print that scoring is over."""
         self.close()
         self.phase("recounting rows, moving parts into place", "publish")
+
+    def published(self, manifest: Manifest) -> None:
+        """Print a note if the slices of a manifest were not all computed in the same way."""
+        ways = len(manifest.computed_by)
+        if ways > 1:
+            self.note(f"slices were computed in {ways} ways; computed_by in the manifest")
 
     def close(self) -> None:
         """Remove the bar from the terminal; may be called again."""

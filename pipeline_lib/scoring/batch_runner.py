@@ -1,20 +1,20 @@
 """Run the rows of a slice through an engine: in micro-batches of like lengths, halved where one fails."""
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from functools import partial
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from pipeline_lib.engines.batching import Room, equal_length_batches, micro_batches
-from pipeline_lib.engines.device_memory import room_on_gpu
-from pipeline_lib.engines.engine import Engine, Fetch, Floats, Rows, halving, is_out_of_memory
+from pipeline_lib.engines.batching import BatchMemory, equal_length_batches, micro_batches
+from pipeline_lib.engines.device_memory import measure_batch_memory
+from pipeline_lib.engines.engine import Engine, Fetch, Floats, Rows, compute_by_halves, is_out_of_memory
 from pipeline_lib.planning.plan import ScoringPlan
+from pipeline_lib.scoring.stage import OnBatch
 from pipeline_lib.scoring.token_columns import DistinctRows
 
-OnBatch = Callable[[Sequence[int]], None]
 Faults = dict[int, tuple[str, str]]
 """Rows that can't be scored: the code and the message of each."""
 
@@ -26,20 +26,20 @@ class BatchRunner:
         plan: has the checkpoint, and the largest batch.
         engine: the run's; memory that runs out in it makes later batches smaller.
         gpu_share: the share of a GPU that is this process's.
-        say: called with what a user should know and is no failure.
+        note: called with what a user should know and is no failure.
     """
 
-    def __init__(self, plan: ScoringPlan, engine: Engine, gpu_share: float, say: Callable[[str], None]) -> None:
+    def __init__(self, plan: ScoringPlan, engine: Engine, gpu_share: float, note: Callable[[str], None]) -> None:
         self._checkpoint, self._device = plan.checkpoint, plan.computation.device
-        self._engine, self._say = engine, say
+        self._engine, self._note = engine, note
         cut = micro_batches if plan.checkpoint.pads_safely else equal_length_batches
         self._batches = partial(cut, token_budget=plan.computation.tokens_per_batch)
         # A budget that the settings name is tried as it is; batches that prove too large are halved from then on.
         measured = self._device != "cpu" and not plan.settings.tuning.tokens_per_batch
-        self._room = (
-            room_on_gpu(engine, plan.checkpoint.probe, plan.checkpoint.max_tokens, gpu_share)
+        self._memory = (
+            measure_batch_memory(engine, plan.checkpoint.probe, plan.checkpoint.max_tokens, gpu_share)
             if measured
-            else Room()
+            else BatchMemory()
         )
 
     def logits(
@@ -89,12 +89,12 @@ class BatchRunner:
             return engine.start([texts.ids[row] for row in batch], [texts.type_ids[row] for row in batch])
         except Exception as error:
             if engine is self._engine and is_out_of_memory(error):
-                self._shrink_room(texts.lengths[batch])
+                self._shrink_memory(texts.lengths[batch])
             raise
 
     def split(self, batch: Rows, lengths: NDArray[np.int32]) -> Iterator[Rows]:
         """Yield a batch in as many parts as there is memory for."""
-        return self._room.split(batch, lengths)
+        return self._memory.split(batch, lengths)
 
     def check_engine(self, engine: Engine) -> None:
         """Compute a row that the model is known to answer.
@@ -107,15 +107,15 @@ class BatchRunner:
     def _fitting(self, lengths: NDArray[np.int32]) -> Iterator[Rows]:
         """Yield batches under the token budget, in as many parts as there is memory for by then."""
         for batch in self._batches(lengths):
-            yield from self._room.split(batch, lengths)
+            yield from self._memory.split(batch, lengths)
 
-    def _shrink_room(self, lengths: NDArray[np.int32]) -> None:
+    def _shrink_memory(self, lengths: NDArray[np.int32]) -> None:
         """Make batches smaller for good after memory ran out over one with rows of these lengths."""
         longest = int(lengths.max())
-        smaller = self._room.after_failure(len(lengths), longest)
-        if smaller != self._room:
-            self._room = smaller
-            self._say(
+        smaller = self._memory.after_failure(len(lengths), longest)
+        if smaller != self._memory:
+            self._memory = smaller
+            self._note(
                 f"out of memory on {self._device.upper()} over {len(lengths):,} rows of up to {longest:,} tokens; "
                 "batches that take more than half of that are halved from now on"
             )
@@ -140,7 +140,7 @@ class _Batches:
                 return
         # Halving computes the batch anew, so the error comes again; there may be less memory than before.
         for part in self._runner.split(batch, self._texts.lengths):
-            self.logits[part] = halving(lambda rows: self.start(rows)(), part, self._compute_alone)
+            self.logits[part] = compute_by_halves(lambda rows: self.start(rows)(), part, self._compute_alone)
 
     def _compute_alone(self, row: Rows, error: Exception) -> Floats:
         """Compute a row that failed alone once more; reject it if it fails again while others work."""

@@ -1,123 +1,122 @@
-"""Finding the texts that kill the process that works on them, over the deaths of several processes. Pure logic.
+"""Bisect the texts of a slice to the ones that crash the process that works on them. Pure logic.
 
-A process that dies can't say why, so it says beforehand which texts it takes up. Its successor finds that note. The
-first death may be nobody's fault: the slice is taken up again as it was, now noting every batch. Another death puts
-a batch under suspicion; its halves are tried on their own, and theirs, until a text stands alone. A text that kills
-again and again while it is alone is guilty; whatever survives is not.
+A process that crashes can't say why, so it notes beforehand which texts it begins with. The process that replaces
+it reads that note. The first crash may be chance: the slice is tried again as a whole, and every batch is noted.
+When a batch crashes, its halves become candidates and are tried on their own, and then their halves, down to single
+texts. A text that crashes several times in a row while it is alone is a culprit; a text that is computed is not.
 
-Equal texts are one text here, in all slices: what one of them did, all would do.
+Equal texts are one text here, in all slices, since all of them have the same effect.
 """
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-Text = bytes
-"""A digest of what a stage reads of a row; equal texts have equal ones."""
+TextDigest = bytes
+"""A digest of what a stage reads of a row; equal texts have equal digests."""
 
-# Killed by chance once, or even twice, is no proof: machines do get lost.
-_DEATHS_ALONE = 3
-# The first death, that of a batch, and three of a text alone; the rest is left to chance.
-_DEATHS_BESIDES_HALVING = 8
-_DEATHS_WITHOUT_RESULT = 20
+# One crash of a text that is alone, or even two, may be chance: machines fail now and then.
+_CRASHES_ALONE = 3
+# The first crash, that of a batch, and three of a text alone; the others may be chance.
+_CRASHES_BESIDES_HALVING = 8
+_CRASHES_WITHOUT_RESULT = 20
 
 
 @dataclass
-class Case:
+class CrashHistory:
     """What is known of one slice at one stage."""
 
-    deaths: int = 0
-    """Processes that died over it."""
-    suspects: tuple[tuple[Text, ...], ...] = ()
+    crashes: int = 0
+    """Processes that crashed over it."""
+    candidates: tuple[tuple[TextDigest, ...], ...] = ()
     """Sets of texts to try on their own, in this order, before the slice is tried as a whole."""
-    guilty: frozenset[Text] = frozenset()
-    """Texts that kill at this stage, also those that other slices told of."""
-    hopeless: bool = False
-    """Whether processes keep dying and no text can be found that kills them."""
+    culprits: frozenset[TextDigest] = frozenset()
+    """Texts that crash this stage, in any slice."""
+    is_unsolved: bool = False
+    """Whether processes go on to crash though no text could be found that causes it."""
 
 
 @dataclass
 class _Record:
     """What the ledger keeps of a slice at a stage."""
 
-    deaths: int = 0
-    fruitless: int = 0
-    """Deaths since a text was last found guilty."""
-    widest: int = 0
-    """Size of the largest set that was accused."""
-    suspects: list[tuple[Text, ...]] = field(default_factory=list)
-    alone: Counter[Text] = field(default_factory=Counter)
-    """Deaths of each text alone, since it last survived."""
-    is_taken: bool = False
-    trying: tuple[Text, ...] = ()
+    crashes: int = 0
+    crashes_without_result: int = 0
+    """Crashes since the last culprit was found."""
+    largest_batch: int = 0
+    """Size of the largest set of texts that crashed."""
+    candidates: list[tuple[TextDigest, ...]] = field(default_factory=list)
+    crashes_alone: Counter[TextDigest] = field(default_factory=Counter)
+    """Crashes of each text alone, since it was last computed."""
+    is_in_work: bool = False
+    batch: tuple[TextDigest, ...] = ()
 
     @property
-    def hopeless(self) -> bool:
-        halvings = max(self.widest - 1, 0).bit_length()
-        return self.fruitless > max(_DEATHS_WITHOUT_RESULT, _DEATHS_BESIDES_HALVING + halvings)
+    def is_unsolved(self) -> bool:
+        halvings = max(self.largest_batch - 1, 0).bit_length()
+        return self.crashes_without_result > max(_CRASHES_WITHOUT_RESULT, _CRASHES_BESIDES_HALVING + halvings)
 
 
 class Ledger:
-    """The notes of all processes: who took up what, and what is known of each slice.
+    """The notes of all processes: which slice and batch each began, and what is known of each slice.
 
-    Keys name a slice at a stage: tuples that start with the stage. A ledger that was lost starts anew, so each call
-    may be the first about its key.
+    Keys name a slice at a stage: tuples that start with the stage. A ledger that was lost starts empty, so each
+    call may be the first about its key.
     """
 
     def __init__(self) -> None:
         self._records: dict[tuple[object, ...], _Record] = {}
-        self._guilty: dict[object, frozenset[Text]] = defaultdict(frozenset)
+        self._culprits: dict[object, frozenset[TextDigest]] = defaultdict(frozenset)
 
-    def take_up(self, key: tuple[object, ...]) -> Case:
-        """Return what is known of a slice; a predecessor that took it up and never laid it down has died."""
+    def begin_work(self, key: tuple[object, ...]) -> CrashHistory:
+        """Note that a process begins, and return what is known; if one began before and did not end, it crashed."""
         record = self._records.setdefault(key, _Record())
-        if record.is_taken:
-            record.deaths += 1
-            record.fruitless += 1
-            self._blame(key[0], record)
-        record.is_taken, record.trying = True, ()
-        suspects = tuple(record.suspects)
-        return Case(record.deaths, suspects, self._guilty[key[0]], record.hopeless)
+        if record.is_in_work:
+            record.crashes += 1
+            record.crashes_without_result += 1
+            self._bisect(key[0], record)
+        record.is_in_work, record.batch = True, ()
+        return CrashHistory(record.crashes, tuple(record.candidates), self._culprits[key[0]], record.is_unsolved)
 
-    def trying(self, key: tuple[object, ...], texts: Sequence[Text]) -> None:
-        """Note the texts that are about to be computed; those noted before did no harm."""
+    def begin_batch(self, key: tuple[object, ...], texts: Sequence[TextDigest]) -> None:
+        """Note the texts that are computed next; the batch before it was computed."""
         record = self._records.setdefault(key, _Record())
-        self._clear(record)
-        record.is_taken, record.trying = True, tuple(dict.fromkeys(texts))
+        self._clear_batch(record)
+        record.is_in_work, record.batch = True, tuple(dict.fromkeys(texts))
 
-    def survived(self, key: tuple[object, ...]) -> None:
-        """Note that the first of the sets under suspicion did no harm."""
+    def clear_candidates(self, key: tuple[object, ...]) -> None:
+        """Note that the first set of candidates was computed."""
         record = self._records.setdefault(key, _Record())
-        self._clear(record)
-        del record.suspects[:1]
+        self._clear_batch(record)
+        del record.candidates[:1]
 
-    def lay_down(self, key: tuple[object, ...]) -> None:
+    def end_work(self, key: tuple[object, ...]) -> None:
         """Note that a slice is done."""
         record = self._records.pop(key, None)
-        if record and record.deaths:  # of the others, which may be millions, nothing need be known
-            self._records[key] = replace(record, is_taken=False, suspects=[], trying=(), alone=Counter())
+        if record and record.crashes:  # the others may be millions, and need no record
+            self._records[key] = replace(record, is_in_work=False, candidates=[], batch=(), crashes_alone=Counter())
 
     @staticmethod
-    def _clear(record: _Record) -> None:
-        for text in record.trying:
-            del record.alone[text]
-        record.trying = ()
+    def _clear_batch(record: _Record) -> None:
+        for text in record.batch:
+            del record.crashes_alone[text]
+        record.batch = ()
 
-    def _blame(self, stage: object, record: _Record) -> None:
-        accused = record.trying
-        if not accused:
-            return  # it died between batches, or before any was noted: what was suspected still is
-        record.widest = max(record.widest, len(accused))
-        # The other sets under suspicion are still to be tried; the one that was tried gives way to its halves.
-        others = record.suspects[1:]
-        if len(accused) > 1:
-            middle = len(accused) // 2
-            record.suspects = [accused[:middle], accused[middle:], *others]
+    def _bisect(self, stage: object, record: _Record) -> None:
+        """Replace the set of texts that crashed by its halves; a text that crashed alone often is a culprit."""
+        batch = record.batch
+        if not batch:
+            return  # it crashed between batches, or before any was noted: the candidates stay as they are
+        record.largest_batch = max(record.largest_batch, len(batch))
+        others = record.candidates[1:]
+        if len(batch) > 1:
+            middle = len(batch) // 2
+            record.candidates = [batch[:middle], batch[middle:], *others]
             return
-        (text,) = accused
-        record.alone[text] += 1
-        if record.alone[text] < _DEATHS_ALONE:
-            record.suspects = [accused, *others]
+        (text,) = batch
+        record.crashes_alone[text] += 1
+        if record.crashes_alone[text] < _CRASHES_ALONE:
+            record.candidates = [batch, *others]
             return
-        record.suspects, record.fruitless = others, 0
-        self._guilty[stage] |= {text}
+        record.candidates, record.crashes_without_result = others, 0
+        self._culprits[stage] |= {text}

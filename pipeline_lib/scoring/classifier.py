@@ -17,9 +17,10 @@ from pipeline_lib.engines.torch_engine import device_name
 from pipeline_lib.errors import CheckpointError, FaultError
 from pipeline_lib.inputs import columns
 from pipeline_lib.planning.plan import ScoringPlan
-from pipeline_lib.scoring.batch_runner import BatchRunner, OnBatch
+from pipeline_lib.scoring.batch_runner import BatchRunner
 from pipeline_lib.scoring.float32_reference import Float32Reference, note_or_refuse
-from pipeline_lib.scoring.precision_drift import ROWS, at_most, compared, with_drift
+from pipeline_lib.scoring.precision_drift import ROWS, compare_scores, spread_evenly, with_drift
+from pipeline_lib.scoring.stage import OnBatch
 from pipeline_lib.settings.settings import Device
 
 
@@ -29,7 +30,7 @@ class Classifier:
     Args:
         plan: names the checkpoint, and says how it is computed.
         gpu_share: the share of a GPU that is this process's.
-        say: called with what a user should know and is no failure.
+        note: called with what a user should know and is no failure.
 
     Raises:
         CheckpointError: the checkpoint's files on this machine are not those that were inspected.
@@ -39,7 +40,7 @@ class Classifier:
     reads = (columns.TOKEN_IDS, columns.TYPE_IDS)
 
     def __init__(
-        self, plan: ScoringPlan, gpu_share: float = 1.0, say: Callable[[str], None] = lambda _: None
+        self, plan: ScoringPlan, gpu_share: float = 1.0, note: Callable[[str], None] = lambda _: None
     ) -> None:
         settings, checkpoint, computation = plan.settings, plan.checkpoint, plan.computation
         folder, _ = locate(settings.model, checkpoint.commit)
@@ -47,14 +48,14 @@ class Classifier:
             raise CheckpointError(f"model.name: {checkpoint.name!r} holds other files on this worker")
         self._checkpoint, self._output = checkpoint, settings.output
         self._engine = load_engine(folder, settings.model, checkpoint, computation)
-        self._runner = BatchRunner(plan, self._engine, gpu_share, say)
+        self._runner = BatchRunner(plan, self._engine, gpu_share, note)
         self._computed_by = computed_by(computation, device_name(computation.device))
 
         def load_float32(device: Device) -> Engine:
             float32 = settings.model.model_copy(update={"precision": "float32"})
             return load_engine(folder, float32, checkpoint, replace(computation, device=device, layout="padded"))
 
-        on_missing = note_or_refuse(say, settings.limits.max_precision_drift)
+        on_missing = note_or_refuse(note, settings.limits.max_precision_drift)
         self._reference = Float32Reference(load_float32, computation.device, gpu_share, on_missing)
 
     def __call__(self, table: pa.Table, on_batch: OnBatch | None = None, *, one_by_one: bool = False) -> pa.Table:
@@ -106,7 +107,7 @@ class Classifier:
             return scored
         engine, most = reference
         usable = np.flatnonzero(pc.is_null(tokenized.column(columns.REJECT_CODE)).to_numpy())[sample]
-        rows = usable if most >= ROWS else at_most(usable, most)
+        rows = usable if most >= ROWS else spread_evenly(usable, most)
         try:
             half, full = (
                 activate(self._runner.logits(tokenized, rows, engine=each)[0], self._checkpoint.activation)
@@ -115,7 +116,7 @@ class Classifier:
         except FaultError as error:
             self._reference.drop(str(error))
             return scored
-        return with_drift(scored, rows, *compared(half, full))
+        return with_drift(scored, rows, *compare_scores(half, full))
 
     def _with_scores(self, table: pa.Table, logits: Floats, rows: Rows) -> pa.Table:
         """Return a table with the label and scores of some of its rows; the others get nulls.

@@ -2,13 +2,13 @@
 
 from collections.abc import Callable
 
-from pipeline_lib.engines.device_memory import left_on_gpu, left_on_host
+from pipeline_lib.engines.device_memory import free_gpu_bytes, free_host_bytes
 from pipeline_lib.engines.engine import Engine, is_out_of_memory
 from pipeline_lib.errors import SettingsError
-from pipeline_lib.scoring.precision_drift import Comparison, where_to_compare
+from pipeline_lib.scoring.precision_drift import Comparison, place_reference
 from pipeline_lib.settings.settings import Device
 
-Say = Callable[[str], None]
+Note = Callable[[str], None]
 
 
 class Float32Reference:
@@ -21,7 +21,9 @@ class Float32Reference:
         on_missing: called once, with the reason, if there is no copy.
     """
 
-    def __init__(self, load: Callable[[Device], Engine], device: Device, gpu_share: float, on_missing: Say) -> None:
+    def __init__(
+        self, load: Callable[[Device], Engine], device: Device, gpu_share: float, on_missing: Note
+    ) -> None:
         self._load, self._device, self._gpu_share, self._on_missing = load, device, gpu_share, on_missing
         self._was_asked = False
         self._reference: tuple[Engine, int] | None = None
@@ -50,7 +52,7 @@ class Float32Reference:
     def _load_where_it_fits(self, copy_bytes: int) -> tuple[Engine, int] | None:
         on_gpu = self._device == "cuda"
         place = (
-            where_to_compare(copy_bytes, left_on_gpu(self._gpu_share), left_on_host())
+            place_reference(copy_bytes, free_gpu_bytes(self._gpu_share), free_host_bytes())
             if on_gpu
             else Comparison("cpu")
         )
@@ -62,17 +64,17 @@ class Float32Reference:
         return self._load(place.device), place.rows
 
 
-def note_or_refuse(say: Say, limit: float | None) -> Say:
+def note_or_refuse(note: Note, limit: float | None) -> Note:
     """Return a function that says why the drift from float32 is not measured, or raises where a limit is set.
 
     Args:
-        say: called with what a user should know and is no failure.
+        note: called with what a user should know and is no failure.
         limit: `limits.max_precision_drift` of the settings.
     """
 
-    def note(why: str) -> None:
+    def note_missing(why: str) -> None:
         if limit is not None:
             raise SettingsError(f"limits.max_precision_drift: {limit:g} can't be checked here: {why}; leave it out")
-        say(f"the drift from float32 is not measured: {why}")
+        note(f"the drift from float32 is not measured: {why}")
 
-    return note
+    return note_missing

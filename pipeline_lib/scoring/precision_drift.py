@@ -1,4 +1,4 @@
-"""How far half precision is from float32: compared on a sample of rows, carried beside a slice, summed up."""
+"""The drift of half precision from float32: measured on a sample of rows, kept in columns, merged over slices."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -13,10 +13,10 @@ from pipeline_lib.settings.settings import Device
 from pipeline_lib.storage.records import Drift
 
 ROWS = 32
-"""Of a slice are compared, about."""
+"""About how many rows of a slice are compared."""
 
 _FEWER_ROWS = 4
-# The copy, and as much for what it computes and for batches that need more than usual.
+# The float32 copy, and as much again for its batches and for larger batches of the run.
 _COPIES_ON_GPU = 2
 # Each row of a larger model would take many seconds of one CPU thread, while the GPU waits.
 _LARGEST_ON_CPU = 4 << 30
@@ -25,7 +25,7 @@ _COPIES_ON_HOST = 8
 _SLICES_APART = 8
 
 
-def sampled(number: int, rows: int) -> slice | None:
+def rows_to_compare(number: int, rows: int) -> slice | None:
     """Return which rows of a slice are scored in float32 too, or None where none are.
 
     Decided by the slice alone, so that a run that was killed and one that was not compare the same rows: some rows,
@@ -49,7 +49,7 @@ class Comparison:
     """Of a slice, about."""
 
 
-def where_to_compare(copy: int, on_gpu: int, on_host: int) -> Comparison | None:
+def place_reference(copy: int, on_gpu: int, on_host: int) -> Comparison | None:
     """Return where there is room for a copy of the model in float32, or None where there is none.
 
     Beside the model on its GPU if it fits with room to spare, else on the CPU, with fewer rows since that is slow.
@@ -66,12 +66,12 @@ def where_to_compare(copy: int, on_gpu: int, on_host: int) -> Comparison | None:
     return None
 
 
-def at_most(rows: NDArray[np.int64], most: int) -> NDArray[np.int64]:
+def spread_evenly(rows: NDArray[np.int64], most: int) -> NDArray[np.int64]:
     """Return some of the rows, evenly spread, or all where they are not more."""
     return rows[:: max(-(-len(rows) // most), 1)]
 
 
-def compared(half: Floats, full: Floats) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+def compare_scores(half: Floats, full: Floats) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """Compare scores of shape [rows, labels] in half precision with those in float32.
 
     Half precision that is not finite where float32 is counts as a difference of 1 and another label.
@@ -85,22 +85,22 @@ def compared(half: Floats, full: Floats) -> tuple[NDArray[np.float64], NDArray[n
     return np.where(np.isfinite(full).all(axis=1), gap, np.nan), flips
 
 
-def merged(drifts: Iterable[Drift | None]) -> Drift | None:
+def merge_drifts(drifts: Iterable[Drift | None]) -> Drift | None:
     """Return the drift of several samples together, or None where nothing was compared."""
-    found = [drift for drift in drifts if drift is not None]
-    if not found:
+    measured = [drift for drift in drifts if drift is not None]
+    if not measured:
         return None
     return Drift(
-        rows=sum(drift.rows for drift in found),
-        flips=sum(drift.flips for drift in found),
-        largest=max(drift.largest for drift in found),
+        rows=sum(drift.rows for drift in measured),
+        flips=sum(drift.flips for drift in measured),
+        largest=max(drift.largest for drift in measured),
     )
 
 
 def with_drift(
     table: pa.Table, rows: NDArray[np.int64], gaps: NDArray[np.float64], flips: NDArray[np.bool_]
 ) -> pa.Table:
-    """Return a slice's table with what was found for some of its rows.
+    """Return a slice's table with the drift of some of its rows.
 
     Args:
         table: the slice.

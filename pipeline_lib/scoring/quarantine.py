@@ -1,8 +1,8 @@
-"""Work on a slice so that a row that kills its process is found, and a lost machine costs only time."""
+"""Work on a slice so that a row that crashes its process is rejected, and a lost machine costs only time."""
 
 import contextlib
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Protocol
 
@@ -12,147 +12,135 @@ import pyarrow.compute as pc
 from pipeline_lib.errors import FaultError
 from pipeline_lib.inputs import columns
 from pipeline_lib.inputs.shards import Slice
-from pipeline_lib.scoring.bisection import Case, Text
+from pipeline_lib.scoring.bisection import CrashHistory, TextDigest
+from pipeline_lib.scoring.stage import OnBatch, Stage
 
-_DEATHS_AT_START = 3
-# More than at the start, since a slice is read in moments: other causes may strike then, though seldom so often.
-_DEATHS_WHILE_READING = 5
-
-OnBatch = Callable[[Sequence[int]], None]
+_CRASHES_WHILE_LOADING = 3
+# More than while loading: to read a slice takes moments, so that a crash then may have other causes.
+_CRASHES_WHILE_READING = 5
 
 
 class CrashLedger(Protocol):
     """The one `bisection.Ledger` of a run, in whatever process it is; see there for its methods."""
 
-    def take_up(self, key: tuple[object, ...]) -> Case:
+    def begin_work(self, key: tuple[object, ...]) -> CrashHistory:
         """Note that a process begins with a slice; return what is known of it."""
 
-    def trying(self, key: tuple[object, ...], texts: Sequence[Text]) -> None:
+    def begin_batch(self, key: tuple[object, ...], texts: Sequence[TextDigest]) -> None:
         """Note the texts that are about to be computed."""
 
-    def survived(self, key: tuple[object, ...]) -> None:
-        """Note that the first set under suspicion did no harm."""
+    def clear_candidates(self, key: tuple[object, ...]) -> None:
+        """Note that the first set of candidates was computed."""
 
-    def lay_down(self, key: tuple[object, ...]) -> None:
+    def end_work(self, key: tuple[object, ...]) -> None:
         """Note that a slice is done."""
 
 
-class Stage(Protocol):
-    """A step whose process may die of a row."""
-
-    name: str
-
-    @property
-    def reads(self) -> Sequence[str]:
-        """The columns that alone decide what it makes of a row; a table may lack some."""
-
-    def __call__(self, table: pa.Table, on_batch: OnBatch | None = None, *, one_by_one: bool = False) -> pa.Table:
-        """Compute a slice; tell the rows of each batch beforehand, if asked only when the last one is done."""
-
-    def probe(self) -> None:
-        """Compute something that is known to be harmless."""
-
-
-def carefully(
+def run_with_quarantine(
     stage: Stage, part: Slice, table: pa.Table, ledger: CrashLedger, on_batch: OnBatch | None = None
 ) -> pa.Table:
-    """Return what a stage makes of a slice; rows that killed their process again and again are rejected.
+    """Run a stage on a slice; rows that crash the process each time they are tried are rejected.
 
     Args:
         stage: the step.
         part: the slice.
         table: its rows.
-        ledger: what processes that worked on this slice before left.
-        on_batch: told the rows of each batch while nothing is suspected.
+        ledger: the notes of the processes that worked on this slice before.
+        on_batch: called with the rows of each batch before it starts, while no crash is known.
 
     Raises:
         DeviceError: this process can't go on, a new one may.
-        FaultError: process after process dies over this slice, and no row is to blame.
+        FaultError: process after process crashes over this slice, and no row causes it.
     """
     key = (stage.name, part.shard, part.first_row)
-    case = ledger.take_up(key)
-    if case.hopeless:
+    history = ledger.begin_work(key)
+    if history.is_unsolved:
         raise FaultError(
-            f"{case.deaths} workers died at the {stage.name} over rows {part.first_row:,} to "
+            f"{history.crashes} workers died at the {stage.name} over rows {part.first_row:,} to "
             f"{part.first_row + part.rows - 1:,} of shard {part.shard}, and no single row is to blame"
         )
-    # What tells texts apart is needed only once something died.
-    texts = _texts(table, stage.reads) if case.deaths or case.guilty else []
-    table = _rejected(table, [row for row, text in enumerate(texts) if text in case.guilty], stage.name)
-    first = {text: row for row, text in reversed(list(enumerate(texts))) if text not in case.guilty}
+    # Digests are needed only after a crash.
+    texts = _digests(table, stage.reads) if history.crashes or history.culprits else []
+    table = _rejected(table, [row for row, text in enumerate(texts) if text in history.culprits], stage.name)
+    first = {text: row for row, text in reversed(list(enumerate(texts))) if text not in history.culprits}
 
-    def tell(batch: Sequence[int]) -> None:
-        ledger.trying(key, [texts[row] for row in batch])
+    def note_batch(batch: Sequence[int]) -> None:
+        ledger.begin_batch(key, [texts[row] for row in batch])
 
-    for suspects in case.suspects:
-        tell([])
-        stage.probe()  # where this dies no row is to blame
-        _try_alone(stage, table, [first[text] for text in suspects if text in first], tell)
-        ledger.survived(key)
-    done = stage(table, tell, one_by_one=True) if case.deaths else stage(table, on_batch)
-    ledger.lay_down(key)
-    return done
+    for candidates in history.candidates:
+        note_batch([])
+        stage.probe()  # where this crashes, no row causes it
+        _try_alone(stage, table, [first[text] for text in candidates if text in first], note_batch)
+        ledger.clear_candidates(key)
+    result = stage(table, note_batch, one_by_one=True) if history.crashes else stage(table, on_batch)
+    ledger.end_work(key)
+    return result
 
 
 @contextlib.contextmanager
-def reading(path: str, part: Slice, ledger: CrashLedger) -> Iterator[None]:
-    """Read a slice in the block; where process after process dies of that, it is told and not read for ever.
+def reading_counted(path: str, part: Slice, ledger: CrashLedger) -> Iterator[None]:
+    """Read a slice in the block, and refuse to read it once more after several processes crashed over it.
 
     Args:
         path: of the shard, for the message.
         part: the slice.
-        ledger: as for `carefully`.
+        ledger: as for `run_with_quarantine`.
 
     Raises:
-        FaultError: it died too often.
+        FaultError: there were too many crashes.
     """
     key = ("reader", part.shard, part.first_row)
-    case = ledger.take_up(key)
-    if case.deaths >= _DEATHS_WHILE_READING:
+    history = ledger.begin_work(key)
+    if history.crashes >= _CRASHES_WHILE_READING:
         raise FaultError(
-            f"{path!r}: {case.deaths} workers died while they read rows {part.first_row:,} to "
+            f"{path!r}: {history.crashes} workers died while they read rows {part.first_row:,} to "
             f"{part.first_row + part.rows - 1:,}; is there memory for {part.rows:,} rows at once "
             "(tuning.rows_per_slice)?"
         )
     try:
         yield
-    finally:  # a process that dies does not come here
-        ledger.lay_down(key)
+    finally:  # a process that crashes does not come here
+        ledger.end_work(key)
 
 
 @contextlib.contextmanager
-def starting(stage: str, process: str, ledger: CrashLedger) -> Iterator[None]:
-    """Load a stage in the block; a process that dies of that each time it is restarted is told, not restarted.
+def loading_counted(stage: str, process: str, ledger: CrashLedger) -> Iterator[None]:
+    """Load a stage in the block, and refuse to load it once more after several crashes.
 
     Args:
         stage: its name, for messages.
-        process: what stays the same when the process is restarted.
-        ledger: as for `carefully`.
+        process: a name that stays the same when the process is restarted.
+        ledger: as for `run_with_quarantine`.
 
     Raises:
-        FaultError: it died too often.
+        FaultError: there were too many crashes.
     """
     key = ("start", stage, process)
-    case = ledger.take_up(key)
-    if case.deaths >= _DEATHS_AT_START:
+    history = ledger.begin_work(key)
+    if history.crashes >= _CRASHES_WHILE_LOADING:
         raise FaultError(
-            f"the {stage} process died {case.deaths} times while it loaded the checkpoint; is there memory for it?"
+            f"the {stage} process died {history.crashes} times while it loaded the checkpoint; "
+            "is there memory for it?"
         )
     yield
-    ledger.lay_down(key)
+    ledger.end_work(key)
 
 
-def _try_alone(stage: Stage, table: pa.Table, rows: list[int], tell: OnBatch) -> None:
-    """Compute some rows and forget what comes of it: that the process lives is all there is to know."""
+def _try_alone(stage: Stage, table: pa.Table, rows: list[int], note_batch: OnBatch) -> None:
+    """Compute some rows for no other result than whether the process crashes."""
     own = table.select([name for name in table.column_names if name in {*columns.INTERNAL, *columns.OUTPUT}])
-    stage(own.take(pa.array(rows, pa.int64())), lambda batch: tell([rows[at] for at in batch]), one_by_one=True)
+    stage(
+        own.take(pa.array(rows, pa.int64())),
+        lambda batch: note_batch([rows[place] for place in batch]),
+        one_by_one=True,
+    )
 
 
-def _texts(table: pa.Table, names: Sequence[str]) -> list[Text]:
+def _digests(table: pa.Table, names: Sequence[str]) -> list[TextDigest]:
     """Return a digest of what the named columns hold in each row."""
     present = [_contents(table.column(name)) for name in names if name in table.column_names]
     return [
-        # Each with its length, so that no two pairs of texts run into one.
+        # Each with its length, so that no two pairs of texts give the same bytes.
         hashlib.blake2b(b"".join(b"%d:%b" % (len(part), part) for part in row), digest_size=16).digest()
         for row in zip(*present, strict=True)
     ]
@@ -168,8 +156,8 @@ def _contents(column: pa.ChunkedArray) -> Iterator[bytes]:
             yield from (value or b"" for value in chunk.to_pylist())
 
 
-def _rejected(table: pa.Table, guilty: Sequence[int], stage: str) -> pa.Table:
-    """Reject rows that kill; those that were rejected before keep their reason."""
+def _rejected(table: pa.Table, culprits: Sequence[int], stage: str) -> pa.Table:
+    """Reject rows that crash the process; those that were rejected before keep their reason."""
     valid = pc.is_null(table.column(columns.REJECT_CODE)).to_pylist()
     fault = ("killed_worker", f"the {stage} process dies of this text")
-    return columns.rejected(table, {row: fault for row in guilty if valid[row]})
+    return columns.rejected(table, {row: fault for row in culprits if valid[row]})

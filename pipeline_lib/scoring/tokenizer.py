@@ -1,4 +1,4 @@
-"""Tokenize: texts become ragged lists of token ids, truncated as the pipeline would."""
+"""Tokenize: texts become lists of token ids, truncated as the pipeline does it."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
@@ -12,6 +12,7 @@ from pipeline_lib.checkpoints.checkpoint import PROBE
 from pipeline_lib.checkpoints.fetching import locate
 from pipeline_lib.inputs import columns
 from pipeline_lib.planning.plan import ScoringPlan
+from pipeline_lib.scoring.stage import OnBatch
 from pipeline_lib.scoring.token_columns import token_array
 
 _Encoded = tuple[list[int], list[int], int]
@@ -42,13 +43,7 @@ class Tokenizer:
         self._vocabulary = checkpoint.vocabulary
         self._has_type_ids = "token_type_ids" in checkpoint.inputs
 
-    def __call__(
-        self,
-        table: pa.Table,
-        on_batch: Callable[[Sequence[int]], None] | None = None,
-        *,
-        one_by_one: bool = False,
-    ) -> pa.Table:
+    def __call__(self, table: pa.Table, on_batch: OnBatch | None = None, *, one_by_one: bool = False) -> pa.Table:
         """Replace the texts by token ids, `n_tokens` and `truncated`; rows without usable tokens are rejected.
 
         The special tokens are counted in `n_tokens`, which is the length before truncation. Ids of a rejected
@@ -89,6 +84,7 @@ class Tokenizer:
         return encoded
 
     def _call(self, texts: Sequence[tuple[str, ...]], limit: int | None) -> list[tuple[list[int], list[int]]]:
+        """Return ids and type ids of texts; those of a text that the tokenizer refuses are -1 and 0."""
         if not texts:
             return []
         try:
@@ -102,9 +98,9 @@ class Tokenizer:
                 verbose=False,
             )
         except (MemoryError, OSError):
-            raise  # the machine's fault, not the text's
+            raise  # the machine failed, and the text is not the cause
         except BaseException as error:
-            # A text that a tokenizer refuses must not take the others with it; a panic in Rust is no Exception.
+            # A text that the tokenizer refuses must not fail the others. A panic in Rust is not an Exception.
             if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
                 raise
             if len(texts) == 1:
@@ -115,6 +111,7 @@ class Tokenizer:
         return list(zip(ids, encoding["token_type_ids"] if self._has_type_ids else ids, strict=True))
 
     def _fault(self, row: int, tokens: _Encoded) -> dict[int, tuple[str, str]]:
+        """Return the row's reject code and message, if its tokens can't be used."""
         ids, _, _ = tokens
         if not ids:
             return {row: ("no_tokens", "the tokenizer finds no tokens in the text")}

@@ -106,7 +106,7 @@ def _acquire(file: Location, url: str, on_wait: Callable[[str], None] | None) ->
             conditional = compare_and_swap.has_conditional_writes(file)
             if not conditional and on_wait:
                 on_wait(
-                    f"the store of {url!r} does not heed conditional writes; the lease is written and read again "
+                    f"the store of {url!r} ignores conditional writes; the lease is written and read again "
                     f"after {SETTLE_SECONDS:.0f} s"
                 )
         written = compare_and_swap.write(file, record.to_bytes(), current, conditional=conditional)

@@ -1,4 +1,4 @@
-"""Killed anywhere between the first part and the last cleaning, a run is ended by the next, to the same bytes."""
+"""A run that is killed at any point, from its first part to its last deletion, is completed with the same bytes."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""Records and files that somebody planted in an output lead nowhere outside it, and nothing waits on them."""
+"""Planted records and links in an output: nothing outside of it is read or written, and no run waits for them."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""One bad row rejects itself; what passes is never a reject; a worker that is killed costs nothing but time."""
+"""Rows that fail or kill a worker are rejected alone, passing faults are retried, killed workers change no byte."""
 
 import shutil
 import threading

@@ -1,4 +1,4 @@
-"""A store that fails, is silent or is not what the settings say: tried again, or told in one line, in time."""
+"""Faults of an object store: passing ones are retried, and the others end the run in time, with one line."""
 
 import os
 import time

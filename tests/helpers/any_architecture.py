@@ -9,7 +9,7 @@ import transformers
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers.models.auto.modeling_auto import MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES
 
-from pipeline_lib.engines.engine import no_cache
+from pipeline_lib.engines.engine import no_cache_option
 
 EVERY = tuple(MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES)
 POSITIONS = 1_024
@@ -158,7 +158,7 @@ def build(architecture: str, folder: Path, **changes: Any) -> Path:
             raise CannotBeBuiltError(f"{size:,} weights")  # noqa: TRY301
         _sharpen(model)
         with torch.inference_mode():
-            model(input_ids=torch.tensor([[1, 7, 9, 2]]), **no_cache(model))
+            model(input_ids=torch.tensor([[1, 7, 9, 2]]), **no_cache_option(model))
         model.save_pretrained(folder)
     except Exception as error:
         raise CannotBeBuiltError(f"{type(error).__name__}: {' '.join(str(error).split()):.150}") from error

@@ -1,4 +1,4 @@
-"""What the tests of the input's files share: files to list, and what the listing takes of them."""
+"""Files to list, and the shards and notices that listing them gives."""
 
 from pathlib import Path
 

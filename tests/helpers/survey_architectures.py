@@ -25,7 +25,7 @@ from pipeline_lib.checkpoints import loading
 from pipeline_lib.checkpoints.activation import Activation
 from pipeline_lib.checkpoints.checkpoint import Checkpoint
 from pipeline_lib.engines.computation import computation_of
-from pipeline_lib.engines.engine import Engine, Floats, Ids, apart
+from pipeline_lib.engines.engine import Engine, Floats, Ids, largest_difference
 from pipeline_lib.engines.engine_loading import load_engine
 from pipeline_lib.engines.inspection.inspector import inspect_checkpoint
 from pipeline_lib.engines.packed_engine import PackedEngine
@@ -183,7 +183,7 @@ def difference(found: Floats, expected: Floats, activation: Activation) -> Diffe
     if not all(finite):
         return Difference() if finite[0] == finite[1] else Difference(np.inf, np.inf, 1)
     scores = float(np.abs(_scores(found, activation) - _scores(expected, activation)).max())
-    return Difference(apart(found, expected), scores, int(found.argmax() != expected.argmax()))
+    return Difference(largest_difference(found, expected), scores, int(found.argmax() != expected.argmax()))
 
 
 def _scores(logits: Floats, activation: Activation) -> Any:

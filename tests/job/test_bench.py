@@ -1,4 +1,4 @@
-"""The benchmark times everyone on the same rows, and its figures add up."""
+"""The benchmark times all contenders on the same rows, and its figures are consistent."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""Random tables, cuts and rejects through all steps from plan to publish: the promises hold for each."""
+"""Random tables, slices and rejects, from plan to publish: the promises hold for each."""
 
 import csv
 import shutil

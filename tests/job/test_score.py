@@ -1,4 +1,4 @@
-"""The command line as a person meets it: what it prints, and the code it exits with."""
+"""The command line as its users meet it: what it prints, and its exit codes."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""Library use: a table or frame in, the same rows out, scored."""
+"""Scoring tables and frames in memory: the same rows come back, scored."""
 
 from pathlib import Path
 from typing import Any

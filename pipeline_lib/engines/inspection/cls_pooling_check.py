@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from pipeline_lib.engines.cls_pooling import skip_other_tokens
-from pipeline_lib.engines.engine import same
+from pipeline_lib.engines.engine import are_close
 from pipeline_lib.engines.inspection.engine_choice import LOGITS_TOLERANCE
 from pipeline_lib.engines.inspection.probe_answers import AnsweredTexts
 from pipeline_lib.engines.torch_engine import TorchEngine
@@ -27,7 +27,9 @@ def compute_cls_only(model: Any, inputs: Sequence[str], batches: Sequence[Answer
     if undo is None:
         return False
     try:
-        right = all(same(engine.logits(*each.texts.arrays()), each.logits, LOGITS_TOLERANCE) for each in batches)
+        right = all(
+            are_close(engine.logits(*each.texts.arrays()), each.logits, LOGITS_TOLERANCE) for each in batches
+        )
     except Exception:  # noqa: BLE001 - what a model makes of a single token can't be foreseen
         right = False
     if not right:

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline_lib.engines.engine import Floats, Ids, same
+from pipeline_lib.engines.engine import Floats, Ids, are_close
 from pipeline_lib.engines.openvino import openvino_engine
 from pipeline_lib.engines.openvino.conversion import Source, answers_of_child
 from pipeline_lib.engines.torch_engine import TorchEngine
@@ -87,6 +87,6 @@ def _why_not_openvino(model: Any, source: Source, fingerprint: str) -> str:
             if not len(answer):
                 continue
             expected = np.concatenate([alone(*row) for row in zip(*batch, strict=True)])
-            if not same(answer, expected, LOGITS_TOLERANCE):
+            if not are_close(answer, expected, LOGITS_TOLERANCE):
                 return f"its logits are {np.abs(answer - expected).max():.1g} off"
     return ""

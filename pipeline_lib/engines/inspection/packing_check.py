@@ -13,7 +13,7 @@ import numpy as np
 from pipeline_lib.checkpoints import loading
 from pipeline_lib.checkpoints.checkpoint import Checkpoint, TokenizedTexts
 from pipeline_lib.checkpoints.fetching import locate
-from pipeline_lib.engines.engine import apart
+from pipeline_lib.engines.engine import largest_difference
 from pipeline_lib.engines.inspection.probe_answers import AnsweredTexts, answers_alone
 from pipeline_lib.engines.packed_engine import PackedEngine
 from pipeline_lib.engines.torch_engine import TorchEngine
@@ -101,7 +101,7 @@ def why_not_packed(model: Any, inputs: tuple[str, ...], alone: AnsweredTexts, de
         return f"{type(error).__name__}: {' '.join(str(error).split()):.200}"
     finally:
         model.set_attn_implementation(before)
-    worst = float(np.max([apart(forward, alone.logits), apart(backward, alone.logits)]))
+    worst = float(np.max([largest_difference(forward, alone.logits), largest_difference(backward, alone.logits)]))
     return None if worst <= _tolerance(str(model.dtype)) else f"its logits are {worst:.1g} off"
 
 

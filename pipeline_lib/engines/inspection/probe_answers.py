@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pipeline_lib.checkpoints.checkpoint import PROBE, TokenizedTexts
-from pipeline_lib.engines.engine import Engine, Floats, Ids, same
+from pipeline_lib.engines.engine import Engine, Floats, Ids, are_close
 from pipeline_lib.engines.inspection.probe_lengths import lengths_to_try
 from pipeline_lib.engines.inspection.probe_texts import ProbeTexts, Row
 from pipeline_lib.engines.model_state import LoadedState
@@ -179,7 +179,7 @@ def is_same_answer(logits: Floats, expected: Floats, tolerance: float) -> bool:
     """Tell whether two answers to a text are the same; two that are not finite are the same, too."""
     if not np.isfinite(expected).all():
         return not np.isfinite(logits).all()
-    return same(logits, expected, tolerance)
+    return are_close(logits, expected, tolerance)
 
 
 def _parameters(model: Any) -> int:

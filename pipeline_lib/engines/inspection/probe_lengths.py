@@ -1,26 +1,26 @@
-"""How long the texts are that a checkpoint is tried on: pure arithmetic over its configuration."""
+"""The lengths of the texts that a checkpoint is tried on: pure arithmetic over its configuration."""
 
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-# What names a number of tokens, at which a model may start to compute in another way.
+# Names of settings that hold a number of tokens, at which a model may start to compute in another way.
 _LENGTHS = re.compile(
     r"length|_len$|window|block|chunk|positions?$|position_embeddings$|axial_pos_shape|landmarks|segment|stride"
     r"|local_attention|context|kernel|max_distance|seq"
 )
-# Of these, what counts layers, heads or channels instead.
+# Of these, the names of settings that count layers, heads or channels instead.
 _NO_LENGTHS = re.compile(
     r"layer|pattern|interval|random|embds_dim|num_blocks|per_block|repeats|_id$|size_feed_forward|2d"
 )
-# These decide a mask alone, which padding only makes larger; and of rotary positions only the kinds below look at
-# the length of a batch (`dynamic_rope_update` in transformers).
+# These settings only decide a mask, which padding enlarges and does not change. Of rotary positions, only the kinds
+# below depend on the length of a batch (`dynamic_rope_update` in transformers).
 _MASKED = re.compile(r"sliding_window$|attention_chunk_size$|local_attention$")
 _ROPE = re.compile(r"original_max_position_embeddings$|rope_\w+\.max_position_embeddings$")
 _ROPES_BY_LENGTH = ("dynamic", "longrope")
 
-# Multiplications and additions that a look may take: seconds on two cores.
+# Multiplications and additions that an inspection may take: seconds on two cores.
 _OPERATIONS = 1e12
 _FEWEST_TOKENS, _MOST_TOKENS = 1_536, 16_384
 _LONG, _LONGEST = 1_024, 8_192
@@ -41,11 +41,11 @@ class Lengths:
 
 
 def lengths_to_try(config: Mapping[str, Any], limit: int | None, parameters: int) -> Lengths:
-    """Return the lengths that show whether a row's answer depends on its neighbours, within what a look may cost.
+    """Return lengths that show whether a row's answer depends on its neighbours, within the cost of an inspection.
 
     The longest is the limit, but 1,024 tokens at most unless a threshold of the configuration lies beyond; then it
     lies just above that, up to 8,192 tokens. Models of many weights are tried on fewer tokens: 512 at least. What
-    could not be tried and is not known to be harmless is told.
+    could not be tried and is not known to be harmless is in `untried`.
 
     Args:
         config: the model's configuration, as plain values.
@@ -55,10 +55,10 @@ def lengths_to_try(config: Mapping[str, Any], limit: int | None, parameters: int
     affordable = min(max(int(_OPERATIONS / (2 * max(parameters, 1))), _FEWEST_TOKENS), _MOST_TOKENS)
     reach = min(affordable // 3, _LONGEST, limit or _LONGEST)
     named = {**dict(_thresholds(config)), **_of_bigbird(config)}
-    found = {name: value for name, value in named.items() if value < (limit or value + 1)}
-    crossed = [value + 1 for value in found.values() if value < reach]
+    thresholds = {name: value for name, value in named.items() if value < (limit or value + 1)}
+    crossed = [value + 1 for value in thresholds.values() if value < reach]
     long = max([min(reach, _LONG), *crossed])
-    values = sorted({value for value in found.values() if value < long})
+    values = sorted({value for value in thresholds.values() if value < long})
     odd = (long // 4) | 1  # no multiple of a block, and cheap
     wanted = [odd, *(value + more for more in (1, 0, -1) for value in values)]
     between = tuple(dict.fromkeys(length for length in wanted if 1 < length < long))
@@ -66,7 +66,9 @@ def lengths_to_try(config: Mapping[str, Any], limit: int | None, parameters: int
     room = max((affordable - 3 * long) // (3 * long), 1)
     between = between[: min(room, 12)]
     harmless = _harmless(config)
-    untried = (f"{name}={value}" for name, value in found.items() if value >= long and not harmless.search(name))
+    untried = (
+        f"{name}={value}" for name, value in thresholds.items() if value >= long and not harmless.search(name)
+    )
     thorough = 5 * long + 4 * long * len(between) <= affordable
     return Lengths(long, between, tuple(untried), thorough=thorough)
 

@@ -41,14 +41,14 @@ class ProbeTexts:
             return ids, types
         # Repeated from the middle on, so that special tokens stay at the ends.
         middle = len(ids) // 2
-        kept = [
+        longer = [
             np.concatenate([row[:middle], np.resize(row[middle:], tokens), row[middle:]])
             for row in (ids, types)
             if len(row)
         ]
         cut = [
             np.concatenate([row[: tokens - len(ids) + middle], row[len(row) - (len(ids) - middle) :]])
-            for row in kept
+            for row in longer
         ]
         return cut[0][:tokens], cut[1][:tokens] if len(cut) > 1 else types
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline_lib.engines.engine import Engine, apart, same
+from pipeline_lib.engines.engine import Engine, are_close, largest_difference
 from pipeline_lib.engines.inspection.probe_answers import (
     PADDING_TOLERANCE,
     AnsweredTexts,
@@ -61,7 +61,7 @@ def _answered_together(engine: Engine, batch: AnsweredTexts) -> AnsweredTexts | 
         logits = engine.logits(*batch.texts.arrays())
     except (RuntimeError, ValueError, IndexError):
         return None  # a model that refuses a padded batch is run on batches of one length
-    return batch._replace(logits=logits) if same(logits, batch.logits, PADDING_TOLERANCE) else None
+    return batch._replace(logits=logits) if are_close(logits, batch.logits, PADDING_TOLERANCE) else None
 
 
 def _check_equal_lengths(engine: Engine, answers: ProbeAnswers) -> None:
@@ -77,7 +77,7 @@ def _check_equal_lengths(engine: Engine, answers: ProbeAnswers) -> None:
         if not is_same_answer(logits, alone, _REFUSED_TOLERANCE):
             raise CheckpointError(
                 f"model.name: the model's answer to a text of {len(row[0])} tokens depends on another text of "
-                f"the same length beside it: its logits are {apart(logits, alone):.1g} off"
+                f"the same length beside it: its logits are {largest_difference(logits, alone):.1g} off"
             )
 
 
@@ -88,6 +88,6 @@ def _check_again(engine: Engine, answers: ProbeAnswers, texts: int = 2) -> None:
         if not is_same_answer(logits, alone, _REFUSED_TOLERANCE):
             raise CheckpointError(
                 f"model.name: the model answers a text of {len(row[0])} tokens differently when it "
-                f"comes again: its logits are {apart(logits, alone):.1g} off; they depend on chance "
+                f"comes again: its logits are {largest_difference(logits, alone):.1g} off; they depend on chance "
                 "or on the texts before it"
             )

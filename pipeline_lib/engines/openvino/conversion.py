@@ -1,4 +1,4 @@
-"""Work with OpenVINO in a child process: a conversion runs the model, and either may end the process it is in."""
+"""Convert and run models with OpenVINO in a child process, since either may crash the process that does it."""
 
 import json
 import os
@@ -18,17 +18,17 @@ from pipeline_lib.settings.settings import ModelSettings
 
 
 class ConversionError(Exception):
-    """A conversion that failed, or whose process died, in one line."""
+    """The conversion failed or its process crashed; the message is one line."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """A model to convert, and rows that it is known to answer: it is traced with these, and no made-up ones."""
+    """A model to convert, and rows that it is known to answer: the trace uses these, as it may refuse others."""
 
     folder: Path
     """The checkpoint's files on this machine."""
     settings: ModelSettings
-    """Under which rules of trust they are loaded."""
+    """The rules of trust under which they are loaded."""
     inputs: tuple[str, ...]
     """What the tokenizer gives the model."""
     pads_safely: bool
@@ -47,17 +47,14 @@ class Source:
 
     def batches(self) -> list[IdsAndTypes]:
         """Return the rows as batches that the model answers: one padded batch if it may be, and each row alone."""
-        return (
-            [self.rows.arrays(), *_alone(self.rows)]
-            if self.pads_safely and len(self.rows) > 1
-            else _alone(self.rows)
-        )
+        together = [self.rows.arrays()] if self.pads_safely and len(self.rows) > 1 else []
+        return [*together, *_alone(self.rows)]
 
     def trials(self) -> list[IdsAndTypes]:
-        """Return batches of many kinds that what was converted must answer as each row is answered alone.
+        """Return batches of many kinds, whose rows the converted model must answer as PyTorch answers each alone.
 
-        A trace keeps no choice that a model's code makes by its data: models that look for a row's end token refuse
-        rows that have several, while a trace of them gives such rows each other's answers.
+        A trace does not keep choices that a model's code makes by its data. For example, models that look for the
+        end token of a row refuse rows with several, while a trace of them gives such rows the answers of others.
         """
         if not self.pads_safely:
             return [*self.batches(), *_alone(self.more_rows)]

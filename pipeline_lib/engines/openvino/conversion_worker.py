@@ -14,7 +14,7 @@ import numpy as np
 from pydantic import TypeAdapter
 
 from pipeline_lib.checkpoints.checkpoint import IdsAndTypes
-from pipeline_lib.engines.engine import Floats, no_cache
+from pipeline_lib.engines.engine import Floats, no_cache_option
 from pipeline_lib.engines.openvino.conversion import Source
 from pipeline_lib.engines.openvino.openvino_engine import OpenVinoEngine, library
 
@@ -78,7 +78,7 @@ def _traced(model: Any, source: Source, batch: IdsAndTypes, pad: int) -> Any:
             self.model = model
 
         def forward(self, *tensors: torch.Tensor) -> Any:
-            return self.model(**dict(zip(tensors_by_name, tensors, strict=True)), **no_cache(model)).logits
+            return self.model(**dict(zip(tensors_by_name, tensors, strict=True)), **no_cache_option(model)).logits
 
     example = tuple(torch.from_numpy(array) for array in tensors_by_name.values())
     return library().convert_model(Logits().eval(), example_input=example)

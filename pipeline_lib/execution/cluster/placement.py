@@ -10,13 +10,14 @@ import ray
 from ray.util.placement_group import placement_group, remove_placement_group
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
+from pipeline_lib.engines.computation import model_threads
 from pipeline_lib.errors import FaultError
 from pipeline_lib.execution.cluster.autoscaling import requested_room
 from pipeline_lib.execution.cluster.nodes import all_nodes, free_nodes
 from pipeline_lib.messages import count
 from pipeline_lib.planning.capacity import Allotment, Node, fits, nodes_in_words
-from pipeline_lib.planning.resources import allot, wanted
-from pipeline_lib.settings.settings import TuningSettings
+from pipeline_lib.planning.resources import allot, gpus_per_model_actor, wanted
+from pipeline_lib.settings.settings import Device, TuningSettings
 
 Note = Callable[[str], None]
 
@@ -50,7 +51,7 @@ class Room:
 
 
 @contextlib.contextmanager
-def reserved(slices: int, tuning: TuningSettings, note: Note) -> Iterator[Room]:
+def reserved(slices: int, tuning: TuningSettings, device: Device, note: Note) -> Iterator[Room]:
     """Keep room for the actors of all stages for as long as the block runs; wait while others use it.
 
     Room is reserved stage by stage, so that no tokenizer takes what only a model can use. On a busy cluster, the
@@ -59,7 +60,8 @@ def reserved(slices: int, tuning: TuningSettings, note: Note) -> Iterator[Room]:
 
     Args:
         slices: that are to be scored.
-        tuning: what the settings ask for, as `with_gpus_stated` returns it.
+        tuning: what the settings ask for.
+        device: as planned.
         note: told what is waited for, and where less than the whole cluster is taken.
 
     Raises:
@@ -69,7 +71,7 @@ def reserved(slices: int, tuning: TuningSettings, note: Note) -> Iterator[Room]:
     """
     groups: list[Any] = []
     try:
-        allotment = _wait_for_room(slices, tuning, note)
+        allotment = _wait_for_room(slices, tuning, device, note)
         _reserve(allotment, groups)
         yield Room(allotment, tuple(groups))
     finally:
@@ -78,14 +80,14 @@ def reserved(slices: int, tuning: TuningSettings, note: Note) -> Iterator[Room]:
                 remove_placement_group(group)
 
 
-def _wait_for_room(slices: int, tuning: TuningSettings, note: Note) -> Allotment:
+def _wait_for_room(slices: int, tuning: TuningSettings, device: Device, note: Note) -> Allotment:
     """Return what fits into what is free, as soon as something does."""
     began = time.monotonic()
     next_note = began + _SECONDS_TO_FIRST_NOTE
     while True:
-        most = _grow(slices, tuning, note)
+        most = _grow(slices, tuning, device, note)
         free, now = free_nodes(), time.monotonic()
-        allotment = wanted(free, slices, tuning)
+        allotment = wanted(free, slices, tuning, device)
         if fits(free, allotment) and (allotment == most or now - began >= _SECONDS_TO_BECOME_FREE):
             if allotment.model_actors < most.model_actors:
                 actors = f"{allotment.model_actors} of {most.model_actors} model actors"
@@ -93,21 +95,22 @@ def _wait_for_room(slices: int, tuning: TuningSettings, note: Note) -> Allotment
             return allotment
         if now >= next_note:
             next_note = now + _SECONDS_BETWEEN_NOTES
-            note(f"waiting for others to end: {_least(tuning)}; free now: {nodes_in_words(free) or 'nothing'}")
+            free_now = nodes_in_words(free) or "nothing"
+            note(f"waiting for others to end: {_least(tuning, device)}; free now: {free_now}")
         time.sleep(_SECONDS_BETWEEN_CHECKS)
 
 
-def _grow(slices: int, tuning: TuningSettings, note: Note) -> Allotment:
+def _grow(slices: int, tuning: TuningSettings, device: Device, note: Note) -> Allotment:
     """Return what fits into the whole cluster, after it has grown if nothing fits yet."""
     whole = all_nodes()
-    allotment = wanted(whole, slices, tuning)
+    allotment = wanted(whole, slices, tuning, device)
     if fits(whole, allotment):
         return allotment
     began = next_note = time.monotonic()
     with requested_room([_bundle(each) for actors, each in allotment.stages for _ in range(actors)]) as is_refused:
-        while not fits(whole, wanted(whole, slices, tuning)) and not is_refused():
+        while not fits(whole, wanted(whole, slices, tuning, device)) and not is_refused():
             waited = time.monotonic() - began
-            missing = f"{_least(tuning)}; there now: {nodes_in_words(whole) or 'nothing'}"
+            missing = f"{_least(tuning, device)}; there now: {nodes_in_words(whole) or 'nothing'}"
             if waited > _SECONDS_TO_GROW:
                 raise FaultError(f"the cluster did not grow within {_SECONDS_TO_GROW / 60:.0f} minutes: {missing}")
             if began + waited >= next_note:
@@ -115,12 +118,12 @@ def _grow(slices: int, tuning: TuningSettings, note: Note) -> Allotment:
                 note(f"waiting for the cluster to grow: {missing}")
             time.sleep(_SECONDS_BETWEEN_CHECKS)
             whole = all_nodes()
-    return allot(whole, slices, tuning)
+    return allot(whole, slices, tuning, device)
 
 
-def _least(tuning: TuningSettings) -> str:
+def _least(tuning: TuningSettings, device: Device) -> str:
     """Return in words what must be free before a run can start."""
-    each = Node(tuning.cpus_per_model_actor or 1, tuning.gpus_per_model_actor or 0)
+    each = Node(model_threads(tuning), gpus_per_model_actor(tuning, device))
     return f"{count(tuning.model_actors or 1, 'model actor')} of {each} must fit, and what belongs to it"
 
 

@@ -137,7 +137,7 @@ def test_weights_in_several_files_are_loaded_and_each_is_in_the_fingerprint(
     assert fingerprint(folder, settings) != before
 
 
-def test_pickles_are_loaded_where_they_are_allowed_though_a_decoy_lies_beside_them(folder: Path) -> None:
+def test_allowed_pickles_are_loaded_though_unused_weights_lie_beside_them(folder: Path) -> None:
     torch.save(load_file(folder / "model.safetensors"), folder / "pytorch_model.bin")
     (folder / "model.safetensors").rename(folder / "decoy.safetensors")
     settings = settings_of(folder, allow_pickle=True)

@@ -43,7 +43,7 @@ def test_the_course_texts_get_the_course_figures(hub: str) -> None:
     assert found["n_tokens"].tolist() == [16, 8]
 
 
-def test_a_checkpoint_that_is_nowhere_is_told_with_every_place_that_was_looked_at() -> None:
+def test_a_missing_checkpoint_is_reported_with_every_place_that_was_searched() -> None:
     with pytest.raises(
         CheckpointError, match="is no folder here, is not in the cache, and the hub can't be reached"
     ):

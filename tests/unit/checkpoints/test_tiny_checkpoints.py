@@ -1,4 +1,4 @@
-"""The checkpoints that the other tests trust: of the right kind, and not blind to their texts."""
+"""The checkpoints of the other tests: of the right architecture, with different answers to different texts."""
 
 from pathlib import Path
 

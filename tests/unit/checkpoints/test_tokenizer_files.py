@@ -29,14 +29,14 @@ def assert_answers_are_the_pipelines(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("architecture", SENTENCEPIECE)
-def test_a_vocabulary_of_sentencepiece_alone_will_do(architecture: str, tmp_path: Path) -> None:
+def test_a_vocabulary_of_sentencepiece_alone_is_enough(architecture: str, tmp_path: Path) -> None:
     folder = tiny.build(Recipe(architecture, num_labels=3, sentencepiece=True), tmp_path)
     assert not (folder / "tokenizer.json").exists()
     assert_answers_are_the_pipelines(folder)
 
 
 @pytest.mark.parametrize("kind", ["Bertweet", "Phobert"])
-def test_codes_of_byte_pairs_will_do(kind: str, tmp_path: Path) -> None:
+def test_codes_of_byte_pairs_are_enough(kind: str, tmp_path: Path) -> None:
     """Their tokenizers look for `bpe.codes`, a name that no other has."""
     folder = tiny.build(Recipe("roberta", num_labels=3), tmp_path)
     pieces = ["a", "i", "e", "t@@", "h@@", "th@@", "k@@", "f@@", "n@@", "fine", "kettle", "good@@"]
@@ -70,7 +70,7 @@ def test_a_vocabulary_of_tiktoken_names_the_package(tmp_path: Path, monkeypatch:
         loading.load_tokenizer(folder, ModelSettings(name=str(folder)))
 
 
-def test_sentencepiece_that_is_not_here_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_sentencepiece_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tiny.build(Recipe("xlm-roberta", sentencepiece=True), tmp_path)
     monkeypatch.setitem(sys.modules, "sentencepiece", None)  # as if it were not installed
     with pytest.raises(CheckpointError, match=r"can't load the tokenizer of .*pip install sentencepiece$"):
@@ -78,7 +78,7 @@ def test_sentencepiece_that_is_not_here_is_named(tmp_path: Path, monkeypatch: py
 
 
 @pytest.mark.skipif(importlib.util.find_spec("mistral_common") is not None, reason="mistral-common is installed")
-def test_a_tokenizer_whose_package_is_not_here_names_it(tmp_path: Path) -> None:
+def test_a_tokenizer_names_its_missing_package(tmp_path: Path) -> None:
     folder = tiny.build(Recipe("llama"), tmp_path)
     (folder / "tokenizer_config.json").write_text('{"tokenizer_class": "MistralCommonBackend"}')
     with pytest.raises(CheckpointError, match=r"needs packages that are not here; pip install mistral-common"):

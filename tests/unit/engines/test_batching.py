@@ -8,7 +8,14 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from pipeline_lib.engines.batching import Room, distinct, equal_length_batches, micro_batches, padded, room_within
+from pipeline_lib.engines.batching import (
+    BatchMemory,
+    distinct,
+    equal_length_batches,
+    fit_batch_memory,
+    micro_batches,
+    padded,
+)
 
 Lengths = NDArray[np.int32]
 Cut = Callable[[Lengths, int], Iterator[NDArray[np.int64]]]
@@ -82,33 +89,33 @@ def test_padding_no_rows_gives_an_empty_batch() -> None:
 def test_a_batch_is_split_into_halves_of_halves_that_there_is_room_for(
     lengths: list[int], usable: float, square: float
 ) -> None:
-    room, each = Room(usable, 3.0, square), np.array(lengths, np.int32)
+    memory, each = BatchMemory(usable, 3.0, square), np.array(lengths, np.int32)
     batch = np.arange(len(lengths))
-    parts = list(room.split(batch, each))
+    parts = list(memory.split(batch, each))
     assert np.concatenate(parts).tolist() == batch.tolist()
     for part in parts:
-        assert len(part) == 1 or room.taken(len(part), int(each[part].max())) <= usable
+        assert len(part) == 1 or memory.needed(len(part), int(each[part].max())) <= usable
     halves = {tuple(batch.tolist())}
     for _ in lengths:
         halves |= {half for some in halves for half in (some[: len(some) // 2], some[len(some) // 2 :])}
     assert {tuple(part.tolist()) for part in parts} <= halves
-    assert len(list(Room().split(batch, each))) == 1
+    assert len(list(BatchMemory().split(batch, each))) == 1
 
 
 @given(rows=st.integers(2, 500), longest=st.integers(1, 600), usable=st.floats(0, 1e9))
-def test_a_batch_that_failed_is_not_tried_again_and_room_never_grows(
+def test_a_batch_that_failed_is_not_tried_again_and_the_memory_never_grows(
     rows: int, longest: int, usable: float
 ) -> None:
-    for room in (Room(), Room(usable, 2.0, 0.5)):
-        left = room.after_failure(rows, longest)
-        assert left.usable <= room.usable
+    for memory in (BatchMemory(), BatchMemory(usable, 2.0, 0.5)):
+        left = memory.after_failure(rows, longest)
+        assert left.usable <= memory.usable
         parts = list(left.split(np.arange(rows), np.full(rows, longest, np.int32)))
         assert len(parts) > 1
         assert left.after_failure(1, longest) == left
 
 
 def test_half_of_a_batch_that_failed_is_tried() -> None:
-    left = Room().after_failure(64, 100)
+    left = BatchMemory().after_failure(64, 100)
     assert [len(part) for part in left.split(np.arange(64), np.full(64, 100, np.int32))] == [32, 32]
 
 
@@ -118,17 +125,19 @@ SEEN = st.tuples(st.integers(1, 64), st.integers(0, 8000), st.floats(0, 1e9), st
 @given(SEEN)
 @example((3, 0, 7.0, 9.0))
 @example((3, 5, 0.0, 0.0))
-def test_no_row_takes_more_than_is_counted_on(seen: tuple[int, int, float, float]) -> None:
+def test_the_memory_counted_on_is_never_less_than_measured(seen: tuple[int, int, float, float]) -> None:
     few, more, little, much = seen
-    room = room_within(1000, (few, little), (few + more, much))
-    assert room.linear >= 0 <= room.square
-    assert room.linear + room.square > 0
-    assert room.taken(1, few) >= little * (1 - 1e-6)
-    assert room.taken(1, few + more) >= much * (1 - 1e-6)
+    memory = fit_batch_memory(1000, (few, little), (few + more, much))
+    assert memory.linear >= 0 <= memory.square
+    assert memory.linear + memory.square > 0
+    assert memory.needed(1, few) >= little * (1 - 1e-6)
+    assert memory.needed(1, few + more) >= much * (1 - 1e-6)
 
 
 @given(few=st.integers(1, 64), more=st.integers(1, 8000), linear=st.floats(1, 1e6), square=st.floats(0, 1e4))
-def test_attention_that_grows_with_the_square_is_seen(few: int, more: int, linear: float, square: float) -> None:
-    room = room_within(1000, *[(n, linear * n + square * n**2) for n in (few, few + more)])
+def test_attention_that_grows_with_the_square_is_measured(
+    few: int, more: int, linear: float, square: float
+) -> None:
+    memory = fit_batch_memory(1000, *[(n, linear * n + square * n**2) for n in (few, few + more)])
     for length in (few, few + more // 2, few + more):
-        assert room.taken(1, length) == pytest.approx(linear * length + square * length**2, rel=1e-4)
+        assert memory.needed(1, length) == pytest.approx(linear * length + square * length**2, rel=1e-4)

@@ -1,4 +1,4 @@
-"""float32 is computed in all its digits, whatever the process was told before."""
+"""float32 is computed with all its digits, whatever was set in the process before."""
 
 import os
 import subprocess

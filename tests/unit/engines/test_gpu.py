@@ -1,4 +1,4 @@
-"""On the GPU if there is one, else on the CPU: every architecture in every precision; room for any batch."""
+"""On the GPU if there is one, else on the CPU: every architecture in every precision, and memory for any batch."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -11,9 +11,9 @@ from transformers import pipeline
 
 from pipeline_lib import Scorer
 from pipeline_lib.checkpoints import loading
-from pipeline_lib.engines.batching import Room
+from pipeline_lib.engines.batching import BatchMemory
 from pipeline_lib.engines.computation import TOKENS_PER_BATCH
-from pipeline_lib.engines.device_memory import room_on_gpu, stretched
+from pipeline_lib.engines.device_memory import measure_batch_memory, row_of_length
 from pipeline_lib.engines.packed_engine import PackedEngine
 from pipeline_lib.engines.torch_engine import TorchEngine
 from pipeline_lib.settings.settings import Device, ModelSettings
@@ -81,27 +81,27 @@ def test_rows_as_long_as_may_be_are_answered_in_the_batches_that_there_is_room_f
     model = loading.load_model(folder, ModelSettings(name=str(folder)), "bfloat16")
     ready = engine(model, ("input_ids", "attention_mask"), DEVICE)
     probe = [2, 5, 3]
-    room = room_on_gpu(ready, probe, limit, 1.0) if DEVICE == "cuda" else Room()
+    memory = measure_batch_memory(ready, probe, limit, 1.0) if DEVICE == "cuda" else BatchMemory()
     tokens = TOKENS_PER_BATCH[DEVICE]
     rows = np.arange(max(tokens // limit, 1))
-    parts = list(room.split(rows, np.full(len(rows), limit, np.int32)))
+    parts = list(memory.split(rows, np.full(len(rows), limit, np.int32)))
     assert len(parts) == 1, "a tiny model has room for any batch"
-    row = stretched(probe, limit)
+    row = row_of_length(probe, limit)
     found = ready.logits([row] * len(rows), [np.zeros_like(row)] * len(rows))
     assert found.shape == (len(rows), 2)
     assert np.isfinite(found).all()
 
 
 @pytest.mark.skipif(DEVICE == "cpu", reason="needs a GPU")
-def test_what_batches_take_is_foreseen(tmp_path: Path) -> None:
+def test_the_memory_that_batches_need_is_predicted(tmp_path: Path) -> None:
     folder = tiny.build(Recipe("bert", max_positions=512, model_max_length=512), tmp_path / "model")
     model = loading.load_model(folder, ModelSettings(name=str(folder)), "float32")
     ready = TorchEngine(model, ("input_ids", "attention_mask"), DEVICE)
-    room = room_on_gpu(ready, [2, 5, 3], 512, 1.0)
-    assert room.usable <= torch.cuda.mem_get_info()[1] / 2
+    memory = measure_batch_memory(ready, [2, 5, 3], 512, 1.0)
+    assert memory.usable <= torch.cuda.mem_get_info()[1] / 2
     for length in (64, 256, 512):
-        rows = [stretched([2, 5, 3], length)] * 32
+        rows = [row_of_length([2, 5, 3], length)] * 32
         torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated()
         ready.logits(rows, [np.zeros_like(row) for row in rows])
-        assert torch.cuda.max_memory_allocated() - before <= 1.5 * room.taken(len(rows), length) + _LITTLE / 16
+        assert torch.cuda.max_memory_allocated() - before <= 1.5 * memory.needed(len(rows), length) + _LITTLE / 16

@@ -1,4 +1,4 @@
-"""Whatever a model changes of itself while it computes is seen, and put back."""
+"""Every change that a model makes to itself while it computes is detected and undone."""
 
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -45,7 +45,7 @@ CHANGES: dict[str, Callable[[Any], None]] = {
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_every_change_is_seen_and_put_back(change: str) -> None:
+def test_every_change_is_detected_and_undone(change: str) -> None:
     model = Model()
     layer, frequencies = model.layer, model.frequencies
     loaded = LoadedState(model)

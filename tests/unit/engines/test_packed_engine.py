@@ -1,4 +1,4 @@
-"""Rows packed end to end get the answers they get alone; an architecture that can't be packed is found out."""
+"""Rows packed end to end get the answers that they get alone; architectures that can't be packed are detected."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +9,7 @@ import pytest
 
 from pipeline_lib.checkpoints import loading
 from pipeline_lib.checkpoints.checkpoint import Checkpoint, TokenizedTexts
-from pipeline_lib.engines.engine import apart
+from pipeline_lib.engines.engine import largest_difference
 from pipeline_lib.engines.inspection.inspector import inspect_checkpoint
 from pipeline_lib.engines.inspection.packing_check import packs_on, why_not_packed
 from pipeline_lib.engines.inspection.probe_answers import answers_alone
@@ -43,8 +43,8 @@ def test_packed_rows_answer_as_they_do_alone(architecture: str, tmp_path: Path) 
     assert np.array_equal(again.logits, alone.logits[:1])  # it is as it was
     if packable:
         packed = PackedEngine(model, inputs, "cpu")
-        assert apart(packed.logits(rows, types), alone.logits) <= 1e-5
-        assert apart(packed.logits(rows[:1], types[:1]), alone.logits[:1]) <= 1e-5
+        assert largest_difference(packed.logits(rows, types), alone.logits) <= 1e-5
+        assert largest_difference(packed.logits(rows[:1], types[:1]), alone.logits[:1]) <= 1e-5
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ def test_packed_rows_answer_as_they_do_alone(architecture: str, tmp_path: Path) 
         ("falcon", {}, "can't be replaced"),
     ],
 )
-def test_what_packed_attention_does_not_know_refuses(
+def test_packed_attention_refuses_what_it_does_not_know(
     architecture: str, changes: dict[str, Any], unknown: str, tmp_path: Path
 ) -> None:
     folder = any_architecture.build(architecture, tmp_path, **changes)
@@ -82,7 +82,7 @@ def test_what_packed_attention_does_not_know_refuses(
         ((8, 6), (64, 64, 128), "must be alike"),
     ],
 )
-def test_the_kernel_refuses_what_it_can_not_take(
+def test_the_kernel_refuses_cards_and_heads_that_it_does_not_support(
     capability: tuple[int, int], widths: tuple[int, int, int], refuses: str | None
 ) -> None:
     found = kernel_refuses(capability, widths)
@@ -99,7 +99,7 @@ def inspected(folder: Path, precision: str) -> Checkpoint:
 
 
 @pytest.mark.parametrize("precision", ["bfloat16", "float16", "auto"])
-def test_half_precision_packs_where_the_device_does_and_it_is_kept(
+def test_half_precision_packs_where_the_device_does_and_the_result_is_kept(
     precision: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home"))
@@ -118,7 +118,7 @@ def test_half_precision_packs_where_the_device_does_and_it_is_kept(
     assert '"packs": true' in kept.read_text()
 
 
-def test_full_precision_and_what_is_wrong_in_float32_never_pack(tmp_path: Path) -> None:
+def test_float32_never_packs_nor_does_a_model_whose_packing_is_wrong_in_float32(tmp_path: Path) -> None:
     folder = tiny.build(Recipe("bert"), tmp_path / "model")
     half, full, by_weights = (
         ModelSettings.model_validate({"name": str(folder), "precision": precision})

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from pipeline_lib.errors import SettingsError
 from pipeline_lib.planning.capacity import Allotment, Node, fits
-from pipeline_lib.planning.resources import allot
+from pipeline_lib.planning.resources import allot, planned_device
 from pipeline_lib.settings.settings import TuningSettings
 
 OPTIONAL = st.none() | st.integers(1, 8)
@@ -25,6 +25,11 @@ TUNINGS = st.builds(
     OPTIONAL,
 )
 NODES = st.lists(st.builds(Node, st.integers(0, 64), st.integers(0, 8)), min_size=1, max_size=6)
+
+
+def share(nodes: list[Node], slices: int, tuning: TuningSettings) -> Allotment:
+    """Share machines on the kind of device that is planned for them."""
+    return allot(nodes, slices, tuning, planned_device(tuning, lambda: any(node.gpus for node in nodes)))
 
 
 def place_anywhere(nodes: list[Node], shared: Allotment, rng: random.Random) -> None:
@@ -62,7 +67,7 @@ def test_what_is_allotted_fits_machine_by_machine_or_is_refused(
 ) -> None:
     """Every actor of every stage must fit beside all the others, or Ray would wait for ever."""
     try:
-        found = allot(nodes, slices, tuning)
+        found = share(nodes, slices, tuning)
     except SettingsError as error:
         assume("need" in str(error))
         return
@@ -74,39 +79,39 @@ def test_what_is_allotted_fits_machine_by_machine_or_is_refused(
 
 @given(cpus=st.integers(1, 256))
 def test_every_cpu_of_a_machine_without_gpus_gets_a_model(cpus: int) -> None:
-    found = allot([Node(cpus, 0)], 1000, TuningSettings())
+    found = share([Node(cpus, 0)], 1000, TuningSettings())
     assert (found.device, found.model_actors) == ("cpu", cpus)
 
 
 @given(gpus=st.integers(1, 16))
 def test_every_gpu_gets_a_model(gpus: int) -> None:
-    found = allot([Node(16 * gpus, gpus)], 1000, TuningSettings())
+    found = share([Node(16 * gpus, gpus)], 1000, TuningSettings())
     assert (found.device, found.model_actors, found.gpus_per_model_actor) == ("cuda", gpus, 1)
     assert found.tokenizer_actors == 8 * gpus
 
 
 def test_gpus_can_be_left_alone() -> None:
-    assert allot([Node(8, 2)], 1000, TuningSettings(gpus_per_model_actor=0)).device == "cpu"
+    assert share([Node(8, 2)], 1000, TuningSettings(gpus_per_model_actor=0)).device == "cpu"
 
 
 def test_a_share_of_a_gpu_lets_several_actors_use_it() -> None:
-    assert allot([Node(16, 1)], 1000, TuningSettings(gpus_per_model_actor=0.25)).model_actors == 4
-    assert allot([Node(16, 2)], 1000, TuningSettings(gpus_per_model_actor=0.6)).model_actors == 2
+    assert share([Node(16, 1)], 1000, TuningSettings(gpus_per_model_actor=0.25)).model_actors == 4
+    assert share([Node(16, 2)], 1000, TuningSettings(gpus_per_model_actor=0.6)).model_actors == 2
 
 
 def test_what_does_not_fit_is_refused_in_numbers() -> None:
     with pytest.raises(
         SettingsError, match=r"8 model actors, 1 tokenizers and a writer need 6\.6 CPUs .* there are 2"
     ):
-        allot([Node(2, 0)], 1000, TuningSettings(model_actors=8, tokenizer_actors=1))
+        share([Node(2, 0)], 1000, TuningSettings(model_actors=8, tokenizer_actors=1))
     with pytest.raises(SettingsError, match=r"3 model actors need 3 CPUs .* there are 2"):
-        allot([Node(2, 0)], 1000, TuningSettings(model_actors=3))
+        share([Node(2, 0)], 1000, TuningSettings(model_actors=3))
     with pytest.raises(SettingsError, match=r"need .* and 2 GPUs; there are 8 and 1"):
-        allot([Node(8, 1)], 1000, TuningSettings(model_actors=2))
+        share([Node(8, 1)], 1000, TuningSettings(model_actors=2))
     with pytest.raises(SettingsError, match=r"gpus_per_model_actor: 1\.5: above 1 it must be a whole number"):
-        allot([Node(8, 4)], 1000, TuningSettings(gpus_per_model_actor=1.5))
+        share([Node(8, 4)], 1000, TuningSettings(gpus_per_model_actor=1.5))
     with pytest.raises(SettingsError, match=r"1 model actors, 5 tokenizers and a writer need 6\.5 CPUs"):
-        allot([Node(4, 1)], 1000, TuningSettings(model_actors=1, tokenizer_actors=5))
+        share([Node(4, 1)], 1000, TuningSettings(model_actors=1, tokenizer_actors=5))
 
 
 def test_an_actor_that_fits_into_no_single_machine_is_refused_though_the_sum_would_do() -> None:
@@ -116,9 +121,9 @@ def test_an_actor_that_fits_into_no_single_machine_is_refused_though_the_sum_wou
         match=r"1 model actors need 2 CPUs .* there are 2 and 0, and each actor must fit into one of the nodes: "
         r"2 of 1 CPU and 0 GPUs",
     ):
-        allot(two_small, 1000, TuningSettings(cpus_per_model_actor=2))
+        share(two_small, 1000, TuningSettings(cpus_per_model_actor=2))
     with pytest.raises(SettingsError, match="each actor must fit into one of the nodes"):
-        allot([Node(8, 0), Node(0, 1)], 1000, TuningSettings())
+        share([Node(8, 0), Node(0, 1)], 1000, TuningSettings())
 
 
 @pytest.mark.parametrize(
@@ -133,28 +138,28 @@ def test_an_actor_that_fits_into_no_single_machine_is_refused_though_the_sum_wou
 def test_machines_with_cpus_beside_small_ones_with_gpus_leave_the_model_its_cpu(
     nodes: list[Node], models: int, tokenizers: int
 ) -> None:
-    found = allot(nodes, 1000, TuningSettings())
+    found = share(nodes, 1000, TuningSettings())
     assert (found.device, found.model_actors, found.tokenizer_actors) == ("cuda", models, tokenizers)
 
 
 def test_no_actor_starts_for_nothing() -> None:
-    found = allot([Node(64, 0)], 3, TuningSettings())
+    found = share([Node(64, 0)], 3, TuningSettings())
     assert found.model_actors == 3
-    found = allot([Node(64, 0)], 3, TuningSettings(tokenizer_actors=2))
+    found = share([Node(64, 0)], 3, TuningSettings(tokenizer_actors=2))
     assert (found.model_actors, found.tokenizer_actors, found.writers) == (3, 2, 3)
-    found = allot([Node(64, 8)], 3, TuningSettings())
+    found = share([Node(64, 8)], 3, TuningSettings())
     assert (found.model_actors, found.tokenizer_actors, found.writers) == (3, 3, 3)
 
 
 def test_without_gpus_each_cpu_takes_its_slices_through_all_steps_unless_told_otherwise() -> None:
-    assert allot([Node(8, 0)], 100, TuningSettings()).together
-    assert not allot([Node(8, 0)], 100, TuningSettings(tokenizer_actors=1)).together
-    assert not allot([Node(8, 1)], 100, TuningSettings()).together
+    assert share([Node(8, 0)], 100, TuningSettings()).together
+    assert not share([Node(8, 0)], 100, TuningSettings(tokenizer_actors=1)).together
+    assert not share([Node(8, 1)], 100, TuningSettings()).together
 
 
 @given(gpus=st.integers(1, 64), cpus=st.integers(3, 32))
 def test_every_gpu_of_a_cluster_has_room_for_its_writer(gpus: int, cpus: int) -> None:
-    found = allot([Node(cpus, 1)] * gpus, 100_000, TuningSettings())
+    found = share([Node(cpus, 1)] * gpus, 100_000, TuningSettings())
     others = found.tokenizer_actors * found.cpus_per_tokenizer + found.writers * found.cpus_per_writer
     assert found.writers == gpus
     assert gpus * found.cpus_per_model_actor + others <= cpus * gpus

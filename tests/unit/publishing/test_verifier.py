@@ -65,7 +65,7 @@ def test_two_parts_that_were_swapped_are_found(out: Path) -> None:
     assert second.name in problems(out)
 
 
-def lie(out: Path, change: Callable[[dict[str, Any]], None]) -> str:
+def problems_after(out: Path, change: Callable[[dict[str, Any]], None]) -> str:
     """Change the manifest, and _SUCCESS to fit it; return what verification finds."""
     manifest = json.loads((out / "_manifest.json").read_text())
     change(manifest)
@@ -89,7 +89,7 @@ def test_a_part_of_another_version_is_found_even_if_the_manifest_names_it(out: P
                 content = path.read_bytes()
                 receipt["part"] |= {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
 
-    assert lie(out, adopt) == f"{PART}: is of version {'f' * 16}"
+    assert problems_after(out, adopt) == f"{PART}: is of version {'f' * 16}"
 
 
 def test_a_manifest_that_is_not_the_one_published_is_found(out: Path) -> None:
@@ -101,7 +101,7 @@ def test_a_manifest_that_is_not_the_one_published_is_found(out: Path) -> None:
         verify(str(out))
 
 
-LIES: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
+FALSE_MANIFESTS: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
     "rows": (lambda m: m.update(rows=99), "says rows 99, its shards sum to 12"),
     "scored": (
         lambda m: m["shards"][0].update(scored=5, rejected=1),
@@ -116,7 +116,7 @@ LIES: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
 }
 
 
-@pytest.mark.parametrize("name", LIES)
-def test_a_manifest_that_lies_is_found(name: str, out: Path) -> None:
-    change, said = LIES[name]
-    assert said in lie(out, change)
+@pytest.mark.parametrize("name", FALSE_MANIFESTS)
+def test_a_manifest_that_contradicts_the_files_is_found(name: str, out: Path) -> None:
+    change, problem = FALSE_MANIFESTS[name]
+    assert problem in problems_after(out, change)

@@ -24,8 +24,8 @@ from tests.helpers.s3_proxy import S3Proxy
 from tests.helpers.servers import free_port, s3_at, wait_for_server
 
 
-def silent(_: str) -> None:
-    """Stand for nobody who listens."""
+def ignore(_: str) -> None:
+    """Ignore the reasons for a wait."""
 
 
 @pytest.fixture(params=["disk", "s3", "memory"])
@@ -45,12 +45,12 @@ def output(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 def test_a_second_run_is_turned_away_and_a_later_one_is_not(output: str) -> None:
     with (
-        leased(output, silent),
+        leased(output, ignore),
         pytest.raises(BusyError, match=r"run \w{8} \(process \d+ on .*\) is at work"),
-        leased(output, silent),
+        leased(output, ignore),
     ):
         raise AssertionError
-    with leased(output, silent) as held:
+    with leased(output, ignore) as held:
         held.confirm()
     lease = location_of(output) / LEASE
     assert not lease.fs.exists(lease.path)
@@ -64,7 +64,7 @@ def test_the_lease_of_a_process_that_was_killed_is_free_at_once(tmp_path: Path) 
         pass
 
 
-def elsewhere(output: str) -> tuple[Location, compare_and_swap.TaggedContent]:
+def lease_of_another_machine(output: str) -> tuple[Location, compare_and_swap.TaggedContent]:
     """Leave the lease of a run on another machine."""
     file = location_of(output) / LEASE
     record = LeaseRecord(run="elsewhere", host="other", pid=1, process="other/1-1")
@@ -77,7 +77,7 @@ def test_the_lease_of_another_machine_is_free_when_it_no_longer_beats(
     output: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lease, "SECONDS_TO_LIVE", 2.0)
-    elsewhere(output)
+    lease_of_another_machine(output)
     said: list[str] = []
     with leased(output, said.append):
         pass
@@ -85,7 +85,7 @@ def test_the_lease_of_another_machine_is_free_when_it_no_longer_beats(
 
 
 def test_the_lease_of_another_machine_is_left_alone_while_it_beats(output: str) -> None:
-    file, current = elsewhere(output)
+    file, current = lease_of_another_machine(output)
 
     def beat() -> None:
         record = LeaseRecord.model_validate_json(current.content)
@@ -93,14 +93,14 @@ def test_the_lease_of_another_machine_is_left_alone_while_it_beats(output: str) 
 
     timer = threading.Timer(0.5, beat)
     timer.start()
-    with pytest.raises(BusyError, match="elsewher"), leased(output, silent):
+    with pytest.raises(BusyError, match="elsewher"), leased(output, ignore):
         raise AssertionError
     timer.join()
 
 
-def test_an_owner_that_was_taken_for_dead_notices(output: str) -> None:
+def test_an_owner_whose_lease_was_taken_is_refused(output: str) -> None:
     file = location_of(output) / LEASE
-    with leased(output, silent) as held:
+    with leased(output, ignore) as held:
         held.confirm()
         now = compare_and_swap.read(file)
         assert now
@@ -114,16 +114,16 @@ def test_an_owner_that_was_taken_for_dead_notices(output: str) -> None:
 
 
 @pytest.mark.parametrize("output", ["disk", "s3"], indirect=True)
-def test_of_many_that_reach_for_a_lease_one_gets_it(output: str) -> None:
+def test_of_many_that_try_to_take_a_lease_one_gets_it(output: str) -> None:
     file = location_of(output) / LEASE
     won: list[int] = []
 
-    def reach(runner: int) -> None:
+    def try_to_take(runner: int) -> None:
         record = LeaseRecord(run=str(runner), host="here", pid=runner, process=None)
         if compare_and_swap.write(file, record.to_bytes(), None):
             won.append(runner)
 
-    threads = [threading.Thread(target=reach, args=(runner,)) for runner in range(8)]
+    threads = [threading.Thread(target=try_to_take, args=(runner,)) for runner in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -132,19 +132,19 @@ def test_of_many_that_reach_for_a_lease_one_gets_it(output: str) -> None:
 
 
 @pytest.mark.parametrize("pid", [1, os.getppid()], ids=["the first process", "our parent"])
-def test_a_lease_that_names_a_process_which_lives_anyway_does_not_block_for_ever(
+def test_a_lease_that_names_a_process_which_always_lives_does_not_block_forever(
     pid: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lease, "SECONDS_TO_LIVE", 1.0)
     planted = LeaseRecord(run="planted", host="here", pid=pid, process=identity(pid))
     (tmp_path / LEASE).write_bytes(planted.to_bytes())
-    with leased(str(tmp_path), silent):
+    with leased(str(tmp_path), ignore):
         pass
 
 
 @pytest.fixture(params=["rclone", "proxy"])
-def heedless(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """An output on a server that takes conditions and ignores them: rclone's, and one behind a proxy."""
+def unconditional_output(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """An output on a server that accepts conditions and ignores them: rclone's, and one behind a proxy."""
     if request.param == "proxy":
         server = request.getfixturevalue("s3_server")
         with (
@@ -172,31 +172,35 @@ def bucket_for(tmp_path: Path) -> str:
     return f"s3://{bucket}/out"
 
 
-def test_on_a_server_that_ignores_conditions_one_of_two_runs_gets_the_lease_and_says_why(heedless: str) -> None:
+def test_on_a_server_that_ignores_conditions_one_of_two_runs_gets_the_lease_and_says_why(
+    unconditional_output: str,
+) -> None:
     said: list[str] = []
     confirmed: list[int] = []
 
-    def reach(runner: int) -> None:
-        with contextlib.suppress(BusyError), leased(heedless, said.append) as held:
+    def try_to_take(runner: int) -> None:
+        with contextlib.suppress(BusyError), leased(unconditional_output, said.append) as held:
             time.sleep(3)
             held.confirm()
             confirmed.append(runner)
             time.sleep(1)
             held.confirm()
 
-    threads = [threading.Thread(target=reach, args=(runner,)) for runner in range(2)]
+    threads = [threading.Thread(target=try_to_take, args=(runner,)) for runner in range(2)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     assert len(confirmed) == 1
-    assert "does not heed conditional writes" in said[0]
-    assert location_of(heedless).files() == {}
+    assert "ignores conditional writes" in said[0]
+    assert location_of(unconditional_output).files() == {}
 
 
-def test_on_a_server_that_ignores_conditions_an_owner_that_lost_the_lease_notices(heedless: str) -> None:
-    file = location_of(heedless) / LEASE
-    with leased(heedless, silent) as held:
+def test_on_a_server_that_ignores_conditions_an_owner_whose_lease_was_taken_is_refused(
+    unconditional_output: str,
+) -> None:
+    file = location_of(unconditional_output) / LEASE
+    with leased(unconditional_output, ignore) as held:
         taken = LeaseRecord(run="another", host="other", pid=1, process=None)
         file.write(taken.to_bytes())
         with pytest.raises(BusyError, match="taken for dead"):
@@ -204,17 +208,17 @@ def test_on_a_server_that_ignores_conditions_an_owner_that_lost_the_lease_notice
     assert b"another" in (file.read() or b"")
 
 
-def test_a_server_that_heeds_conditions_is_known_by_it(s3_server: str, tmp_path: Path) -> None:
+def test_a_server_with_conditional_writes_causes_no_message(s3_server: str, tmp_path: Path) -> None:
     del s3_server
     said: list[str] = []
     with leased(bucket_for(tmp_path), said.append):
         assert said == []
 
 
-def test_a_lease_that_nobody_can_read_does_not_block_for_ever(
+def test_a_lease_that_nobody_can_read_does_not_block_forever(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lease, "SECONDS_TO_LIVE", 1.0)
     (tmp_path / LEASE).write_bytes(b"half a rec")
-    with leased(str(tmp_path), silent):
+    with leased(str(tmp_path), ignore):
         pass

@@ -1,4 +1,4 @@
-"""The last layer does with the first token where the head looks at no other, and the answers stay the same."""
+"""The last layer computes the first token alone where the head reads no other, and the answers stay the same."""
 
 from pathlib import Path
 from typing import Any
@@ -59,7 +59,7 @@ def test_it_computes_less(tmp_path: Path) -> None:
     assert flops(model, probes) < (1 - 0.6 / model.config.num_hidden_layers) * whole
 
 
-def test_a_head_that_looks_at_all_tokens_is_found_out_and_left_as_it_was(tmp_path: Path) -> None:
+def test_a_head_that_reads_all_tokens_is_detected_and_left_as_it_was(tmp_path: Path) -> None:
     model, inputs, probes = loaded("bert", tmp_path / "model")
 
     class Mean(torch.nn.Module):

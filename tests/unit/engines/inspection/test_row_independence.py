@@ -1,4 +1,4 @@
-"""A text gets the answer that it gets alone, whatever is beside it or came before it; else its model is refused."""
+"""A text gets the answer that it gets alone, whatever texts are beside or before it; or the model is refused."""
 
 from pathlib import Path
 from typing import Any
@@ -66,7 +66,7 @@ def test_the_limit_is_what_the_model_can_take(architecture: str, tmp_path: Path)
         ("diffllama", "packed, padded, equal lengths"),
     ],
 )
-def test_the_nasty_ones_go_together_only_as_is_right(architecture: str, verdict: str) -> None:
+def test_difficult_architectures_are_batched_only_in_ways_that_are_right(architecture: str, verdict: str) -> None:
     line = survey(architecture)
     assert line.verdict == verdict
     for way, found in line.ways().items():

@@ -1,4 +1,4 @@
-"""What is known of a checkpoint is used again, for the same files and settings alone."""
+"""The result of an inspection is used again, but only for the same files and settings."""
 
 import json
 import os
@@ -37,14 +37,14 @@ def _kept(home: Path) -> list[Path]:
     return sorted((home / "nightscore" / "inspections").iterdir())
 
 
-def test_the_second_look_loads_nothing(tmp_path: Path) -> None:
+def test_a_second_inspection_loads_nothing(tmp_path: Path) -> None:
     model = tiny_checkpoints.build(Recipe("bert"), tmp_path / "model")
     first, second = _inspected(model, tmp_path / "home"), _inspected(model, tmp_path / "home")
     assert first == [second[0], "True"]
     assert second[1] == "False"
 
 
-def test_what_is_kept_and_damaged_is_made_again(tmp_path: Path) -> None:
+def test_a_damaged_result_is_made_again(tmp_path: Path) -> None:
     model, home = tiny_checkpoints.build(Recipe("bert"), tmp_path / "model"), tmp_path / "home"
     first = _inspected(model, home)
     (kept,) = _kept(home)
@@ -54,7 +54,7 @@ def test_what_is_kept_and_damaged_is_made_again(tmp_path: Path) -> None:
     assert kept.read_bytes() == content
 
 
-def test_what_another_form_of_this_program_kept_is_made_again(tmp_path: Path) -> None:
+def test_a_result_of_another_format_is_made_again(tmp_path: Path) -> None:
     model, home = tiny_checkpoints.build(Recipe("bert"), tmp_path / "model"), tmp_path / "home"
     first = _inspected(model, home)
     (kept,) = _kept(home)
@@ -64,14 +64,14 @@ def test_what_another_form_of_this_program_kept_is_made_again(tmp_path: Path) ->
     assert json.loads(kept.read_text()) == content
 
 
-def test_a_home_that_is_no_folder_only_costs_time(tmp_path: Path) -> None:
+def test_without_a_usable_home_folder_each_run_inspects_anew(tmp_path: Path) -> None:
     (tmp_path / "home").write_text("in the way")
     model = tiny_checkpoints.build(Recipe("bert"), tmp_path / "model")
     assert _inspected(model, tmp_path / "home")[1] == "True"
 
 
 @pytest.mark.parametrize("change", ["model", "settings"])
-def test_another_checkpoint_or_setting_is_looked_at(
+def test_another_checkpoint_or_setting_is_inspected_anew(
     change: str, tmp_path: Path, settings_for: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home"))
@@ -118,7 +118,7 @@ def test_labels_are_read_from_the_configuration_whatever_was_kept(
         assert kept.read_bytes() == content
 
 
-def test_a_note_that_is_a_link_is_not_followed(
+def test_a_kept_result_that_is_a_link_is_not_followed(
     tmp_path: Path, settings_for: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home"))
@@ -133,7 +133,7 @@ def test_a_note_that_is_a_link_is_not_followed(
     assert not kept.is_symlink()
 
 
-def test_a_mistake_is_not_kept(
+def test_a_failed_inspection_is_not_kept(
     tmp_path: Path, settings_for: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home"))

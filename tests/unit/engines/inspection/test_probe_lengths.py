@@ -1,4 +1,4 @@
-"""A checkpoint is tried around every threshold of its configuration, within what a look may cost."""
+"""A checkpoint is tried around every threshold of its configuration, within the cost of an inspection."""
 
 from typing import Any
 
@@ -51,7 +51,7 @@ def test_lengths_around_a_threshold_are_tried(config: dict[str, Any]) -> None:
         {"use_sliding_window": True},
     ],
 )
-def test_what_is_no_length_is_not(config: dict[str, Any]) -> None:
+def test_settings_that_are_no_lengths_add_none(config: dict[str, Any]) -> None:
     assert lengths_to_try(config, 512, SMALL) == lengths_to_try({}, 512, SMALL)
 
 
@@ -68,7 +68,7 @@ def test_a_threshold_beyond_the_usual_length_is_crossed_where_that_is_affordable
 
 
 @pytest.mark.parametrize("config", [{"rope_parameters": YARN}, {"sliding_window": 4096}, {"rope_parameters": None}])
-def test_what_only_masks_or_never_looks_at_a_batch_need_not_be_tried(config: dict[str, Any]) -> None:
+def test_settings_that_only_decide_a_mask_need_not_be_tried(config: dict[str, Any]) -> None:
     assert lengths_to_try(config, 131_072, LARGE).untried == ()
 
 
@@ -89,7 +89,7 @@ NAMES = (
     limit=st.none() | st.integers(1, 1_000_000),
     parameters=st.integers(0, 10_000_000_000),
 )
-def test_a_look_costs_seconds_whatever_the_configuration(
+def test_an_inspection_takes_seconds_whatever_the_configuration(
     config: dict[str, Any], limit: int | None, parameters: int
 ) -> None:
     found = lengths_to_try(config, limit, parameters)

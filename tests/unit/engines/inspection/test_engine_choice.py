@@ -1,4 +1,4 @@
-"""Every engine gives the pipeline's answers; one that can't is not chosen, or says so."""
+"""Every engine gives the pipeline's answers; an engine that can't is not chosen, or is refused."""
 
 import os
 import shutil
@@ -44,7 +44,7 @@ def settings_of(folder: Path, **model: str | bool) -> Settings:
 
 @pytest.mark.openvino
 @pytest.mark.parametrize("architecture", [*ARCHITECTURES, *EXTRA_ARCHITECTURES])
-def test_openvino_answers_as_the_pipeline_does_or_says_that_it_can_not(architecture: str, tmp_path: Path) -> None:
+def test_openvino_answers_as_the_pipeline_does_or_is_refused(architecture: str, tmp_path: Path) -> None:
     folder = tiny.build(Recipe(architecture, num_labels=3), tmp_path / "model")
     settings = settings_of(folder, engine="openvino")
     if architecture in NOT_FOR_OPENVINO:
@@ -70,9 +70,7 @@ def test_bfloat16_by_openvino_is_near(checkpoint: Path) -> None:
 
 
 @pytest.mark.openvino
-def test_a_conversion_that_is_wrong_is_found_out(
-    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_wrong_conversion_is_detected(checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     inspect_checkpoint(settings_of(checkpoint, engine="openvino"))
     shutil.rmtree(tmp_path / "nightscore" / "inspections")
@@ -105,7 +103,7 @@ def test_a_converted_model_that_has_changed_is_made_again(
 
 @pytest.mark.openvino
 @pytest.mark.parametrize("better", ["torch", "openvino"])
-def test_auto_takes_the_better_one_of_this_machine(
+def test_auto_takes_the_better_engine_of_this_machine(
     better: str, checkpoint: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(AUTO_ENGINE, better)
@@ -117,7 +115,7 @@ def test_auto_takes_the_better_one_of_this_machine(
         inspect_checkpoint(settings_of(checkpoint, engine="openvino", precision="float16"))
 
 
-def test_openvino_that_is_not_there_is_not_taken_and_not_asked_for_in_vain(
+def test_openvino_that_is_not_installed_is_not_taken_and_refused_where_asked_for(
     checkpoint: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(AUTO_ENGINE, "absent")
@@ -128,7 +126,7 @@ def test_openvino_that_is_not_there_is_not_taken_and_not_asked_for_in_vain(
         inspect_checkpoint(settings_of(checkpoint, engine="openvino"))
 
 
-def test_an_engine_of_another_name_in_the_environment_is_told(
+def test_an_unknown_engine_in_the_environment_is_refused_by_name(
     checkpoint: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(AUTO_ENGINE, "openvno")
@@ -146,7 +144,7 @@ def test_a_model_is_converted_with_ids_that_it_answers(checkpoint: Path, tmp_pat
 
 
 @pytest.mark.openvino
-def test_a_conversion_whose_process_dies_is_one_line(checkpoint: Path, tmp_path: Path) -> None:
+def test_a_conversion_whose_process_crashes_gives_a_message_of_one_line(checkpoint: Path, tmp_path: Path) -> None:
     bad = poisoned.build(checkpoint, tmp_path / "poisoned", tmp_path / "flag", when_traced="dies")
     with pytest.raises(CheckpointError, match=r"can't run '.*poisoned': .* was ended by SIGKILL.*; use torch$"):
         inspect_checkpoint(settings_of(bad, engine="openvino", allow_remote_code=True))
@@ -161,7 +159,7 @@ def test_a_conversion_whose_process_dies_is_one_line(checkpoint: Path, tmp_path:
         ("raise OSError('libtbb.so:\\n not found')", "OSError: libtbb.so: not found; use torch"),
     ],
 )
-def test_an_openvino_that_is_broken_means_pytorch_unless_it_is_asked_for(
+def test_a_broken_openvino_means_pytorch_unless_it_is_asked_for(
     does: str, told: str, checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "openvino.py").write_text(does)
