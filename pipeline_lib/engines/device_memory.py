@@ -76,7 +76,7 @@ def measured_lengths(limit: int | None) -> tuple[int, int]:
 
 
 def row_of_length(probe: Sequence[int], length: int) -> Ids:
-    """Return a row of some length: a longer one repeats the ids in the middle of the probe, a shorter one is cut."""
+    """Return a row of some length: a longer one repeats ids in the middle of the probe, a shorter one is cut."""
     ids, middle = np.array(probe, np.int32), len(probe) // 2
     if length <= len(ids):
         return ids[:length]
