@@ -103,7 +103,8 @@ def plan(  # noqa: PLR0913 - its options
     def job() -> None:
         settings, day = _settings(config, overrides), _day(date)
         from pipeline_lib.pipeline import plan_only
-        from pipeline_lib.reporting.progress import Progress, devices, plan_lines
+        from pipeline_lib.reporting.plan_lines import devices, plan_lines
+        from pipeline_lib.reporting.progress import Progress
 
         planned = plan_only(settings, day, Progress(Console(quiet=True)), _executor(local=local), replace=replace)
         for topic, text in [*plan_lines(planned), ("devices", devices())]:

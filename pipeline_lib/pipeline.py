@@ -12,8 +12,9 @@ from pipeline_lib.planning.plan import Plan
 from pipeline_lib.planning.planner import refresh_plan
 from pipeline_lib.publishing.gates import check_min_rows
 from pipeline_lib.publishing.publisher import finish_cleanup, prepare_output, publish
+from pipeline_lib.reporting.outcome import Outcome
 from pipeline_lib.reporting.progress import Progress
-from pipeline_lib.reporting.run_record import Outcome, failures_reported, report
+from pipeline_lib.reporting.run_record import failures_reported, report
 from pipeline_lib.settings.settings import Settings
 from pipeline_lib.storage.lease import leased
 

@@ -8,7 +8,7 @@ import sys
 
 from pipeline_lib.messages import count, shortened
 from pipeline_lib.planning.plan import Plan
-from pipeline_lib.reporting.run_record import Outcome
+from pipeline_lib.reporting.outcome import Outcome
 from pipeline_lib.storage.records import REJECTS
 from pipeline_lib.storage.urls import location_of
 

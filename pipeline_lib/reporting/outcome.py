@@ -1,0 +1,73 @@
+"""How an attempt at the job ended, with its closing line."""
+
+from dataclasses import dataclass, field
+
+from pipeline_lib.messages import count, duration, size
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How an attempt ended."""
+
+    status: str
+    """PUBLISHED, COMPLETE (it was already), FAILED, or STOPPED (it was asked to end)."""
+    version: str
+    date: str | None
+    rows: int
+    scored: int
+    """Rows with a score in published or staged slices; `rejected` counts in the same slices."""
+    rejected: int
+    rows_this_run: int
+    """Rows that this attempt scored or rejected; earlier attempts did the others."""
+    seconds: float
+    peak_bytes: dict[str, list[int]] = field(default_factory=dict)
+    """See `Work`, also for the next two."""
+    scoring_seconds: float = 0.0
+    busy: dict[str, float] = field(default_factory=dict)
+    slices: int = 0
+    staged_slices: int = 0
+    """Slices with finished files, whichever attempt scored them."""
+    labels: dict[str, int] | None = None
+    """Scored rows by label; None where an earlier release, which did not count them, scored some."""
+    reject_codes: dict[str, int] | None = None
+    """Rejected rows by reason; None in the same case."""
+    error: str | None = None
+    exit_code: int = 0
+
+    @property
+    def rows_per_second(self) -> float:
+        """Rows of this attempt over all of its time, start-up included."""
+        return self.rows_this_run / self.seconds if self.seconds else 0.0
+
+    def closing_line(self) -> str:
+        """Return the closing line of a run."""
+        day = f"ds={self.date} " if self.date else ""
+        counts = f"in={self.rows:,} scored={self.scored:,} rejected={self.rejected:,}"
+        time = duration(self.seconds)
+        if self.status in {"PUBLISHED", "COMPLETE"}:
+            share = f"({self.rejected / max(self.rows, 1):.3%})"
+            speed = (
+                f"{self.rows_per_second:,.0f} rows/s with start-up" if self.rows_this_run else "nothing to score"
+            )
+            return f"{self.status} {day}{counts} {share} {time} {speed}"
+        if not self.version:
+            return f"{self.status} {day}before anything was scored {time}"
+        return f"{self.status} {day}{counts} staged={self.staged_slices:,} of {count(self.slices, 'slice')} {time}"
+
+    def memory(self) -> str:
+        """Return the peak memory of the attempt's processes in words, or nothing where none was measured."""
+        if not self.peak_bytes:
+            return ""
+        roles = (
+            f"{role} {f'{len(peaks)} x ' if len(peaks) > 1 else ''}{size(max(peaks))}"
+            for role, peaks in self.peak_bytes.items()
+        )
+        return f"{size(sum(map(sum, self.peak_bytes.values())))} at most ({', '.join(roles)})"
+
+    def pace(self) -> str:
+        """Return the speed without start-up, and how busy each stage was, or nothing where nothing was scored."""
+        if not self.scoring_seconds:
+            return ""
+        shares = ", ".join(f"{role} {share:.0%}" for role, share in self.busy.items())
+        rate = self.rows_this_run / self.scoring_seconds
+        return f"{rate:,.0f} rows/s while scoring, without start-up (busy: {shares})"
