@@ -267,10 +267,11 @@ def test_an_output_of_any_name_is_published_in_that_very_place(
         input={"path": f"s3://{many(s3, 'parquet', 1)}"}, output={"path": f"s3://scores/names/{name}"}
     )
     assert run_here(settings).status == "PUBLISHED"
-    found = s3.find(f"scores/names/{name}")
-    assert sorted(path.removeprefix(f"scores/names/{name}/") for path in found) == [
+    files = [path.removeprefix(f"scores/names/{name}/") for path in s3.find(f"scores/names/{name}")]
+    assert sorted(file for file in files if not file.startswith(RUNS)) == [
         "_SUCCESS",
         "_manifest.json",
+        "_metrics.json",
         "part-00000-000000000.parquet",
     ]
     assert run_here(settings).status == "COMPLETE"

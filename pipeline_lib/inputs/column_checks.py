@@ -1,0 +1,109 @@
+"""Checks of the columns of the input, and notices about them: a wrong setting is an error before work starts."""
+
+from collections import Counter
+from collections.abc import Mapping
+
+import pyarrow as pa
+
+from pipeline_lib.errors import InputError
+from pipeline_lib.inputs import columns
+from pipeline_lib.inputs.column_names import listed_columns, nearest_column, shown
+from pipeline_lib.inputs.hive_partitions import partition_keys
+from pipeline_lib.inputs.shards import format_of, is_shard
+from pipeline_lib.settings.settings import InputSettings
+
+
+def is_text(kind: pa.DataType) -> bool:
+    """Tell whether a column of this type holds texts; one of the type null is no error, though it holds none."""
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    return is_plain_text(kind) or pa.types.is_null(kind)
+
+
+def is_plain_text(kind: pa.DataType) -> bool:
+    """Tell whether a type is one of strings, and no dictionary."""
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
+
+
+def check_text_columns(path: str, schema: pa.Schema, texts: list[str], settings: InputSettings) -> None:
+    """Check that a shard has the text columns, no two columns of one name, and none of the job's own names.
+
+    Raises:
+        InputError: it has not, or a column of `input.csv.column_types` is missing.
+    """
+    repeated = [name for name, count in Counter(schema.names).items() if count > 1]
+    if repeated:
+        raise InputError(f"{path!r} has several columns named {shown(*repeated[:3])}")
+    for name, key in zip(texts, ("text_column", "text_pair_column"), strict=False):
+        if name not in schema.names:
+            near = nearest_column(name, schema.names)
+            columns_there = listed_columns(schema.names)
+            # The schema may also be that of a table in memory.
+            hint = len(schema) == 1 and is_shard(path) and format_of(path) == "csv"
+            raise InputError(
+                f"input.{key}: {path!r} has no column {name!r}{near} (it has {columns_there})"
+                + ("; is input.csv.delimiter right?" if hint else "")
+            )
+        if not is_text(schema.field(name).type):
+            raise InputError(
+                f"input.{key}: column {name!r} of {path!r} is {schema.field(name).type}; "
+                "it must be string, large_string or a dictionary of these"
+            )
+    taken = sorted(set(columns.INTERNAL) & set(schema.names))
+    if taken:
+        raise InputError(f"{path!r}: the column names {shown(*taken)} are reserved; rename them")
+    unknown = sorted(set(settings.csv.column_types) - set(schema.names))
+    if unknown and format_of(path) == "csv":
+        near = nearest_column(unknown[0], schema.names)
+        raise InputError(f"input.csv.column_types: {path!r} has no column {unknown[0]!r}{near}")
+
+
+def check_kept_columns(schemas: Mapping[str, pa.Schema], names: list[str]) -> None:
+    """Check that every shard has the columns that `input.keep_columns` names.
+
+    Raises:
+        InputError: a shard lacks one.
+    """
+    for path, schema in schemas.items():
+        for name in names:
+            if name not in schema.names:
+                folder = name in partition_keys(path)
+                near = "; see input.partition_columns" if folder else nearest_column(name, schema.names)
+                raise InputError(f"input.keep_columns: {path!r} has no column {name!r}{near}")
+
+
+def check_output_names(kept: tuple[tuple[str, pa.Field], ...]) -> None:
+    """Check that no two kept columns have the same name in the output.
+
+    Raises:
+        InputError: two have.
+    """
+    outputs = [field.name for _, field in kept]
+    clash = sorted({name for name in outputs if outputs.count(name) > 1})
+    if clash:
+        raise InputError(f"two kept columns would be named {clash[0]!r}; leave one out with input.keep_columns")
+
+
+def column_notices(schemas: Mapping[str, pa.Schema], kept: tuple[tuple[str, pa.Field], ...]) -> tuple[str, ...]:
+    """Return notices about kept columns that are renamed, alike but for case, or not in every shard."""
+    renamed = [
+        f"column {name!r} is kept as {field.name!r}, since {name.casefold()!r} is a column of the output"
+        for name, field in kept
+        if name != field.name
+    ]
+    outputs = [field.name for _, field in kept]
+    by_name: dict[str, list[str]] = {}
+    for name in outputs:
+        by_name.setdefault(name.casefold(), []).append(name)
+    alike = [
+        f"the columns {listed_columns(names)} differ by case alone, which DuckDB, Spark and Athena don't "
+        "tell apart; see input.keep_columns"
+        for names in by_name.values()
+        if len(names) > 1
+    ]
+    partial = [
+        f"column {shown(name)} is in {there:,} of {len(schemas):,} shards and null for the others"
+        for name, _ in kept
+        if (there := sum(name in schema.names for schema in schemas.values())) < len(schemas)
+    ]
+    return (*renamed, *alike, *partial)
