@@ -76,11 +76,11 @@ def measured_lengths(limit: int | None) -> tuple[int, int]:
 
 
 def row_of_length(probe: Sequence[int], length: int) -> Ids:
-    """Return a row of some length from the ids of a shorter one, or its beginning, with its ends at its ends."""
-    ids, at = np.array(probe, np.int32), len(probe) // 2
+    """Return a row of some length: a longer one repeats ids in the middle of the probe, a shorter one is cut."""
+    ids, middle = np.array(probe, np.int32), len(probe) // 2
     if length <= len(ids):
         return ids[:length]
-    return np.concatenate([ids[:at], np.resize(ids, length - len(ids)), ids[at:]])
+    return np.concatenate([ids[:middle], np.resize(ids, length - len(ids)), ids[middle:]])
 
 
 def _bytes_of_row(engine: Engine, probe: Sequence[int], length: int) -> float:

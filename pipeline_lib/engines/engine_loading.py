@@ -44,15 +44,9 @@ def load_engine(folder: Path, settings: ModelSettings, checkpoint: Checkpoint, c
     return TorchEngine(model, checkpoint.inputs, computation.device, is_stateful=checkpoint.is_stateful)
 
 
-def load_model(folder: Path, settings: ModelSettings, source: Source) -> Any:
-    """Load the model that OpenVINO converts, in float32.
-
-    Args:
-        folder: the checkpoint's files on this machine.
-        settings: the rules of trust for loading.
-        source: says whether the last layer computes the first token alone.
-    """
-    model = loading.load_model(folder, settings, "float32")
+def load_source(source: Source) -> Any:
+    """Load the model that OpenVINO converts, in float32."""
+    model = loading.load_model(source.folder, source.settings, "float32")
     if source.cls_pooling:
         _skip_other_tokens(model, source.inputs, source.rows.ids[0])
     return model

@@ -26,12 +26,12 @@ class LoadedState:
         import torch
 
         for owner, attributes, tables in zip(self._owners, self._attributes, self._tables, strict=True):
-            here = vars(owner)
-            if len(here) != len(attributes) or any(
-                not _is_unchanged(here.get(name), attributes[name]) for name in attributes
+            current = vars(owner)
+            if len(current) != len(attributes) or any(
+                not _is_unchanged(current.get(name), attributes[name]) for name in attributes
             ):
                 return True
-            if any(not _same_entries(here.get(name, {}), table) for name, table in tables.items()):
+            if any(not _same_entries(current.get(name, {}), table) for name, table in tables.items()):
                 return True
         return any(not torch.equal(buffer, kept) for buffer, kept in self._buffers)
 
@@ -40,14 +40,14 @@ class LoadedState:
         import torch
 
         for owner, attributes, tables in zip(self._owners, self._attributes, self._tables, strict=True):
-            here = vars(owner)
-            for name in [name for name in here if name not in attributes]:
-                del here[name]
-            here.update(attributes)
+            current = vars(owner)
+            for name in [name for name in current if name not in attributes]:
+                del current[name]
+            current.update(attributes)
             for name, table in tables.items():
-                if name in here and not _same_entries(here[name], table):
-                    here[name].clear()
-                    here[name].update(table)
+                if name in current and not _same_entries(current[name], table):
+                    current[name].clear()
+                    current[name].update(table)
         with torch.inference_mode():
             for buffer, kept in self._buffers:
                 buffer.copy_(kept)

@@ -109,8 +109,7 @@ class PackedEngine(Engine):
 
 
 def _last(real: NDArray[np.bool_], bounds: Ids) -> NDArray[np.int64]:
-    """Return the place of each row's last token that is no padding; its first one where all are."""
-    places = [np.flatnonzero(real[start:end]) for start, end in pairwise(bounds)]
-    return np.array(
-        [start + (at[-1] if len(at) else 0) for start, at in zip(bounds[:-1], places, strict=True)], np.int64
-    )
+    """Return the place of each row's last token that is not padding, or of its first token where all are."""
+    real_places = [np.flatnonzero(real[start:end]) for start, end in pairwise(bounds)]
+    last = [int(places[-1]) if len(places) else 0 for places in real_places]
+    return bounds[:-1].astype(np.int64) + np.array(last, np.int64)

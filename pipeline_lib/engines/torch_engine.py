@@ -128,13 +128,13 @@ def to_device(array: NDArray[Any], device: str) -> Any:
 
 
 def copied_to_host(output: Any, rows: int) -> Fetch:
-    """Return what waits for logits that a GPU may still compute; its next batches can start meanwhile."""
+    """Return a function that waits for logits that a GPU still computes; its next batches can start meanwhile."""
     import torch
 
     logits = output.detach().reshape(rows, -1).float()
     if logits.device.type == "cpu":
-        here = np.asarray(logits.numpy(), np.float32)
-        return lambda: here
+        array = np.asarray(logits.numpy(), np.float32)
+        return lambda: array
     host = torch.empty(logits.shape, dtype=torch.float32, pin_memory=True)
     host.copy_(logits, non_blocking=True)
     arrived: Any = torch.cuda.Event()  # type: ignore[no-untyped-call]

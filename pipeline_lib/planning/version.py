@@ -29,6 +29,7 @@ def fingerprint_of(
         "checkpoint": checkpoint.fingerprint,
         "activation": checkpoint.activation,
         "max_tokens": checkpoint.max_tokens,
+        # These two keys keep their first names, since another key would give another version.
         "first_token_alone": checkpoint.cls_pooling,
         "keeps_state": checkpoint.is_stateful,
         "precision": settings.model.precision,

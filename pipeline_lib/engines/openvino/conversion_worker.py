@@ -44,9 +44,9 @@ def _source_of(values: dict[str, Any]) -> Source:
 def _convert(source: Source, folder: str) -> None:
     import torch
 
-    from pipeline_lib.engines.engine_loading import load_model
+    from pipeline_lib.engines.engine_loading import load_source
 
-    model = load_model(source.folder, source.settings, source)
+    model = load_source(source)
     # Models without a padding id look for none, so any will do.
     pad = model.config.get_text_config().pad_token_id or 0
     rows, type_ids = source.batches()[0]
