@@ -1,4 +1,4 @@
-"""What can go wrong, and the exit code each kind of failure ends the program with."""
+"""The kinds of failure, and the exit code of each."""
 
 import difflib
 from collections.abc import Iterable
@@ -10,9 +10,9 @@ class NightscoreError(Exception):
     """A failure with one clear message for the user and no traceback.
 
     The exit codes tell a scheduler what to do next: 1 retry, 2 call a person, 3 look at the rejects,
-    4 another run is at it, 5 wait for the input.
+    4 another run holds the output, 5 wait for the input.
 
-    A library's words may quote a URL, so secrets are masked here, whoever raises it.
+    A message may quote a URL, so secrets in it are masked here, wherever the error is raised.
     """
 
     exit_code = 1
@@ -26,15 +26,15 @@ class FaultError(NightscoreError):
 
 
 class StorageFaultError(FaultError):
-    """A storage did not do what it was asked, and may at the next try."""
+    """A request to a storage failed and may succeed at the next try."""
 
 
 class LostWorkerError(FaultError):
-    """Ray lost a worker or a machine; what was written stands, the rest can be done again."""
+    """Ray lost a worker or a machine; finished slices are kept, the others can be done again."""
 
 
 class DeviceError(FaultError):
-    """The device no longer computes what it did before; only a new process can help."""
+    """The device fails on a text that it computed before; only a new process can help."""
 
 
 class SettingsError(NightscoreError):
@@ -56,7 +56,7 @@ class CheckpointError(NightscoreError):
 
 
 class OutputError(NightscoreError):
-    """The output folder holds something that this run must not touch."""
+    """The output folder holds something that this run must not change."""
 
     exit_code = 2
 
@@ -68,24 +68,24 @@ class GateError(NightscoreError):
 
 
 class BusyError(NightscoreError):
-    """Another run is at work on this output."""
+    """Another run holds this output."""
 
     exit_code = 4
 
 
 class InputNotReadyError(NightscoreError):
-    """The folder for this date is not there yet."""
+    """The input of this date does not exist yet."""
 
     exit_code = 5
 
 
-def did_you_mean(found: str, allowed: Iterable[str]) -> str:
+def did_you_mean(wrong: str, allowed: Iterable[str]) -> str:
     """Return `; did you mean 'x'?` for the nearest allowed name, or an empty string.
 
     >>> did_you_mean("text_colum", ["path", "text_column"])
     "; did you mean 'text_column'?"
     """
-    near = difflib.get_close_matches(found, list(allowed), n=1)
+    near = difflib.get_close_matches(wrong, list(allowed), n=1)
     return f"; did you mean {near[0]!r}?" if near else ""
 
 

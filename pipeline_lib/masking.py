@@ -1,4 +1,4 @@
-"""Secrets in URLs: found, so that they are refused, and masked in all that is printed or recorded."""
+"""Secrets in URLs: recognized, so that settings with them are refused, and masked in everything that is printed."""
 
 import re
 from typing import Any
@@ -8,14 +8,14 @@ _MASK = "..."
 
 _USER = re.compile(
     r"(?i)([a-z][a-z0-9+.\-]*://)"
-    r"(?:(?:(?<=http://)|(?<=https://))[^/?#\s]*@"  # a user alone is a token there
+    r"(?:(?:(?<=http://)|(?<=https://))[^/?#\s]*@"  # a user without a password is a token there
     r"|[^/?#\s@:]*:[^/?#\s]*@"
-    # A password with a slash, a space or a question mark in it; a port is none, nor is an IPv6 address.
+    # A password with a slash, a space or a question mark; a port or an IPv6 address is no password.
     r"|(?!\[)[^/?#\s@:]*:(?!\d{1,5}(?:[/?#\s'\"]|\Z))[^\n]*@)"
 )
 _PARAMETER = re.compile(r"([?&;#]([^=&;#\s?'\"]+)=)([^&#\s'\"]*)")
 
-# Names of a query's parameters, in small letters and without what parts their words.
+# Names of query parameters, in lower case and without separators.
 _SECRET_NAMES = frozenset({"auth", "code", "hmac", "jwt", "key", "pass", "pwd", "sas", "sig"})
 _SECRET_WORDS = (
     "accessid",
@@ -34,7 +34,7 @@ _SECRET_WORDS = (
 
 
 def masked(text: str) -> str:
-    """Return a text, of one URL or of anything, without the passwords, tokens and signatures of the URLs in it.
+    """Return a text without the passwords, tokens and signatures of the URLs in it.
 
     >>> masked("can't open 'simplecache::http://me:pw@host/a?X-Amz-Signature=1f&n=2'")
     "can't open 'simplecache::http://...@host/a?X-Amz-Signature=...&n=2'"
@@ -47,7 +47,7 @@ def masked(text: str) -> str:
 def has_secret(url: str) -> bool:
     """Tell whether a path or URL, or one of a chain of URLs, has a password, a token or a signature in it.
 
-    What another URL holds as an escaped parameter counts too.
+    A secret in a URL that is an escaped parameter of another URL counts too.
     """
     return "://" in url and any(masked(form) != form for form in (url, unquote(url)))
 
@@ -61,7 +61,9 @@ def _without_secrets(value: Any, depth: int = 4) -> Any:
     if isinstance(value, str):
         plain = masked(value)
         return masked(unquote(value)) if plain == value and has_secret(value) else plain
-    if isinstance(value, list | tuple | dict) and not depth:  # settings are not that deep, but YAML may be endless
+    if (
+        isinstance(value, list | tuple | dict) and not depth
+    ):  # settings are less deep, but a YAML alias may nest for ever
         return _MASK
     if isinstance(value, list | tuple):
         return [_without_secrets(item, depth - 1) for item in value]
@@ -70,7 +72,7 @@ def _without_secrets(value: Any, depth: int = 4) -> Any:
     return value
 
 
-def _masked_parameter(found: re.Match[str]) -> str:
-    name = re.sub(r"[^a-z0-9]", "", unquote(found[2]).lower())
+def _masked_parameter(match: re.Match[str]) -> str:
+    name = re.sub(r"[^a-z0-9]", "", unquote(match[2]).lower())
     is_secret = name in _SECRET_NAMES or any(word in name for word in _SECRET_WORDS)
-    return f"{found[1]}{_MASK}" if is_secret and found[3] else found[0]
+    return f"{match[1]}{_MASK}" if is_secret and match[3] else match[0]

@@ -1,4 +1,4 @@
-"""Numbers as people read them."""
+"""Numbers, times and sizes as messages show them."""
 
 
 def count(number: int, noun: str) -> str:
@@ -11,7 +11,7 @@ def count(number: int, noun: str) -> str:
 
 
 def amount(number: float, noun: str) -> str:
-    """Return a number that may be a part of one, with its noun.
+    """Return a number that may be a fraction, with its noun.
 
     >>> amount(1, "GPU"), amount(0.5, "CPU"), amount(8, "CPU")
     ('1 GPU', '0.5 CPUs', '8 CPUs')

@@ -160,7 +160,7 @@ def _settings(given: Settings | Path | str | Mapping[str, Any]) -> Settings:
     if isinstance(given, Mapping):
         values: dict[str, Any] = {"input": {"path": "-"}, "output": {"path": "-"}}
         for name, section in given.items():
-            # What is no section is left to be found wrong with all the rest.
+            # A value that is no section is kept: the settings are validated as a whole.
             known = values.get(name)
             values[name] = {**known, **section} if known and isinstance(section, Mapping) else section
         return parse_settings({str(name): section for name, section in values.items()})
@@ -172,7 +172,7 @@ def _settings(given: Settings | Path | str | Mapping[str, Any]) -> Settings:
 
 
 def _from_file(path: Path) -> Settings:
-    """Read a settings file; who names a checkpoint in its place is told how to."""
+    """Read a settings file; for a path of a checkpoint, the error says how to name one."""
     if path.is_dir() or not (path.exists() or path.suffix in {".yaml", ".yml"}):
         what = "is a folder" if path.is_dir() else "is no file"
         example = _EXAMPLE.replace("...", str(path))

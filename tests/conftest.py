@@ -61,8 +61,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.path not in long_files,
         )
     )
+    quick = {
+        (item.path, item.name.partition("[")[0]) for item in items if _architecture(item) in QUICK_ARCHITECTURES
+    }
     for item in items:
-        if _is_repeated(item):
+        # What repeats for a further architecture what the quick tests do for a few.
+        repeats = _architecture(item) not in (None, *QUICK_ARCHITECTURES)
+        if repeats and (item.path, item.name.partition("[")[0]) in quick:
             item.add_marker(pytest.mark.slow)
 
 
@@ -72,11 +77,9 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> OneRaySchedu
     return OneRayScheduling(config, log)
 
 
-def _is_repeated(item: pytest.Item) -> bool:
-    """Return whether a test repeats for a further architecture what the quick tests do for a few."""
+def _architecture(item: pytest.Item) -> str | None:
     callspec = getattr(item, "callspec", None)
-    architecture = callspec.params.get("architecture") if callspec else None
-    return architecture is not None and architecture not in QUICK_ARCHITECTURES
+    return callspec.params.get("architecture") if callspec else None
 
 
 def pytest_report_header(config: pytest.Config) -> str:

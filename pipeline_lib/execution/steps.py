@@ -12,7 +12,7 @@ from pipeline_lib.inputs import columns
 from pipeline_lib.inputs.reader import Reader
 from pipeline_lib.inputs.shards import Slice
 from pipeline_lib.planning.plan import Plan, ScoringPlan
-from pipeline_lib.planning.resume.score_reuse import with_earlier_scores
+from pipeline_lib.planning.resume.score_reuse import with_published_scores
 from pipeline_lib.publishing.writer import Writer
 from pipeline_lib.scoring.classifier import Classifier
 from pipeline_lib.scoring.precision_drift import rows_to_compare
@@ -50,7 +50,7 @@ class Read:
         with self._monitor.working("tokenizer"), reading_counted(shard.path, part, self._monitor.ledger):
             table = self._read(shard, part)
             earlier = self._plan.reusable.get((part.shard, part.first_row))
-            return with_earlier_scores(table, earlier, self._plan.settings) if earlier else table
+            return with_published_scores(table, earlier, self._plan.settings) if earlier else table
 
 
 class Tokenize:

@@ -1,21 +1,21 @@
-"""Names of columns as messages show them: where a header is missing, the first row's texts stand in its place."""
+"""Names of columns in messages: without a header the names are texts of the first row, which must not be shown."""
 
 import re
 from collections.abc import Iterable
 
 from pipeline_lib.errors import did_you_mean, listed
 
-# A text has spaces, other characters, or is longer; what is no such name is counted and never shown.
+# A text usually has spaces or other characters, or is longer: other names are counted and never shown.
 _PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,39}")
 
 
-def nearest_column(found: str, columns: Iterable[str]) -> str:
+def nearest_column(wrong: str, columns: Iterable[str]) -> str:
     """Return `; did you mean 'x'?` for the nearest column with a plain name, or an empty string."""
-    return did_you_mean(found, filter(_PLAIN_NAME.fullmatch, columns))
+    return did_you_mean(wrong, filter(_PLAIN_NAME.fullmatch, columns))
 
 
 def shown(*columns: str) -> str:
-    """Return columns as `'a', 'b'`; a name that is not plain is told to be there.
+    """Return columns as `'a', 'b'`; a name that is not plain is replaced by a remark.
 
     >>> shown("id", "I hate this so much!")
     "'id', (not shown: no plain name)"

@@ -1,10 +1,10 @@
-"""Names and types of the columns the job adds, inside the flow and in its output."""
+"""Names and types of the columns that the job adds, inside the flow and in its output."""
 
 from collections.abc import Mapping, Sequence
 
 import pyarrow as pa
 
-# Inside the flow. The double underscores keep them apart from anybody's data; the planner checks it.
+# Inside the flow. Columns of the input can't have these names, which unify_schemas checks.
 ROW = "__row__"
 LINE = "__line__"
 TEXT = "__text__"
@@ -14,7 +14,7 @@ REJECT_MESSAGE = "__reject_message__"
 TOKEN_IDS = "__token_ids__"  # noqa: S105 - no password
 TYPE_IDS = "__type_ids__"
 COMPUTED_BY = "__computed_by__"
-"""What computed the slice, in words; the same in every row."""
+"""The device, batches and libraries that computed the slice, in words; the same in every row."""
 DRIFT = "__drift__"
 """Largest difference of a row's scores from those in float32; null where they were not compared."""
 FLIPPED = "__flipped__"
@@ -43,8 +43,7 @@ REJECTED_TEXT = "rejected_text"
 REJECTED_PAIR = "rejected_text_pair"
 REJECTS = (SHARD_PATH, ROW_NUMBER, LINE_NUMBER, CODE, MESSAGE, REJECTED_TEXT, REJECTED_PAIR)
 
-# A kept column of one of these names is published with this prefix: nothing is lost and nothing is mistaken
-# for a prediction.
+# Prefix of a kept column whose name is one of the job's: it is not lost, nor mistaken for a prediction.
 CLASH_PREFIX = "input_"
 _TAKEN = frozenset(name.casefold() for name in (*OUTPUT, *REJECTS))
 
@@ -52,7 +51,7 @@ _TAKEN = frozenset(name.casefold() for name in (*OUTPUT, *REJECTS))
 def output_name(column: str) -> str:
     """Return the name under which a user's column is published.
 
-    `Label` is taken where `label` is: DuckDB, Spark and Athena tell no case.
+    `Label` is one of the job's names too, since DuckDB, Spark and Athena ignore case.
     """
     return CLASH_PREFIX + column if column.casefold() in _TAKEN else column
 

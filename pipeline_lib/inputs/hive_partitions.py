@@ -1,4 +1,4 @@
-"""Columns that are written in folders: `ds=2026-11-22/part.parquet`, as Hive and Spark lay out their data."""
+"""Partition columns: their values are in names of folders, as Hive and Spark write them: `ds=2026-11-22/a.pq`."""
 
 from collections.abc import Iterable, Mapping
 from urllib.parse import unquote
@@ -14,55 +14,56 @@ _NULL = "__HIVE_DEFAULT_PARTITION__"
 def partition_values(path: str, settings: InputSettings) -> dict[str, str | None]:
     """Return the values of the `key=value` folders of a shard's path that the settings keep, in their order.
 
-    Keys and values are decoded as in URLs, which Hive and Spark write them as; Hive's name for null is null.
+    Keys and values are decoded as in URLs, since Hive and Spark encode them so; Hive's name for null becomes null.
 
     Raises:
-        InputError: a key that is kept is there twice, or is not UTF-8.
+        InputError: a kept key is in the path twice, or is not UTF-8.
     """
     wanted = settings.partition_columns
     if not wanted:
         return {}
-    found: dict[str, str | None] = {}
+    values: dict[str, str | None] = {}
     for key, value in _folders(path):
         if wanted != "all" and key not in wanted:
             continue
-        if key in found:
+        if key in values:
             raise InputError(f"input.partition_columns: {path!r} has two folders {f'{key}=...'!r}")
-        found[key] = None if value == _NULL else value
-    return found if wanted == "all" else {key: found[key] for key in wanted if key in found}
+        values[key] = None if value == _NULL else value
+    return values if wanted == "all" else {key: values[key] for key in wanted if key in values}
 
 
 def with_partitions(
     schemas: Mapping[str, pa.Schema], settings: InputSettings
 ) -> tuple[dict[str, pa.Schema], tuple[str, ...]]:
-    """Return every shard's columns with those of its folders, and the names of all of these.
+    """Return every shard's schema with its partition columns, and the names of all partition columns.
 
     Args:
         schemas: every shard's path and columns.
         settings: which are kept.
 
     Raises:
-        InputError: a folder that is asked for is missing, or one is named like a column of the shard.
+        InputError: a folder that the settings name is missing, or has the name of a column of the shard.
     """
-    whole: dict[str, pa.Schema] = {}
-    same: dict[tuple[int, tuple[str, ...]], pa.Schema] = {}  # most shards have the same: made once
+    extended: dict[str, pa.Schema] = {}
+    # Most shards have the same schema and keys: their new schema is made once.
+    cache: dict[tuple[int, tuple[str, ...]], pa.Schema] = {}
     names: dict[str, None] = {}
     for path, schema in schemas.items():
         keys = tuple(partition_values(path, settings))
-        if (id(schema), keys) not in same:
+        if (id(schema), keys) not in cache:
             _check(path, schema, keys, settings)
-            same[id(schema), keys] = pa.schema([*schema, *((key, pa.string()) for key in keys)])
-        whole[path] = same[id(schema), keys]
+            cache[id(schema), keys] = pa.schema([*schema, *((key, pa.string()) for key in keys)])
+        extended[path] = cache[id(schema), keys]
         names |= dict.fromkeys(keys)
         for key in settings.partition_columns or () if settings.partition_columns != "all" else ():
             if key not in keys:
                 near = did_you_mean(key, [other for other, _ in _folders(path)])
                 raise InputError(f"input.partition_columns: {path!r} has no folder {f'{key}=...'!r}{near}")
-    return whole, tuple(names)
+    return extended, tuple(names)
 
 
 def notices(paths: Iterable[str], settings: InputSettings) -> tuple[str, ...]:
-    """Return a note on `key=value` folders that are not kept; those that `input.path` spells out are known."""
+    """Return a notice about `key=value` folders that are not kept, except those that `input.path` spells out."""
     if settings.partition_columns == "all":
         return ()
     spelled = {folder for path in settings.paths for folder in path.split("/")}

@@ -1,4 +1,4 @@
-"""Read: one slice of a shard becomes one table, each row knowing its number, its text and its columns."""
+"""Read: one slice of a shard becomes one table, with the number, the text and the kept columns of each row."""
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -64,7 +64,7 @@ def conform_to_schema(table: pa.Table, settings: InputSettings, output_schema: O
 
 
 def _as_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Return a text column as bytes, which hold also what is no valid UTF-8."""
+    """Return a text column as bytes, which may be no valid UTF-8."""
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
     if pa.types.is_string_view(column.type):
@@ -74,17 +74,17 @@ def _as_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 def _mark_rejects(table: pa.Table, settings: InputSettings) -> pa.Table:
     text = table.column(columns.TEXT)
-    found = [(pc.is_null(text), "null_text", "the text is null")]
+    faults = [(pc.is_null(text), "null_text", "the text is null")]
     for name in (columns.TEXT, columns.PAIR):
         if name in table.column_names:
             broken = _undecodable(table.column(name))
-            found.append((broken, "not_decodable", "the text is not valid UTF-8"))
+            faults.append((broken, "not_decodable", "the text is not valid UTF-8"))
     if settings.blank_texts == "reject":
-        found.append((_blank(text), "blank_text", "the text is empty or white space"))
+        faults.append((_blank(text), "blank_text", "the text is empty or white space"))
     code, message = table.column(columns.REJECT_CODE), table.column(columns.REJECT_MESSAGE)
-    for rows, name, why in found:
-        fresh = pc.and_(pc.fill_null(rows, fill_value=False), pc.is_null(code))
-        code, message = pc.if_else(fresh, name, code), pc.if_else(fresh, why, message)
+    for rows, name, why in faults:
+        new = pc.and_(pc.fill_null(rows, fill_value=False), pc.is_null(code))
+        code, message = pc.if_else(new, name, code), pc.if_else(new, why, message)
     for name, column in ((columns.REJECT_CODE, code), (columns.REJECT_MESSAGE, message)):
         table = table.set_column(table.schema.get_field_index(name), name, column)
     return table

@@ -1,4 +1,4 @@
-"""Which columns the output has, in types that hold every shard's values exactly."""
+"""The schema of the output: its columns, in types that hold the values of every shard exactly."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,7 @@ from pipeline_lib.settings.settings import InputSettings, OutputSettings
 
 @dataclass(frozen=True)
 class OutputSchema:
-    """Which of the user's columns are published, and in which types, whatever shard they come from."""
+    """The columns of the input that are published, with one type for all shards."""
 
     kept: tuple[tuple[str, pa.Field], ...]
     """(name in the shards, field in the output), in the order of the output."""
@@ -39,7 +39,7 @@ class OutputSchema:
 def unified_field(fields: Sequence[tuple[str, pa.Field]]) -> pa.Field | tuple[str, str]:
     """Return one field that holds every shard's column exactly, or the paths of two that disagree.
 
-    Only what loses nothing is unified: a null-typed column joins any type, and the widths of strings join.
+    Types are unified only where no value changes: null with any type, and string with large_string.
 
     Args:
         fields: (path of the shard, its field), at least one.
@@ -58,7 +58,7 @@ def unified_field(fields: Sequence[tuple[str, pa.Field]]) -> pa.Field | tuple[st
 
 
 def is_text(kind: pa.DataType) -> bool:
-    """Tell whether a column of this type holds texts; a null-typed one holds none, which is no error."""
+    """Tell whether a column of this type holds texts; one of the type null is no error, though it holds none."""
     if pa.types.is_dictionary(kind):
         kind = kind.value_type
     return _is_plain_text(kind) or pa.types.is_null(kind)
@@ -74,9 +74,9 @@ def unify_schemas(
     """Return the schema of the output, and notices about it for the user.
 
     Args:
-        schemas: every shard's path and columns, those of its folders too.
-        settings: which columns are text and which are kept.
-        partitions: columns of the folders, which are kept whether `keep_columns` names them or not.
+        schemas: every shard's schema by path, with its partition columns.
+        settings: name the text columns and those to keep.
+        partitions: names of partition columns, which are kept even if `keep_columns` does not name them.
 
     Raises:
         InputError: a column is missing, is no text, repeats, or has types that can't be one column.
@@ -101,11 +101,11 @@ def _check_texts(path: str, schema: pa.Schema, texts: list[str], settings: Input
     for name, key in zip(texts, ("text_column", "text_pair_column"), strict=False):
         if name not in schema.names:
             near = nearest_column(name, schema.names)
-            found = listed_columns(schema.names)
+            columns_there = listed_columns(schema.names)
             # The schema may also be that of a table in memory.
             hint = len(schema) == 1 and is_shard(path) and format_of(path) == "csv"
             raise InputError(
-                f"input.{key}: {path!r} has no column {name!r}{near} (it has {found})"
+                f"input.{key}: {path!r} has no column {name!r}{near} (it has {columns_there})"
                 + ("; is input.csv.delimiter right?" if hint else "")
             )
         if not is_text(schema.field(name).type):
@@ -137,8 +137,10 @@ def _kept_field(schemas: Mapping[str, pa.Schema], name: str) -> pa.Field:
     if isinstance(field, pa.Field):
         return pa.field(columns.output_name(name), field.type)
     kinds = dict(fields)
-    found = "; ".join(f"{kinds[path].type} in {path!r}" for path in field)
-    raise InputError(f"column {shown(name)} has types that can't be one column: {found}; see input.keep_columns")
+    types = "; ".join(f"{kinds[path].type} in {path!r}" for path in field)
+    raise InputError(
+        f"column {shown(name)} has types that can't be one column: {types}; see input.keep_columns"
+    )
 
 
 def _notices(schemas: Mapping[str, pa.Schema], kept: tuple[tuple[str, pa.Field], ...]) -> tuple[str, ...]:

@@ -1,1 +1,1 @@
-"""Planning: what is to be done, decided before work starts, and what of earlier runs counts."""
+"""Planning: everything that is decided before work starts, and which earlier work a run can use."""

@@ -1,4 +1,4 @@
-"""The version: a fingerprint of all that decides a score, so that no two kinds of scores are ever mixed."""
+"""The version: a hash of everything that decides a score, so that scores of two versions are never mixed."""
 
 import hashlib
 import json
@@ -10,9 +10,9 @@ from pipeline_lib.engines.computation import Computation
 from pipeline_lib.inputs.schema import OutputSchema
 from pipeline_lib.settings.settings import Settings
 
-# Raised when the program itself starts to give other scores, rejects or files for the same settings.
+# Increased when the program itself gives other scores, rejects or files for the same settings.
 _OUTPUT_FORMAT = 2
-# Settings of the input that name columns which pass through.
+# Settings of the input that only name columns to keep.
 _KEPT = ("keep_columns", "partition_columns")
 
 
@@ -53,9 +53,9 @@ def same_scores(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
 
 
 def _of_scores(fingerprint: Mapping[str, Any]) -> dict[str, Any]:
-    found = {name: value for name, value in fingerprint.items() if name not in {"output", "columns"}}
-    inputs = dict(found.get("input", {}))
-    # A kept column of a stated type can reject a row, so there it takes part.
+    decisive = {name: value for name, value in fingerprint.items() if name not in {"output", "columns"}}
+    inputs = dict(decisive.get("input", {}))
+    # With column types in the settings, a value of a kept column can reject its row.
     if not inputs.get("csv", {}).get("column_types"):
         inputs = {name: value for name, value in inputs.items() if name not in _KEPT}
-    return {**found, "input": inputs}
+    return {**decisive, "input": inputs}

@@ -1,4 +1,4 @@
-"""What differs between two versions, in the words of the settings where it is one."""
+"""The differences between two versions, by the names of the settings that decide them."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any

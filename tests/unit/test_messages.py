@@ -4,11 +4,13 @@ import doctest
 
 import pytest
 
-from pipeline_lib import errors, messages
-from pipeline_lib.planning import resources
+from pipeline_lib import errors, masking, messages
+from pipeline_lib.inputs import column_names
+from pipeline_lib.machine import terminal
+from pipeline_lib.planning import capacity
 
 
-@pytest.mark.parametrize("module", [errors, resources, messages])
+@pytest.mark.parametrize("module", [capacity, column_names, errors, masking, messages, terminal])
 def test_the_examples_in_the_docstrings_hold(module: object) -> None:
     result = doctest.testmod(module)  # type: ignore[arg-type]
     assert result.attempted > 0

@@ -1,4 +1,4 @@
-"""What a file of the input is, as its name tells: a shard, a companion of shards, or data that would be missed."""
+"""The kind of a file, by its name: a shard, a companion of shards, or data that must not be missed."""
 
 from typing import Literal
 
@@ -11,7 +11,7 @@ def _words(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-# What lies beside data and is none: passed over without a word.
+# Files that often accompany data: skipped without a notice.
 _COMPANIONS = _words("dataset_info.json dataset_infos.json thumbs.db")
 _COMPANION_STEMS = _words(
     "authors changelog checksum checksums citation copying licence license makefile md5sum md5sums notice readme "
@@ -22,7 +22,7 @@ _COMPANION_ENDINGS = _words(
     "toml yaml yml"
 )
 
-# Data of kinds that this program does not read: an error, lest its rows are missed.
+# Data in formats that this program does not read: an error, so that its rows are not missed.
 _DATA_ENDINGS = _words(
     "arrow avro csv db dta duckdb feather h5 hdf5 ipc json jsonl ndjson npy npz ods orc parq parquet pickle pkl pq "
     "psv rds sas7bdat sav sqlite sqlite3 tar tfrecord tfrecords tsv xls xlsx"
@@ -31,7 +31,7 @@ _PACKED_ENDINGS = _words("7z br bz2 gz gzip lz4 lzma lzo rar snappy sz tbz2 tgz 
 
 
 def file_kind(path: str) -> Kind:
-    """Return what a file is by its name, whatever the case of its letters.
+    """Return the kind of a file by its name; upper and lower case are the same.
 
     =========  ==============================================================  ===================================
     kind       which                                                           what becomes of it

@@ -86,29 +86,29 @@ def leads_through(pattern: str, folder: str) -> bool:
 def _reached(pattern: str, path: str, *, folder: bool) -> set[int]:
     """Return how many parts of a pattern the names of a path may stand for."""
     wanted, names = pattern.split("/"), path.split("/")
-    # A `**` in the middle also stands for no folder at all; at the end it stands for something in the one before.
+    # A `**` in the middle may stand for no folder at all; at the end it stands for at least one name.
     skipped = wanted if folder else wanted[:-1]
     reached = _past_stars(skipped, {0})
     for at, name in enumerate(names):
         hidden = is_hidden(name, folder=folder or at < len(names) - 1)
-        fresh = set()
+        new = set()
         for index in reached - {len(wanted)}:
             part = wanted[index]
             if part == "**":
-                fresh |= set() if hidden else {index, index + 1}
+                new |= set() if hidden else {index, index + 1}
             elif not (hidden and _MAGIC.match(part)) and _translated(part).match(name):
-                fresh.add(index + 1)
-        reached = _past_stars(skipped, fresh)
+                new.add(index + 1)
+        reached = _past_stars(skipped, new)
     return reached
 
 
 def _past_stars(skipped: list[str], reached: set[int]) -> set[int]:
     """Add the places in the pattern that are reached without a name."""
-    found = set(reached)
+    more = set(reached)
     for index, part in enumerate(skipped):
-        if index in found and part == "**":
-            found.add(index + 1)
-    return found
+        if index in more and part == "**":
+            more.add(index + 1)
+    return more
 
 
 @functools.lru_cache(maxsize=1024)

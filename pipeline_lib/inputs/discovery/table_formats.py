@@ -1,4 +1,4 @@
-"""Tables whose log says which rows of their files count: read as plain files, deleted rows would be scored."""
+"""Delta, Iceberg and Hudi tables: their log says which rows of their files are deleted, so they are refused."""
 
 import re
 from collections.abc import Iterable
@@ -11,19 +11,19 @@ _LOGS = {"_delta_log": "a Delta table", ".hoodie": "a Hudi table"}
 _ICEBERG = re.compile(r"(.*/)?metadata/[^/]+\.metadata\.json")
 
 
-def refuse_table_formats(location: Location, path: str, seen: Iterable[str], shards: Iterable[str]) -> None:
-    """Check that what was found in a folder or by a glob are plain files.
+def refuse_table_formats(location: Location, path: str, names: Iterable[str], shards: Iterable[str]) -> None:
+    """Check that the files of a listing do not belong to such a table.
 
     Args:
         location: any location in the same file system.
         path: as in `input.path`.
-        seen: every file that the listing showed, hidden ones too.
-        shards: those that would be read; the log of their table may lie above what was listed.
+        names: every file of the listing, hidden ones too.
+        shards: the files that would be read; the log of their table may be in a folder above the listing.
 
     Raises:
         InputError: they belong to a table of Delta, Iceberg or Hudi.
     """
-    log = next(filter(None, map(_log_of, seen)), None)
+    log = next(filter(None, map(_log_of, names)), None)
     if log is None:
         roots = sorted(set(map(_root, shards)))
         log = next(filter(None, in_threads(lambda root: _log_in(location, root), roots)), None)
@@ -44,7 +44,7 @@ def _log_of(name: str) -> tuple[str, str] | None:
 
 
 def _log_in(location: Location, root: str) -> tuple[str, str] | None:
-    """Look for a log in the folder of a table, or beside the folder `data` that Iceberg writes files into."""
+    """Return the log in the folder of a table, or beside the folder `data` that Iceberg writes files into."""
     for name, table in _LOGS.items():
         if _exists(location, f"{root}/{name}"):
             return f"{root}/{name}", table
@@ -68,5 +68,5 @@ def _root(shard: str) -> str:
 def _exists(location: Location, path: str) -> bool:
     try:
         return bool(location.fs.exists(path))
-    except PermissionError:  # who may not look there can't know
+    except PermissionError:  # without permission it can't be known
         return False

@@ -36,11 +36,11 @@ def to_table(rows: list[Record], schema: pa.Schema, names: Sequence[str]) -> pa.
         names: of the wanted columns.
     """
     blank = [""] * len(schema)
-    whole = [blank if row.fault else row.fields for row in rows]
+    filled = [blank if row.fault else row.fields for row in rows]
     arrays = {}
     for name in names:
         at = schema.get_field_index(name)
-        texts = pa.array([fields[at] for fields in whole], pa.string())
+        texts = pa.array([fields[at] for fields in filled], pa.string())
         arrays[name] = _typed(texts, schema.field(name), rows)
     valid = pa.array([row.fault is None for row in rows])
     arrays = {name: pc.if_else(valid, array, pa.scalar(None, array.type)) for name, array in arrays.items()}
@@ -59,7 +59,7 @@ def _fault(row: Record, schema: pa.Schema) -> tuple[str, str] | None:
 
 
 def _typed(texts: pa.Array, field: pa.Field, rows: list[Record]) -> pa.Array:
-    """Return a column in its declared type; a value that is none of it makes its row a reject."""
+    """Return a column in its declared type; a value of another type makes its row a reject."""
     if pa.types.is_string(field.type):
         return texts
     filled = pc.if_else(pc.equal(texts, ""), None, texts)

@@ -22,7 +22,7 @@ _READ_AHEAD = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "http", "
 
 
 def inspect(shard: Location) -> Contents:
-    """Return what a shard's footer tells.
+    """Return the columns and the number of rows by a shard's footer.
 
     Raises:
         InputError: the file is not Parquet, is cut short, can't be read, or has too many columns.
@@ -116,10 +116,10 @@ def _refuse_bomb(path: str, run: tuple[int, int], footer: pq.FileMetaData, colum
             held += sum(chunk.total_uncompressed_size for chunk in wanted) * overlap / group.num_rows
     if held > MOST_SLICE_BYTES:
         fitting = int(rows * MOST_SLICE_BYTES / held)
-        mend = f"set tuning.rows_per_slice to {fitting:,}" if fitting else "leave them out"
+        advice = f"set tuning.rows_per_slice to {fitting:,}" if fitting else "leave them out"
         raise InputError(
             f"{path!r}: rows {first:,} to {first + rows - 1:,} unpack to {held / 2**30:.1f} GiB, "
-            f"more than the {MOST_SLICE_BYTES >> 30} GiB of a slice; {mend}"
+            f"more than the {MOST_SLICE_BYTES >> 30} GiB of a slice; {advice}"
         )
 
 

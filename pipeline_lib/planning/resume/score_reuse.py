@@ -1,4 +1,4 @@
-"""Scores of a published version that differs in kept columns alone: taken over, not computed again."""
+"""Reuse of published scores: a version that differs only in kept columns takes them over."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,26 +19,26 @@ from pipeline_lib.storage.urls import location_of
 
 
 @dataclass(frozen=True)
-class EarlierSlice:
-    """The published files of a slice whose scores are still right."""
+class PublishedSlice:
+    """The published files of a slice whose scores are taken over."""
 
     part: str
-    """Name below the output folder, as the next one."""
+    """Name below the output folder; likewise the next field."""
     rejects: str | None
     drift: Drift | None
     computed_by: str
 
 
-Reusable = Mapping[tuple[int, int], EarlierSlice]
+Reusable = Mapping[tuple[int, int], PublishedSlice]
 """By (number of the shard, first row)."""
 
 
 def can_reuse(published: Manifest | None, fingerprint: Mapping[str, Any]) -> bool:
-    """Tell whether what is published has the very scores that are wanted, beside other columns.
+    """Tell whether the published version has the scores of another version, which may keep other columns.
 
     Args:
-        published: what readers see.
-        fingerprint: of the version that is wanted.
+        published: the manifest of what readers see.
+        fingerprint: of the other version.
     """
     if published is None or not same_scores(published.fingerprint, fingerprint):
         return False
@@ -47,14 +47,14 @@ def can_reuse(published: Manifest | None, fingerprint: Mapping[str, Any]) -> boo
 
 
 def reusable_slices(
-    published: Manifest, shards: Sequence[Shard], whole_ones: Callable[[Sequence[Receipt]], Sequence[Receipt]]
+    published: Manifest, shards: Sequence[Shard], with_whole_files: Callable[[Sequence[Receipt]], Sequence[Receipt]]
 ) -> Reusable:
-    """Return the published slices of these shards that stand whole, for a version of the same scores.
+    """Return the published slices of these shards whose files verify.
 
     Args:
         published: the manifest of what readers see.
         shards: all of the input.
-        whole_ones: returns those receipts whose files stand and verify.
+        with_whole_files: returns the receipts whose files verify.
     """
     by_content = {(shard.path, shard.stamp.size, shard.content): shard for shard in shards}
     wanted: dict[tuple[int, int], tuple[int, Receipt]] = {}
@@ -63,53 +63,55 @@ def reusable_slices(
         if shard is not None and shard.has_slice(receipt.first_row, receipt.rows):
             wanted[receipt.shard, receipt.first_row] = (shard.number, receipt)
     return {
-        (wanted[receipt.shard, receipt.first_row][0], receipt.first_row): EarlierSlice(
+        (wanted[receipt.shard, receipt.first_row][0], receipt.first_row): PublishedSlice(
             receipt.part.file,
             receipt.rejects.file if receipt.rejects else None,
             receipt.drift,
             receipt.computed_by,
         )
-        for receipt in whole_ones([receipt for _, receipt in wanted.values()])
+        for receipt in with_whole_files([receipt for _, receipt in wanted.values()])
     }
 
 
-def with_earlier_scores(table: pa.Table, earlier: EarlierSlice, settings: Settings) -> pa.Table:
+def with_published_scores(table: pa.Table, published: PublishedSlice, settings: Settings) -> pa.Table:
     """Return a slice as read, with the scores and rejects that were published for it.
 
     Args:
         table: the slice as the reader gives it.
-        earlier: its published files.
+        published: its published files.
         settings: the job's settings.
 
     Raises:
         FaultError: the files don't hold the slice's rows, or can't be read.
     """
     output = settings.output
-    folder = location_of(output.path)
-    added = columns.score_fields(scores=output.scores == "all", logits=output.logits)
-    with translated_errors(output.path, "taking over published scores"):
-        scores = _read(folder / earlier.part, [field.name for field in added])
-        rejects = (
-            _read(folder / earlier.rejects, [columns.ROW_NUMBER, columns.CODE, columns.MESSAGE])
-            if earlier.rejects
-            else None
-        )
-    faults: dict[int, tuple[str, str]] = {}
-    if rejects is not None:
-        first_row = table.column(columns.ROW)[0].as_py()
-        faults = {row["row"] - first_row: (row["code"], row["message"]) for row in rejects.to_pylist()}
+    fields = columns.score_fields(scores=output.scores == "all", logits=output.logits)
+    first_row = table.column(columns.ROW)[0].as_py() if table.num_rows else 0
+    scores, faults = _published_rows(published, location_of(output.path), fields, first_row)
     scored = [row for row in range(table.num_rows) if row not in faults]
     if len(scored) != scores.num_rows:
-        raise FaultError(f"{earlier.part!r} has {scores.num_rows:,} rows, expected {len(scored):,}; run again")
+        raise FaultError(f"{published.part!r} has {scores.num_rows:,} rows, expected {len(scored):,}; run again")
     # Taking a null index gives a null: rejected rows get no score.
-    places: list[int | None] = [None] * table.num_rows
-    for place, row in enumerate(scored):
-        places[row] = place
-    taken = scores.take(pa.array(places, pa.int64()))
+    indices: list[int | None] = [None] * table.num_rows
+    for index, row in enumerate(scored):
+        indices[row] = index
+    taken = scores.take(pa.array(indices, pa.int64()))
     table = columns.rejected(table, faults)
-    for field in added:
+    for field in fields:
         table = table.append_column(field, taken.column(field.name).cast(field.type))
     return table
+
+
+def _published_rows(
+    published: PublishedSlice, output: Location, fields: Sequence[pa.Field], first_row: int
+) -> tuple[pa.Table, dict[int, tuple[str, str]]]:
+    """Return a slice's scored rows, and the code and message of each rejected one by its row in the slice."""
+    with translated_errors(output.url, "taking over published scores"):
+        scores = _read(output / published.part, [field.name for field in fields])
+        if not published.rejects:
+            return scores, {}
+        rejects = _read(output / published.rejects, [columns.ROW_NUMBER, columns.CODE, columns.MESSAGE])
+    return scores, {row["row"] - first_row: (row["code"], row["message"]) for row in rejects.to_pylist()}
 
 
 def _read(file: Location, names: list[str]) -> pa.Table:

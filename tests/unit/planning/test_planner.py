@@ -1,21 +1,21 @@
 """The plan: the output that it may use, and the numbers of its shards, which stay when a run is continued."""
 
+import dataclasses
 import shutil
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from rich.console import Console
 
 from pipeline_lib.errors import OutputError
-from pipeline_lib.inputs.reader import Reader
+from pipeline_lib.execution.local_executor import LocalExecutor
 from pipeline_lib.inputs.shards import Shard
 from pipeline_lib.planning.discovery import discover
 from pipeline_lib.planning.planner import make_plan
 from pipeline_lib.planning.resume.shard_numbers import assign
 from pipeline_lib.publishing.publisher import prepare_output
-from pipeline_lib.publishing.writer import Writer
-from pipeline_lib.scoring.classifier import Classifier
-from pipeline_lib.scoring.tokenizer import Tokenizer
+from pipeline_lib.reporting.progress import Progress
 from pipeline_lib.storage.location import FileStamp
 from tests.conftest import Runner, SettingsMaker, write_parquet
 from tests.helpers.published import published_hashes
@@ -54,9 +54,8 @@ def test_a_run_that_scored_the_longest_shard_alone_is_ended_with_the_same_bytes(
     shutil.rmtree(tmp_path / "out")
     plan = make_plan(discover(settings))
     prepare_output(plan)
-    read, tokenize = Reader(plan.settings.input, plan.output_schema), Tokenizer(plan)
-    classify = Classifier(plan)
-    longest = max(plan.todo, key=lambda part: part.rows)
-    Writer(plan)(classify(tokenize(read(plan.shard(longest.shard), longest))), longest)
+    of_longest_shard = dataclasses.replace(plan, shards=plan.shards[-1:])
+    receipt = next(LocalExecutor().receipts(of_longest_shard, Progress(Console(quiet=True))))
+    assert (receipt.shard, receipt.rows) == (2, 8)
     run_here(settings)
     assert published_hashes(tmp_path / "out") == undisturbed

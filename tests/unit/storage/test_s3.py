@@ -10,18 +10,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import s3fs
-import torch
+from rich.console import Console
 
 from pipeline_lib.errors import BusyError, GateError, InputError, InputNotReadyError
+from pipeline_lib.execution.local_executor import LocalExecutor
 from pipeline_lib.inputs.formats import parquet_shards
-from pipeline_lib.inputs.reader import Reader
 from pipeline_lib.planning.discovery import discover
 from pipeline_lib.planning.planner import make_plan, refresh_plan
 from pipeline_lib.publishing.publisher import publish
 from pipeline_lib.publishing.verifier import verify
-from pipeline_lib.publishing.writer import Writer
-from pipeline_lib.scoring.classifier import Classifier
-from pipeline_lib.scoring.tokenizer import Tokenizer
+from pipeline_lib.reporting.progress import Progress
 from pipeline_lib.settings.settings import Settings
 from pipeline_lib.storage.records import METRICS, RUNS
 from pipeline_lib.storage.urls import location_of
@@ -153,11 +151,8 @@ def test_interrupted_while_it_publishes_on_s3_the_next_run_ends_with_the_same_by
 
 def stage_and_publish(settings: Settings, confirm: Callable[[], None]) -> None:
     """Score in this process and publish for as long as that is confirmed."""
-    torch.set_num_threads(1)
     plan = make_plan(discover(settings))
-    read, tokenize = Reader(plan.settings.input, plan.output_schema), Tokenizer(plan)
-    classify, write = Classifier(plan), Writer(plan)
-    receipts = [write(classify(tokenize(read(plan.shard(part.shard), part))), part) for part in plan.todo]
+    receipts = LocalExecutor().receipts(plan, Progress(Console(quiet=True)))
     publish(plan, [*plan.finished, *receipts], confirm)
 
 
@@ -272,10 +267,11 @@ def test_an_output_of_any_name_is_published_in_that_very_place(
         input={"path": f"s3://{many(s3, 'parquet', 1)}"}, output={"path": f"s3://scores/names/{name}"}
     )
     assert run_here(settings).status == "PUBLISHED"
-    found = s3.find(f"scores/names/{name}")
-    assert sorted(path.removeprefix(f"scores/names/{name}/") for path in found) == [
+    files = [path.removeprefix(f"scores/names/{name}/") for path in s3.find(f"scores/names/{name}")]
+    assert sorted(file for file in files if not file.startswith(RUNS)) == [
         "_SUCCESS",
         "_manifest.json",
+        "_metrics.json",
         "part-00000-000000000.parquet",
     ]
     assert run_here(settings).status == "COMPLETE"
