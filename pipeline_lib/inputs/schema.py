@@ -138,9 +138,7 @@ def _kept_field(schemas: Mapping[str, pa.Schema], name: str) -> pa.Field:
         return pa.field(columns.output_name(name), field.type)
     kinds = dict(fields)
     types = "; ".join(f"{kinds[path].type} in {path!r}" for path in field)
-    raise InputError(
-        f"column {shown(name)} has types that can't be one column: {types}; see input.keep_columns"
-    )
+    raise InputError(f"column {shown(name)} has types that can't be one column: {types}; see input.keep_columns")
 
 
 def _notices(schemas: Mapping[str, pa.Schema], kept: tuple[tuple[str, pa.Field], ...]) -> tuple[str, ...]:
