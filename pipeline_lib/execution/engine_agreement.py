@@ -1,4 +1,4 @@
-"""One engine on all machines of a cluster: what `model.engine: auto` takes must be there wherever a model runs."""
+"""One engine for all machines of a cluster, and one layout of rows for their GPUs; both decide the version."""
 
 import contextlib
 from collections.abc import Iterator
@@ -22,10 +22,10 @@ from pipeline_lib.settings.settings import Settings
 
 @contextlib.contextmanager
 def engine_agreed(discovery: Discovery) -> Iterator[tuple[Discovery, list[str]]]:
-    """Yield a first look with an engine that all machines have, and what is to be said about it.
+    """Yield the discovery with an engine that all machines have, and notes for the user.
 
     Where this machine would take OpenVINO and a machine of the cluster lacks it, or has another version, PyTorch
-    computes on all. It is asked before the plan is made, since the engine is part of the version.
+    computes on all. The machines are asked before the plan is made, since the engine is part of the version.
 
     Raises:
         FaultError: a machine does not answer.
@@ -52,7 +52,7 @@ def _openvino_version() -> str | None:
 
 
 def packs_on_gpus(settings: Settings, checkpoint: Checkpoint) -> bool:
-    """Tell whether a GPU that models will run on gets packed rows right; asked before the version is known.
+    """Return whether a GPU of the cluster computes packed rows right; asked before the version is known.
 
     Args:
         settings: the job's settings.
@@ -60,5 +60,5 @@ def packs_on_gpus(settings: Settings, checkpoint: Checkpoint) -> bool:
     """
     share = gpus_per_model_actor(settings.tuning, "cuda")
     with connected(lambda: None):
-        asked = ray.remote(packs_on_this_gpu).options(num_cpus=0, num_gpus=share).remote(settings, checkpoint)
-        return bool(ray.get(asked))
+        task = ray.remote(packs_on_this_gpu).options(num_cpus=0, num_gpus=share).remote(settings, checkpoint)
+        return bool(ray.get(task))

@@ -1,4 +1,4 @@
-"""What every executor is: it makes the plan for where it runs, and yields the receipts of the plan's slices."""
+"""The protocol of executors: an executor makes the plan for its machines, then runs it and yields receipts."""
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
@@ -12,30 +12,30 @@ from pipeline_lib.storage.records import Receipt
 
 @dataclass(frozen=True)
 class Work:
-    """What the workers of a run took."""
+    """The memory and the time that the workers of a run used."""
 
     peak_bytes: dict[str, list[int]] = field(default_factory=dict)
-    """Largest resident memory of every process, by what it did."""
+    """Largest resident memory of every process in bytes, by the role of the process."""
     seconds: float = 0.0
     """From the first slice's start to the last one's end, without start-up and publishing."""
     busy: dict[str, float] = field(default_factory=dict)
-    """Share of that time that each stage's actors were at work; what the model lacks to 1, it waited."""
+    """Share of that time in which the actors of each stage worked; the rest of the time they waited."""
 
 
 class Listener(Protocol):
-    """Who is told how a run goes; `reporting.progress.Progress` is one."""
+    """Receives the progress of a run; `reporting.progress.Progress` is one."""
 
     def phase(self, doing: str, topic: str = "start") -> None:
-        """Hear what begins."""
+        """Receive what begins, in words."""
 
     def note(self, text: str) -> None:
-        """Hear what happened on the way and is no failure."""
+        """Receive what the user should know and is no failure."""
 
     def starting(self, plan: Plan, workers: str) -> None:
-        """Hear that scoring begins, and what works on it, in words."""
+        """Receive that scoring begins, and in words which processes score."""
 
     def scored(self, rows: int) -> None:
-        """Hear how many rows of this run are done."""
+        """Receive how many rows of this run are done."""
 
 
 class Executor(Protocol):
@@ -51,8 +51,8 @@ class Executor(Protocol):
         """
 
     def receipts(self, plan: Plan, listener: Listener) -> Iterator[Receipt]:
-        """Take the slices that are to be done through the steps; yield the receipt of each when its files stand."""
+        """Take the slices that are left through the steps; yield the receipt of each once its files are written."""
 
     @property
     def work(self) -> Work:
-        """What the workers took, once all receipts were yielded."""
+        """What the workers used, once all receipts were yielded."""

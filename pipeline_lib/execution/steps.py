@@ -36,7 +36,7 @@ class Step(Protocol):
 
 
 class Read:
-    """Reads a slice; where a published version has its scores, they are taken over."""
+    """Reads a slice, and takes over its scores where a published version has them."""
 
     def __init__(self, plan: Plan, worker: Worker) -> None:
         self._plan, self._monitor = plan, worker.monitor
@@ -44,7 +44,7 @@ class Read:
         self._read = Reader(plan.settings.input, plan.output_schema)
 
     def __call__(self, part: Slice, table: pa.Table) -> pa.Table:
-        """Return the rows of the slice; the table that is given has none yet."""
+        """Return the rows of the slice; the given table is empty."""
         del table
         shard = self._shards[part.shard]
         with self._monitor.working("tokenizer"), reading_counted(shard.path, part, self._monitor.ledger):
@@ -116,7 +116,7 @@ class Write:
         self._writer, self._monitor = Writer(plan), worker.monitor
 
     def __call__(self, part: Slice, table: pa.Table) -> pa.Table:
-        """Return the receipt of what stands now, as a table of one row."""
+        """Return the receipt of the written files, as a table of one row."""
         with self._monitor.working("writer"):
             return pa.table({_RECEIPT: [self._writer(table, part).model_dump_json()]})
 
