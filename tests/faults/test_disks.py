@@ -25,6 +25,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     libc.umount2(str(disk).encode(), 2)
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_a_fault_and_when_there_is_room_the_same_run_completes(
     small_disk: Path, tmp_path: Path, settings_for: SettingsMaker, run_job: Runner
 ) -> None:

@@ -125,6 +125,7 @@ def test_useful_flops_are_at_least_those_of_the_linear_layers(architecture: str,
     assert useful_flops(str(folder), np.array([1, 40])) == pytest.approx(one + many)
 
 
+@pytest.mark.slow
 def test_the_peak_of_this_machine_is_measured() -> None:
     found = peak_flops("cpu", "float32", 1)
     assert set(found) == {"torch", "oneDNN"}

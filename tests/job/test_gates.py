@@ -12,18 +12,18 @@ from tests.conftest import Runner, SettingsMaker, write_parquet
 
 
 def test_an_input_without_rows_is_not_published_unless_that_is_allowed(
-    tmp_path: Path, settings_for: SettingsMaker, run_job: Runner
+    tmp_path: Path, settings_for: SettingsMaker, run_here: Runner
 ) -> None:
     write_parquet(
         tmp_path / "in" / "a.parquet",
         {"text": pq.read_table(write_parquet(tmp_path / "x.parquet", {"text": ["a"]})).slice(1).column("text")},
     )
     with pytest.raises(GateError, match=r"the input has 0 rows, limits.min_rows is 1; nothing is published"):
-        run_job(settings_for())
-    assert run_job(settings_for(limits={"min_rows": 0})).status == "PUBLISHED"
+        run_here(settings_for())
+    assert run_here(settings_for(limits={"min_rows": 0})).status == "PUBLISHED"
 
 
-@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+@pytest.mark.parametrize("precision", ["bfloat16", pytest.param("float16", marks=pytest.mark.slow)])
 def test_half_precision_is_measured_against_float32_and_can_be_refused(
     precision: str, tmp_path: Path, settings_for: SettingsMaker, run_job: Runner
 ) -> None:

@@ -239,6 +239,7 @@ def test_the_manifest_and_success_say_what_was_done(
     assert schema.metadata[b"nightscore.version"].decode() == success["version"]
 
 
+@pytest.mark.slow
 def test_a_large_slice_goes_through_whole(tmp_path: Path, settings_for: SettingsMaker, run_job: Runner) -> None:
     """Ray splits what is over its block size; a slice that is one row can't be split."""
     payload = pa.array([bytes(2_000_000)] * 100, pa.large_binary())

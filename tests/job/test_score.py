@@ -238,7 +238,7 @@ def test_a_day_without_input_exits_5_so_that_a_scheduler_can_wait(config: Path, 
 
 def test_a_failed_gate_exits_3(config: Path, tmp_path: Path) -> None:
     write_parquet(tmp_path / "in" / "c.parquet", {"id": [1], "text": [None]})
-    result = nightscore("run", str(config))
+    result = nightscore("run", "--local", str(config))
     assert result.returncode == 3, result.stderr
     assert "1 of 11 rows were rejected (9.091%), limits.max_reject_rate is 5.000%" in result.stderr
 
@@ -252,7 +252,7 @@ def test_every_command_has_help(command: str) -> None:
 
 
 def test_verify_names_each_damaged_file(config: Path, tmp_path: Path) -> None:
-    assert nightscore("run", str(config)).returncode == 0
+    assert nightscore("run", "--local", str(config)).returncode == 0
     first, second = sorted((tmp_path / "out").glob("part-*.parquet"))
     content = bytearray(first.read_bytes())
     content[50] ^= 1

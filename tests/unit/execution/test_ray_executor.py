@@ -42,6 +42,7 @@ def outcome(*arguments: str) -> tuple[int, bool]:
     return job.returncode, has_ray
 
 
+@pytest.mark.slow
 def test_ray_starts_only_when_there_is_something_to_score(config: Path) -> None:
     wide_gate = ("--set", "limits.max_reject_rate=0.5")
     assert outcome("plan", str(config)) == (0, False)

@@ -79,6 +79,7 @@ def test_files_of_object_stores_are_copied_once_and_not_for_each_line(name: str,
     assert texts == [f"text {row * 7919}" for row in range(15_000, 16_000)]
 
 
+@pytest.mark.slow
 def test_a_slice_that_would_hold_too_much_is_refused_with_the_setting_that_helps(tmp_path: Path) -> None:
     path = tmp_path / "a.csv.gz"
     row = b"1," + b"x" * 15_000_000 + b"\n"

@@ -172,6 +172,7 @@ def bucket_for(tmp_path: Path) -> str:
     return f"s3://{bucket}/out"
 
 
+@pytest.mark.slow
 def test_on_a_server_that_ignores_conditions_one_of_two_runs_gets_the_lease_and_says_why(
     unconditional_output: str,
 ) -> None:

@@ -58,6 +58,7 @@ def test_openvino_answers_as_the_pipeline_does_or_is_refused(architecture: str, 
         assert (row["label"], row["n_tokens"]) == (answer.label, answer.n_tokens)
 
 
+@pytest.mark.slow
 @pytest.mark.openvino
 def test_bfloat16_by_openvino_is_near(checkpoint: Path) -> None:
     texts = pa.table({"text": list(ADVERSARIAL_TEXTS)})
@@ -87,6 +88,7 @@ def test_a_wrong_conversion_is_detected(checkpoint: Path, tmp_path: Path, monkey
     assert inspect_checkpoint(settings_of(checkpoint)).cpu_engine == "torch"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ending", ["xml", "bin", "pad"])
 def test_a_converted_model_that_has_changed_is_made_again(
     ending: str, checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -134,6 +136,7 @@ def test_an_unknown_engine_in_the_environment_is_refused_by_name(
         inspect_checkpoint(settings_of(checkpoint))
 
 
+@pytest.mark.slow
 @pytest.mark.openvino
 def test_a_model_is_converted_with_ids_that_it_answers(checkpoint: Path, tmp_path: Path) -> None:
     bad = poisoned.build(checkpoint, tmp_path / "poisoned", tmp_path / "flag")
@@ -150,6 +153,7 @@ def test_a_conversion_whose_process_crashes_gives_a_message_of_one_line(checkpoi
         inspect_checkpoint(settings_of(bad, engine="openvino", allow_remote_code=True))
 
 
+@pytest.mark.slow
 @pytest.mark.openvino
 @pytest.mark.parametrize(
     ("does", "told"),
@@ -180,6 +184,7 @@ def test_auto_leaves_code_that_comes_with_a_checkpoint_to_pytorch(
     assert inspect_checkpoint(settings_of(bad, allow_remote_code=True)).cpu_engine == "torch"
 
 
+@pytest.mark.slow
 @pytest.mark.openvino
 def test_a_conversion_ends_with_the_program_that_is_killed(checkpoint: Path, tmp_path: Path) -> None:
     flag = tmp_path / "flag"
@@ -195,6 +200,7 @@ def test_a_conversion_ends_with_the_program_that_is_killed(checkpoint: Path, tmp
     child.wait(timeout=30)
 
 
+@pytest.mark.slow
 @pytest.mark.openvino
 def test_openvino_leaves_no_id_in_the_home(checkpoint: Path, tmp_path: Path) -> None:
     model = {"name": str(checkpoint), "engine": "openvino"}

@@ -44,6 +44,7 @@ def test_a_second_inspection_loads_nothing(tmp_path: Path) -> None:
     assert second[1] == "False"
 
 
+@pytest.mark.slow
 def test_a_damaged_result_is_made_again(tmp_path: Path) -> None:
     model, home = tiny_checkpoints.build(Recipe("bert"), tmp_path / "model"), tmp_path / "home"
     first = _inspected(model, home)
@@ -54,6 +55,7 @@ def test_a_damaged_result_is_made_again(tmp_path: Path) -> None:
     assert kept.read_bytes() == content
 
 
+@pytest.mark.slow
 def test_a_result_of_another_format_is_made_again(tmp_path: Path) -> None:
     model, home = tiny_checkpoints.build(Recipe("bert"), tmp_path / "model"), tmp_path / "home"
     first = _inspected(model, home)

@@ -56,6 +56,7 @@ def ready(run: subprocess.Popen[str]) -> list[psutil.Process]:
     return process_tree(run.pid)
 
 
+@pytest.mark.slow
 def test_it_listens_on_loopback_alone_and_leaves_neither_token_nor_process_nor_folder(home: Path) -> None:
     run = start(home, SAY_READY)
     everyone = ready(run)
