@@ -32,6 +32,9 @@ _QUIET = {
 
 _T = TypeVar("_T")
 
+_starts: list[Start] = []
+"""The start of the Ray that this process connects to; none while no block is open."""
+
 
 @contextlib.contextmanager
 def connected(meanwhile: Callable[[], _T], note: Callable[[str], None] = lambda _: None) -> Iterator[_T]:
@@ -48,7 +51,9 @@ def connected(meanwhile: Callable[[], _T], note: Callable[[str], None] = lambda 
         FaultError: `RAY_ADDRESS` names a cluster that does not answer, or Ray does not start here.
         SettingsError: `RAY_ADDRESS` is not the address of a cluster.
     """
-    if ray.is_initialized():  # by whoever calls us, or by a block around this one
+    for start in _starts:  # of a block around this one, which plans while its Ray starts
+        start.wait()
+    if ray.is_initialized():  # by the caller, or by a block around this one
         _hush()
         yield meanwhile()
         return
@@ -59,6 +64,7 @@ def connected(meanwhile: Callable[[], _T], note: Callable[[str], None] = lambda 
     with contextlib.nullcontext(_joining(address)) if address else _starting() as given:
         options = {"log_to_driver": False, "logging_level": logging.ERROR, **given}
         start = Start(options, over, lambda: address is not None and _shows_token(address, note))
+        _starts.append(start)
         try:
             found = meanwhile()
             with _token_hinted(address):
@@ -66,6 +72,7 @@ def connected(meanwhile: Callable[[], _T], note: Callable[[str], None] = lambda 
             _hush()
             yield found
         finally:
+            _starts.remove(start)
             start.settle()
             ray.shutdown()
             over.set()

@@ -57,6 +57,32 @@ def ready(run: subprocess.Popen[str]) -> list[psutil.Process]:
 
 
 @pytest.mark.slow
+def test_a_question_asked_while_ray_starts_waits_for_that_ray_and_starts_no_other(home: Path) -> None:
+    program = """
+    import ray
+    from pipeline_lib.execution.cluster.connection import connected
+
+    def ask():
+        with connected(lambda: None):
+            return ray.get_runtime_context().gcs_address
+
+    with connected(ask) as asked:
+        print(asked == ray.get_runtime_context().gcs_address and ray.get(ray.remote(lambda: "one").remote()))
+    """
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+    result = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program)],
+        cwd=ROOT,
+        env={**environment, "HOME": str(home), "TMPDIR": str(home / "tmp"), "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert result.stdout == "one\n", result.stderr
+
+
+@pytest.mark.slow
 def test_it_listens_on_loopback_alone_and_leaves_neither_token_nor_process_nor_folder(home: Path) -> None:
     run = start(home, SAY_READY)
     everyone = ready(run)
