@@ -82,19 +82,6 @@ class Case:
     config: str = "job.yaml"
 
 
-@dataclass(frozen=True)
-class Row:
-    """A row that one of the jobs of rows is given."""
-
-    name: str
-    raw: bytes | None
-    """Its text in Parquet, None for null; or its whole record in CSV, with `#` for its number."""
-    gets: str = "scored"
-    """Or a reject code, or `no row`."""
-    secret: str = ""
-    """A word of its text that may be nowhere but in the input."""
-
-
 def setting(*overrides: str) -> Change:
     """Override settings; JOB stands for the job's folder."""
 
