@@ -96,7 +96,10 @@ class _Comparison:
         count, rows = get(self.night) or (0, self.night.scored)
         pool = _pair(self.reference, get).sum(axis=0) if self.reference else np.zeros(2, np.int64)
         reference_rows = int(pool.sum())
-        if rows < MIN_ROWS or reference_rows < MIN_REFERENCE_ROWS:
+        # A share may be known of a sample of the scored rows only, which its interval allows for.
+        scored = sum(night.scored for night in self.reference)
+        too_few = max(rows, self.night.scored) < MIN_ROWS or max(reference_rows, scored) < MIN_REFERENCE_ROWS
+        if too_few or not (rows and reference_rows):
             return Measure(of, Verdict.NOT_EVALUATED, rows, reference_rows)
         effect = design_effect(list(_pair(self.peers, get)))
         share, other = count / rows, int(pool[0]) / reference_rows

@@ -31,6 +31,9 @@ class Reference:
 
     nights: tuple[NightRecord, ...]
     reason: str
+    recent: tuple[NightRecord, ...] = ()
+    """The last nights of any weekday, which tell how much nights differ; over more weeks a slow change would seem
+    usual."""
     pinned: NightRecord | None = None
     pinned_reason: str = ""
     """Why there is no pinned night although the settings name one."""
@@ -64,10 +67,11 @@ def choose_reference(
     else:
         chosen = []
         reason = "the first night of this model and these settings" if earlier else "the first night"
+    recent = tuple(same[-LAST:])
     if pinned is None or pinned == date:
-        return Reference(tuple(chosen), reason)
+        return Reference(tuple(chosen), reason, recent)
     night, why_not = _pinned(nights, pinned, score_version)
-    return Reference(tuple(chosen), reason, night, why_not)
+    return Reference(tuple(chosen), reason, recent, night, why_not)
 
 
 def _pinned(nights: Sequence[NightRecord], date: dt.date, score_version: str) -> tuple[NightRecord | None, str]:
@@ -122,10 +126,10 @@ class DriftReport:
 
 def drift_report(night: RowStatistics, reference: Reference, limits: DriftLimits) -> DriftReport:
     """Compare a night with its reference nights, and with the pinned night if there is one."""
-    nights = [record.statistics for record in reference.nights]
+    nights, recent = ([record.statistics for record in records] for records in (reference.nights, reference.recent))
     pinned = reference.pinned
     return DriftReport(
         reference=reference,
         measures=tuple(measured_drift(night, nights, limits)),
-        pinned_measures=tuple(measured_drift(night, [pinned.statistics], limits, nights)) if pinned else (),
+        pinned_measures=tuple(measured_drift(night, [pinned.statistics], limits, recent)) if pinned else (),
     )
