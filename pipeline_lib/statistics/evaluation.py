@@ -8,40 +8,15 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline_lib.statistics.calibration import (
+    ConfidenceBin,
+    calibration_of,
+    expected_error,
+    merged,
+    read_bin,
+    whole,
+)
 from pipeline_lib.statistics.truth import NO_TRUTH, UNKNOWN
-
-CONFIDENCE_BINS = 20
-"""Of the calibration curve: each is 0.05 wide, and an edge belongs to the bin below it."""
-
-# Scores are summed as whole numbers of this unit, since sums of floats depend on their order.
-_UNIT = 2.0**-32
-
-_EDGES = np.linspace(0, 1, CONFIDENCE_BINS + 1)[1:-1]
-
-
-@dataclass(frozen=True)
-class ConfidenceBin:
-    """Rows whose score is between two edges."""
-
-    rows: int = 0
-    right: int = 0
-    """Rows whose label is true."""
-    units: int = 0
-    """Sum of the scores, in units of 2^-32."""
-
-    def __add__(self, other: Self) -> Self:
-        """Return the rows of both."""
-        return type(self)(self.rows + other.rows, self.right + other.right, self.units + other.units)
-
-    @property
-    def confidence(self) -> float:
-        """Mean score."""
-        return self.units * _UNIT / self.rows
-
-    @property
-    def accuracy(self) -> float:
-        """Share of the rows whose label is true."""
-        return self.right / self.rows
 
 
 @dataclass(frozen=True)
@@ -74,30 +49,17 @@ class Evaluation:
             scores: of each row's label, from 0 to 1; None if they are no probabilities.
         """
         rows = np.flatnonzero(truth >= 0)
-        pairs = Counter((labels[truth[row]], predicted[row]) for row in rows)
-        calibration: dict[int, ConfidenceBin] = {}
-        if scores is not None:
-            sure = scores[rows].astype(np.float64)
-            right = np.array([labels[truth[row]] == predicted[row] for row in rows], np.bool_)
-            bins = np.searchsorted(_EDGES, sure, side="left")
-            units = np.rint(sure / _UNIT).astype(np.int64)
-            calibration = {
-                int(number): ConfidenceBin(
-                    rows=int((bins == number).sum()),
-                    right=int(right[bins == number].sum()),
-                    units=int(units[bins == number].sum()),
-                )
-                for number in np.unique(bins)
-            }
+        true, guess = [labels[truth[row]] for row in rows], [predicted[row] for row in rows]
+        right = np.array([one == other for one, other in zip(true, guess, strict=True)], np.bool_)
+        calibration = {} if scores is None else calibration_of(scores[rows], right)
+        pairs = Counter(zip(true, guess, strict=True))
         return cls(pairs, calibration, int((truth == NO_TRUTH).sum()), int((truth == UNKNOWN).sum()))
 
     def __add__(self, other: Self) -> Self:
         """Return the evaluation of the rows of both."""
-        numbers = sorted({*self.calibration, *other.calibration})
-        none = ConfidenceBin()
         return type(self)(
             Counter(self.confusion) + Counter(other.confusion),
-            {n: self.calibration.get(n, none) + other.calibration.get(n, none) for n in numbers},
+            merged(self.calibration, other.calibration),
             self.without_truth + other.without_truth,
             self.unknown + other.unknown,
         )
@@ -128,10 +90,8 @@ class Evaluation:
 
     @property
     def calibration_error(self) -> float | None:
-        """Expected calibration error (C. Guo et al. 2017): mean of |accuracy - mean score| over bins, by rows."""
-        rows = sum(of.rows for of in self.calibration.values())
-        gaps = (of.rows * abs(of.accuracy - of.confidence) for of in self.calibration.values())
-        return sum(gaps) / rows if rows else None
+        """Expected calibration error of the scores; None without rows or if they are no probabilities."""
+        return expected_error(self.calibration)
 
     def to_json(self) -> dict[str, Any]:
         """Return figures and counts as JSON values, for receipts and for `truth` in `_metrics.json`.
@@ -149,7 +109,7 @@ class Evaluation:
             "f1": self.f1,
             "confusion": confusion,
             "calibration_error": self.calibration_error,
-            "calibration": [[n, of.rows, of.right, of.units] for n, of in sorted(self.calibration.items())],
+            "calibration": [[number, *found] for number, found in sorted(self.calibration.items())],
             "without_truth": self.without_truth,
             "unknown": self.unknown,
         }
@@ -164,17 +124,11 @@ class Evaluation:
         try:
             return cls(
                 Counter(
-                    {(true, of): _count(n) for true, row in value["confusion"].items() for of, n in row.items()}
+                    {(true, of): whole(n) for true, row in value["confusion"].items() for of, n in row.items()}
                 ),
-                {_count(n): ConfidenceBin(*map(_count, counts)) for n, *counts in value["calibration"]},
-                _count(value["without_truth"]),
-                _count(value["unknown"]),
+                dict(map(read_bin, value["calibration"])),
+                whole(value["without_truth"]),
+                whole(value["unknown"]),
             )
         except (AttributeError, KeyError, TypeError) as error:
             raise ValueError(f"no evaluation: {error!r}") from error
-
-
-def _count(value: Any) -> int:
-    if type(value) is not int or value < 0:
-        raise ValueError(f"{value!r} is no number of rows")
-    return value
