@@ -22,6 +22,12 @@ MIN_ROWS = 300
 MIN_REFERENCE_ROWS = 1000
 """Rows of all reference nights together below which nothing is evaluated."""
 
+FEW_NIGHTS = 3
+"""Nights below which it is not known how much nights differ, so that twice the drift is needed for a verdict.
+
+With one reference night, of nights that differ by an index of 0.05, the usual limits fail every second night
+without any change; `python -m jobs.bench.drift_alarms` shows it."""
+
 _SHARE_DRIFT = 0.05
 
 
@@ -33,7 +39,8 @@ def measured_drift(
 ) -> list[Measure]:
     """Compare a night with reference nights.
 
-    Scores and label shares can fail; token lengths and the other shares only warn.
+    Scores and label shares can fail; token lengths and the other shares only warn. Limits are doubled while there
+    are fewer than `FEW_NIGHTS` peers.
 
     Args:
         night: its statistics.
@@ -59,6 +66,7 @@ class _Comparison:
         pool = sum(others[1:], others[0]) if others else empty
         if own.total < MIN_ROWS or pool.total < MIN_REFERENCE_ROWS:
             return Measure(of, Verdict.NOT_EVALUATED, own.total, pool.total)
+        limit = self._limit(limit)
         cuts = quantile_cuts(pool)
         effect = design_effect([histogram.merged(cuts) for histogram in map(get, self.peers) if histogram])
         found = stability_index(own.merged(cuts), pool.merged(cuts), effect)
@@ -101,6 +109,7 @@ class _Comparison:
         too_few = max(rows, self.night.scored) < MIN_ROWS or max(reference_rows, scored) < MIN_REFERENCE_ROWS
         if too_few or not (rows and reference_rows):
             return Measure(of, Verdict.NOT_EVALUATED, rows, reference_rows)
+        limit = self._limit(limit)
         effect = design_effect(list(_pair(self.peers, get)))
         share, other = count / rows, int(pool[0]) / reference_rows
         certain = certain_difference(share, rows / effect, other, reference_rows / effect, z)
@@ -117,6 +126,9 @@ class _Comparison:
             fail_above=limit.fail,
             design_effect=effect,
         )
+
+    def _limit(self, limit: Limit) -> Limit:
+        return limit if len(self.peers) >= FEW_NIGHTS else limit.doubled()
 
 
 def _pair(nights: Sequence[RowStatistics], get: Callable[[RowStatistics], tuple[int, int] | None]) -> Counts:

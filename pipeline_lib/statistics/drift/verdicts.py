@@ -70,6 +70,10 @@ class Limit:
     warn: float
     fail: float | None
 
+    def doubled(self) -> "Limit":
+        """Return twice the limit."""
+        return Limit(2 * self.warn, None if self.fail is None else 2 * self.fail)
+
     def verdict(self, certain: float) -> Verdict:
         """Return the verdict on what is certain of a drift."""
         if self.fail is not None and certain > self.fail:

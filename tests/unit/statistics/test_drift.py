@@ -148,7 +148,7 @@ def test_a_night_that_moves_as_much_as_accepted_nights_do_passes() -> None:
 
 def test_a_night_with_a_new_label_fails() -> None:
     reference = [RowStatistics.of(PROBABILITIES, rows_of(np.full(2000, 3.0)), {})]
-    new = RowStatistics.of(PROBABILITIES, rows_of(np.repeat([3.0, -3.0], [1800, 200])), {})
+    new = RowStatistics.of(PROBABILITIES, rows_of(np.repeat([3.0, -3.0], [1700, 300])), {})
     found = {measure.of: measure for measure in measured_drift(new, reference, LIMITS)}
     assert found["share of NEGATIVE"].verdict is Verdict.FAILED
     assert found["share of NEGATIVE"].reference == 0
@@ -178,3 +178,15 @@ def test_verdicts_are_ordered_and_measures_are_json() -> None:
     assert worst([]) is Verdict.NOT_EVALUATED
     written = json.loads(json.dumps([measure.to_json() for measure in measures]))
     assert [measure["verdict"] for measure in written] == ["not_evaluated", "passed", "warned", "failed"]
+
+
+@pytest.mark.parametrize(("nights", "peers", "factor"), [(3, 0, 1), (1, 3, 1), (2, 0, 2), (3, 2, 2)])
+def test_twice_the_drift_is_needed_until_it_is_known_how_much_nights_differ(
+    nights: int, peers: int, factor: int
+) -> None:
+    reference = [night(1000, seed) for seed in range(nights)]
+    found = measured_drift(night(1000, 9), reference, LIMITS, [night(1000, seed) for seed in range(peers)])
+    limits = {of.of: [of.warn_above, of.fail_above] for of in found}
+    assert limits["scores"] == [0.1 * factor, 0.2 * factor]
+    assert limits["share of POSITIVE"] == pytest.approx([0.02 * factor, 0.05 * factor])
+    assert limits["tokens"] == [0.1 * factor, None]
