@@ -1,5 +1,6 @@
 """Drift is what an independent computation gives, raises no alarm without a change, and finds real changes."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -152,6 +153,18 @@ def test_a_night_with_a_new_label_fails() -> None:
     found = {measure.of: measure for measure in measured_drift(new, reference, LIMITS)}
     assert found["share of NEGATIVE"].verdict is Verdict.FAILED
     assert found["share of NEGATIVE"].reference == 0
+
+
+def test_scores_of_all_labels_are_compared_where_they_are_published() -> None:
+    def published(seed: int, shift: float) -> RowStatistics:
+        logits = np.random.default_rng(seed).normal(1, 2, 1500) + shift
+        rows = dataclasses.replace(rows_of(logits, seed=seed), all_scores={"POSITIVE": 1 / (1 + np.exp(-logits))})
+        return RowStatistics.of(PROBABILITIES, rows, {})
+
+    reference = [published(seed, 0) for seed in range(4)]
+    for shift, verdict in ((0, Verdict.PASSED), (-2, Verdict.FAILED)):
+        found = {of.of: of.verdict for of in measured_drift(published(9, shift), reference, LIMITS)}
+        assert found["scores of POSITIVE in all rows"] is verdict
 
 
 def test_without_a_limit_drift_only_warns_and_a_limit_of_the_settings_decides() -> None:

@@ -178,6 +178,7 @@ def test_a_row_is_near_the_boundary_if_little_would_change_its_answer() -> None:
     assert near_boundary(scores, "sigmoid").tolist() == [True, False, True]
     assert near_boundary(np.array([[0.4], [0.52]], np.float32), "sigmoid").tolist() == [False, True]
     assert near_boundary(scores, "none").tolist() == [False] * 3
+    assert near_boundary(np.ones((2, 1), np.float32), "softmax").tolist() == [False] * 2
     assert near_boundary(np.empty((0, 3), np.float32), "softmax").tolist() == []
 
 

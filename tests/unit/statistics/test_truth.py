@@ -35,6 +35,7 @@ SENTIMENT = {"1": "NEGATIVE", "2": "NEGATIVE", "3": None, "4": "POSITIVE", "5": 
         (("0 of 2", "1 of 2"), {}, [0, 1, 2], [0, 1, UNKNOWN]),
         (("5", "4", "3"), {}, [5, "4", 3.0], [0, 1, 2]),
         (("same", "same"), {}, ["same"], [0]),
+        (("top 1", "also 1"), {}, [0, 1], [0, 1]),
     ],
 )
 def test_values_stand_for_labels(
@@ -61,7 +62,7 @@ def drawn(seed: int, rows: int, labels: int) -> tuple[list[str], Any, list[str],
 
 
 @pytest.mark.filterwarnings("ignore:A single label was found")
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(seed=st.integers(0, 10_000), rows=st.integers(1, 200), labels=st.integers(1, 6))
 def test_figures_are_those_of_scikit_learn(seed: int, rows: int, labels: int) -> None:
     names, truth, predicted, scores = drawn(seed, rows, labels)
