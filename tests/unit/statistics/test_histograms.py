@@ -166,6 +166,14 @@ def test_what_is_no_statistics_is_refused(change: dict[str, object]) -> None:
         RowStatistics.from_json(None)
 
 
+def test_duplicates_are_counted_in_each_slice() -> None:
+    def slice_of(texts: list[bytes]) -> RowStatistics:
+        return RowStatistics.of(PROBABILITIES, rows_of([1.0] * len(texts), texts=texts), {})
+
+    one, other = slice_of([b"a", b"b", b"a", b"a"]), slice_of([b"b", b"b"])
+    assert [one.duplicates, other.duplicates, (one + other).duplicates] == [2, 1, 3]
+
+
 def test_scores_without_an_activation_have_bins_of_their_own() -> None:
     assert [score_bins(name) for name in ("softmax", "sigmoid", "none")] == [PROBABILITIES, PROBABILITIES, NUMBERS]
     with pytest.raises(ValueError, match="can't be added"):

@@ -108,6 +108,11 @@ def test_scores_that_are_no_probabilities_have_no_calibration() -> None:
     assert found.f1 == {"NEGATIVE": pytest.approx(2 / 3), "POSITIVE": 0.0}
 
 
+def test_a_label_that_is_predicted_but_never_true_has_an_f1_of_0() -> None:
+    found = Evaluation.of(LABELS, np.array([0, 0, -1]), ["NEGATIVE", "POSITIVE", "POSITIVE"], None)
+    assert found.f1 == {"NEGATIVE": pytest.approx(2 / 3), "POSITIVE": 0.0}
+
+
 def test_calibrated_scores_have_no_calibration_error_and_overconfident_ones_do() -> None:
     random = np.random.default_rng(3)
     rows = rows_of(random.normal(0, 2, 50_000))
