@@ -46,7 +46,8 @@ def population_of(folder: str) -> Shares:
     scores = table.column(SCORE).to_numpy()
     second = max(set(labels.tolist()))
     histogram = Histogram.of(PROBABILITIES, np.where(labels == second, scores, 1 - scores))
-    return histogram.counts / histogram.total
+    shares: Shares = histogram.counts / histogram.total
+    return shares
 
 
 def tilted(shares: Shares, strength: float) -> Shares:

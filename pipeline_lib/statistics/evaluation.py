@@ -49,7 +49,7 @@ class Evaluation:
             scores: of each row's label, from 0 to 1; None if they are no probabilities.
         """
         rows = np.flatnonzero(truth >= 0)
-        true, guess = [labels[truth[row]] for row in rows], [predicted[row] for row in rows]
+        true, guess = [labels[index] for index in truth[rows].tolist()], [predicted[row] for row in rows.tolist()]
         right = np.array([one == other for one, other in zip(true, guess, strict=True)], np.bool_)
         calibration = {} if scores is None else calibration_of(scores[rows], right)
         pairs = Counter(zip(true, guess, strict=True))

@@ -68,7 +68,7 @@ class Histogram:
         Args:
             cuts: ascending numbers of the fine bins at which a coarse bin begins, without 0.
         """
-        return np.add.reduceat(self.counts, [0, *cuts]).astype(np.int64)  # type: ignore[no-any-return]
+        return np.add.reduceat(self.counts, [0, *cuts]).astype(np.int64)
 
     def to_text(self) -> str:
         """Return the bins that are not empty as `3:17 5:2`: bin, counted from 0, and number of values.
@@ -118,10 +118,11 @@ def quantile_cuts(reference: Histogram, most: int = 10) -> tuple[int, ...]:
     """
     total = reference.total
     below = np.concatenate([[0], np.cumsum(reference.counts)])  # values below the lower edge of each fine bin
+    scaled = below * most
     cuts = set()
     for step in range(1, most):
         # In integers, so that no rounding decides about a tie.
-        after = int(np.searchsorted(below * most, step * total))
+        after = int(np.searchsorted(scaled, step * total))
         before = max(after - 1, 0)
         is_nearer = step * total - int(below[before]) * most < int(below[after]) * most - step * total
         cuts.add(before if is_nearer else after)

@@ -31,7 +31,7 @@ def near_boundary(scores: NDArray[np.float32], activation: str) -> NDArray[np.bo
     if activation == "none" or not scores.size:
         return np.zeros(len(scores), np.bool_)
     if activation == "sigmoid":
-        return (np.abs(scores.astype(np.float64) - 0.5) < MARGIN / 2).any(axis=1)  # type: ignore[no-any-return]
+        return np.asarray((np.abs(scores.astype(np.float64) - 0.5) < MARGIN / 2).any(axis=1), np.bool_)
     if scores.shape[1] < 2:
         return np.zeros(len(scores), np.bool_)
     best = np.partition(scores.astype(np.float64), -2, axis=1)[:, -2:]

@@ -7,6 +7,7 @@ since with a million rows every two nights differ significantly.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -96,7 +97,7 @@ class _Comparison:
         keys = sorted({key for counts in counted for key in counts})
         z = critical_value(len(keys))
         for key in keys:
-            yield self._share(name.format(key), lambda statistics, key=key: get(statistics).get(key), z, limit)
+            yield self._share(name.format(key), partial(_of_key, get, key), z, limit)
 
     def _share(
         self, of: str, get: Callable[[RowStatistics], tuple[int, int] | None], z: float, limit: Limit
@@ -142,13 +143,9 @@ def _score_drift(comparison: _Comparison, limits: DriftLimits) -> Iterator[Measu
     limit = Limit((SCORE_DRIFT if most is None else most) / 2, most)
     yield comparison.histograms("scores", lambda rows: rows.top_scores, limit)
     for label in sorted({label for rows in comparison.reference for label in rows.label_scores}):
-        yield comparison.histograms(
-            f"scores of {label}", lambda rows, label=label: rows.label_scores.get(label), limit
-        )
+        yield comparison.histograms(f"scores of {label}", partial(_label_scores, label), limit)
     for label in sorted({label for rows in comparison.reference for label in rows.all_scores}):
-        yield comparison.histograms(
-            f"scores of {label} in all rows", lambda rows, label=label: rows.all_scores.get(label), limit
-        )
+        yield comparison.histograms(f"scores of {label} in all rows", partial(_all_scores, label), limit)
 
 
 def _label_drift(comparison: _Comparison, limits: DriftLimits) -> Iterator[Measure]:
@@ -161,6 +158,20 @@ def _watched(comparison: _Comparison) -> Iterator[Measure]:
     """Compare what can explain a drift but is no reason to hold a night."""
     yield comparison.histograms("tokens", lambda rows: rows.tokens, Limit(SCORE_DRIFT / 2, None))
     yield from comparison.shares("{}", _watched_counts, Limit(_SHARE_DRIFT, None))
+
+
+def _label_scores(label: str, rows: RowStatistics) -> Histogram | None:
+    return rows.label_scores.get(label)
+
+
+def _all_scores(label: str, rows: RowStatistics) -> Histogram | None:
+    return rows.all_scores.get(label)
+
+
+def _of_key(
+    get: Callable[[RowStatistics], Mapping[str, tuple[int, int]]], key: str, rows: RowStatistics
+) -> tuple[int, int] | None:
+    return get(rows).get(key)
 
 
 def _label_counts(rows: RowStatistics) -> dict[str, tuple[int, int]]:

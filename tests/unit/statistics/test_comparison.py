@@ -63,7 +63,8 @@ def test_a_flip_among_many_labels_hides_the_difference_unless_all_scores_are_kno
     differences = score_differences(one, other, flipped, labels=3)
     assert np.isnan(differences).tolist() == [True, False]
     found = Comparison.of("a.parquet", np.arange(2), (["x", "y"], ["z", "y"]), differences)
-    assert (found.flips, found.differences.total, found.largest) == (1, 1, pytest.approx(0.1, abs=1e-6))
+    assert (found.flips, found.differences.total) == (1, 1)
+    assert found.largest == pytest.approx(0.1, abs=1e-6)
     both = largest_differences(np.array([[0.5, 0.1, 0.4]], np.float32), np.array([[0.3, 0.3, 0.4]], np.float32))
     assert both.tolist() == pytest.approx([0.2])
 

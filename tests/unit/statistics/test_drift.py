@@ -98,7 +98,7 @@ def test_a_design_effect_is_never_below_that_of_random_samples(samples: list[lis
 def test_a_design_effect_is_the_variance_of_nights_over_that_of_samples() -> None:
     random = np.random.default_rng(2)
     shares = np.full(10, 0.1)
-    alike = [design_effect(random.multinomial(5000, shares, 7)) for _ in range(200)]
+    alike = [design_effect(list(random.multinomial(5000, shares, 7))) for _ in range(200)]
     # Dirichlet-multinomial nights have a variance (rows + a) / (1 + a) times that of samples: here 5.99.
     differing = [
         design_effect([random.multinomial(5000, random.dirichlet(shares * 1001)) for _ in range(7)])
@@ -158,7 +158,8 @@ def test_a_night_with_a_new_label_fails() -> None:
 def test_scores_of_all_labels_are_compared_where_they_are_published() -> None:
     def published(seed: int, shift: float) -> RowStatistics:
         logits = np.random.default_rng(seed).normal(1, 2, 1500) + shift
-        rows = dataclasses.replace(rows_of(logits, seed=seed), all_scores={"POSITIVE": 1 / (1 + np.exp(-logits))})
+        positive = (1 / (1 + np.exp(-logits))).astype(np.float32)
+        rows = dataclasses.replace(rows_of(logits, seed=seed), all_scores={"POSITIVE": positive})
         return RowStatistics.of(PROBABILITIES, rows, {})
 
     reference = [published(seed, 0) for seed in range(4)]
