@@ -54,7 +54,8 @@ def tilted(shares: Shares, strength: float) -> Shares:
     """Return a population in which high scores are more frequent, or less frequent if the strength is negative."""
     middle = np.cumsum(shares) - shares / 2
     changed: Shares = shares * np.exp(strength * (middle - 0.5))
-    return changed / changed.sum()
+    changed /= changed.sum()
+    return changed
 
 
 def index_between(one: Shares, other: Shares) -> float:
