@@ -10,7 +10,7 @@ WORKERS ?= 2
 PYTEST = $(BIN)/pytest --engine $(ENGINE)
 # The tests of the modules that [tool.coverage.report] in pyproject.toml lists.
 PURE := $(addprefix tests/unit/,engines/test_batching.py inputs/test_column_names.py execution/test_transport.py \
-	planning/test_resources.py checkpoints/test_activation.py scoring/test_bisection.py test_messages.py)
+	planning/test_resources.py checkpoints/test_activation.py scoring/test_bisection.py statistics test_messages.py)
 
 run: .venv/run ## Score the embedded sample (sets everything up first)
 	@$(BIN)/python -m jobs.score run configs/sample.yaml

@@ -1,0 +1,1 @@
+"""Whether the scores of a night are like those of accepted nights."""
