@@ -4,6 +4,7 @@ import datetime as dt
 import json
 import os
 import sys
+import threading
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -22,6 +23,8 @@ from pipeline_lib.settings.settings_file import load_settings
 
 if TYPE_CHECKING:
     from pipeline_lib.execution.executor import Executor
+
+_SECONDS_TO_RECORD = 3.0
 
 app = typer.Typer(
     help="Score the texts of Parquet or CSV shards with a Hugging Face classifier, and publish the result.",
@@ -172,12 +175,17 @@ def _files(manifest: Any) -> int:
 
 def _closing(attempts: Sequence[Attempt], error: BaseException) -> str:
     """Return the closing line of a run that ended before it published, or nothing if it had not begun to work."""
-    from pipeline_lib.reporting.run_record import failure
+    from pipeline_lib.reporting.endings import ended_badly
 
     stopped = isinstance(error, KeyboardInterrupt)
+    for attempt in attempts if stopped else ():
+        # The process may be about to end without leaving its blocks, because a storage does not answer.
+        recording = threading.Thread(target=attempt.fail, args=(error,), daemon=True)
+        recording.start()
+        recording.join(_SECONDS_TO_RECORD)
     reported = stopped or (isinstance(error, NightscoreError) and error.exit_code in {1, 3})
     begun = [attempt for attempt in attempts if reported and (attempt.plan or stopped)]
-    return printable(failure(begun[0], error).closing_line()) if begun else ""
+    return printable(ended_badly(begun[0], error).closing_line()) if begun else ""
 
 
 def _ended(job: Callable[[], None], *, debug: bool, closing: Callable[[BaseException], str] = lambda _: "") -> None:

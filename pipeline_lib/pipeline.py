@@ -14,7 +14,7 @@ from pipeline_lib.publishing.gates import check_min_rows
 from pipeline_lib.publishing.publisher import finish_cleanup, prepare_output, publish
 from pipeline_lib.reporting.outcome import Outcome
 from pipeline_lib.reporting.progress import Progress
-from pipeline_lib.reporting.run_record import failures_reported, report
+from pipeline_lib.reporting.recording import recorded
 from pipeline_lib.settings.settings import Settings
 from pipeline_lib.storage.lease import leased
 
@@ -40,25 +40,25 @@ def run(
         NightscoreError: of the kind whose exit code tells a scheduler what to do; see `errors`.
     """
     attempt = progress.attempt
-    attempt.date = date
-    with progress.heartbeat():
+    with progress.heartbeat(), recorded(attempt, settings, date) as record:
         progress.phase("listing the input and reading its columns")
-        discovery = discover(settings.on_date(date), date=date, replace=replace)
+        discovery = discover(record.settings, date=date, replace=replace, output=record.output)
+        attempt.discovery = discovery
         with executor.planned(discovery, progress, is_run=True) as first_plan:
             attempt.plan = first_plan
             progress.planned(first_plan)
             check_min_rows(first_plan)
             if first_plan.complete:
                 finish_cleanup(first_plan)
-                return report(attempt, first_plan)
-            with failures_reported(attempt), leased(first_plan.settings.output.path, progress.note) as lease:
+                return record.end(first_plan)
+            with leased(first_plan.settings.output.path, progress.note) as lease:
                 attempt.plan = plan = refresh_plan(first_plan, discovery)
                 if not plan.complete:  # else another run published it before this one got the lease
                     prepare_output(plan)
                     score(plan, executor, progress)
                     progress.publishing()
                     progress.published(publish(plan, attempt.staged, lease.confirm))
-            return report(attempt, plan, executor.work)
+            return record.end(plan, executor.work)
 
 
 def score(plan: Plan, executor: Executor, progress: Progress) -> None:

@@ -3,9 +3,10 @@
 import datetime as dt
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
+from pipeline_lib.planning.discovery import Discovery
 from pipeline_lib.planning.plan import Plan
 from pipeline_lib.storage.records import Receipt
 
@@ -18,9 +19,18 @@ class Attempt:
     """`time.monotonic()` at the start."""
     date: dt.date | None = None
     """The day of `--date`, if the job has one."""
+    phase: str = ""
+    """What it does, in words."""
+    discovery: Discovery | None = None
     plan: Plan | None = None
+    is_scoring: bool = False
+    """Whether workers may have staged slices of it."""
+    rows_done: int = 0
+    """Rows that were scored, those of unfinished slices too."""
     receipts: list[Receipt] = field(default_factory=list)
     """Receipts of the slices that this attempt scored."""
+    fail: Callable[[BaseException], None] = lambda _: None
+    """Records that an error or a signal ended it; for a process that can't leave its blocks in order any more."""
 
     @property
     def staged(self) -> list[Receipt]:
