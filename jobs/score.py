@@ -54,6 +54,12 @@ Replace = Annotated[
     bool,
     typer.Option("--replace", help="Publish in place of another version, or without shards that were removed."),
 ]
+Accept = Annotated[
+    str | None,
+    typer.Option(
+        metavar="WHY", help="Publish the result even if a limit stops it; the words are recorded with it."
+    ),
+]
 
 
 @app.command()
@@ -62,6 +68,7 @@ def run(  # noqa: PLR0913 - its options
     date: Date = None,
     overrides: Overrides = None,
     *,
+    accept: Accept = None,
     replace: Replace = False,
     local: Local = False,
     debug: Debug = False,
@@ -77,13 +84,15 @@ def run(  # noqa: PLR0913 - its options
         progress = Progress(Console(file=terminal))
         attempts.append(progress.attempt)
         try:
-            outcome = pipeline.run(settings, day, progress, _executor(local=local), replace=replace)
+            outcome = pipeline.run(settings, day, progress, _executor(local=local), replace=replace, accept=accept)
         finally:
             progress.close()
         result = summary(progress.attempt.plan, outcome) if progress.attempt.plan else []
         for topic, text in (("speed", outcome.pace()), ("memory", outcome.memory()), *result):
             if text:
                 _note(f"{topic:<8} {printable(text)}")
+        if accept and not progress.attempt.accepted:
+            _note("note     --accept was not needed: no gate stopped this result")
         print(printable(outcome.closing_line()), flush=True)
 
     attempts: list[Attempt] = []

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from pipeline_lib.planning.discovery import Discovery
 from pipeline_lib.planning.plan import Plan
-from pipeline_lib.storage.records import Receipt
+from pipeline_lib.storage.records import Accepted, Receipt
 
 
 @dataclass
@@ -19,6 +19,10 @@ class Attempt:
     """`time.monotonic()` at the start."""
     date: dt.date | None = None
     """The day of `--date`, if the job has one."""
+    accept: str | None = None
+    """Why its result is published even if a gate stops it."""
+    accepted: Accepted | None = None
+    """The gates that had stopped what it published."""
     phase: str = ""
     """What it does, in words."""
     discovery: Discovery | None = None

@@ -19,6 +19,7 @@ def ended_well(attempt: Attempt, plan: Plan, work: Work) -> Outcome:
         plan: the run's plan.
         work: memory and time by role.
     """
+    accepted = plan.published.accepted if plan.complete and plan.published else attempt.accepted
     receipts = plan.published.slices if plan.complete and plan.published else attempt.staged
     return Outcome(
         **_counted(attempt, receipts),
@@ -26,6 +27,7 @@ def ended_well(attempt: Attempt, plan: Plan, work: Work) -> Outcome:
         version=plan.version,
         rows=plan.rows,
         slices=plan.slices,
+        accepted_gates=list(accepted.gates) if accepted else [],
         peak_bytes=work.peak_bytes,
         scoring_seconds=round(work.seconds, 3),
         busy={role: round(share, 4) for role, share in work.busy.items()},

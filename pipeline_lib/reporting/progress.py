@@ -120,7 +120,11 @@ class Progress:
         self.phase("recounting rows, moving parts into place", "publish")
 
     def published(self, manifest: Manifest) -> None:
-        """Print a note if the slices of a manifest were not all computed in the same way."""
+        """Print what the user should know about the manifest of a result."""
+        self.attempt.accepted = manifest.accepted
+        if manifest.accepted:
+            for found in manifest.accepted.gates.values():
+                self.note(f"accepted: {found}")
         ways = len(manifest.computed_by)
         if ways > 1:
             self.note(f"slices were computed in {ways} ways; computed_by in the manifest")

@@ -145,6 +145,7 @@ class Recording:
             **success.model_dump(include={"version", "rows", "scored", "rejected", "manifest_sha256"}),
             model=model.get("name"),
             commit=model.get("commit"),
+            accepted=output.manifest.accepted if output.manifest and output.is_complete else None,
             model_sha256=model.get("sha256"),
         )
 
@@ -162,6 +163,7 @@ class Recording:
             model=plan.checkpoint.name,
             commit=plan.checkpoint.commit,
             model_sha256=plan.checkpoint.fingerprint,
+            accepted=plan.published.accepted if plan.complete and plan.published else self._attempt.accepted,
             made_from=self._provenance(),
         )
 
@@ -172,6 +174,12 @@ class Recording:
             stamp = input_stamp(self.settings.input.paths, found.stamps)
             self._made_from = self._made_from.model_copy(update={"input_stamp": stamp, "shards": len(found.stamps)})
         return self._made_from
+
+    def _accepted(self) -> dict[str, Any] | None:
+        if self._attempt.accept is None:
+            return None
+        found = self._attempt.accepted
+        return {"why": self._attempt.accept, "gates": found.gates if found else {}}
 
     def _write(self, outcome: Outcome, *, error: BaseException | None = None, metrics: bool = False) -> None:
         if not self._is_own:
@@ -197,6 +205,7 @@ class Recording:
             "phase": self._attempt.phase,
             "exit_code": outcome.exit_code if is_over else None,
             "gate": ", ".join(error.gates) or None if isinstance(error, GateError) else None,
+            "accepted": self._accepted(),
             "made_from": self._provenance().model_dump(mode="json"),
             "published": self._published.model_dump(mode="json") if self._published else None,
         }

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from pipeline_lib.errors import BusyError
 from pipeline_lib.storage.location import Location
-from pipeline_lib.storage.records import RUNS
+from pipeline_lib.storage.records import RUNS, Accepted
 
 RUNNING = "RUNNING"
 """The status of a record that has no end yet."""
@@ -32,15 +32,6 @@ class Provenance(_Record):
     checkpoint: str | None = None
     input_stamp: str | None = None
     shards: int | None = None
-
-
-class Accepted(_Record):
-    """Why a result was published although a gate had stopped it."""
-
-    why: str
-    """The words that were given."""
-    gates: dict[str, str]
-    """By the name of each gate what it found; none where accepting was not needed."""
 
 
 class PublishedResult(_Record):
@@ -86,6 +77,7 @@ class RunRecord(_Record):
     gate: str | None = None
     """The gate that stopped the result, or several with commas between."""
     accepted: Accepted | None = None
+    """The words of `--accept`; its gates are empty where none had stopped the result."""
     version: str = ""
     rows: int = 0
     scored: int = 0
