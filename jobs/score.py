@@ -54,6 +54,14 @@ Replace = Annotated[
     bool,
     typer.Option("--replace", help="Publish in place of another version, or without shards that were removed."),
 ]
+Last = Annotated[
+    int | None, typer.Option(metavar="N", help="The N nights up to yesterday. Default, without --from: 14.")
+]
+First = Annotated[str | None, typer.Option("--from", metavar="YYYY-MM-DD", help="The first night; needs --to.")]
+To = Annotated[str | None, typer.Option("--to", metavar="YYYY-MM-DD", help="The last night, inclusive.")]
+TimeZone = Annotated[str, typer.Option(metavar="ZONE", help="Where yesterday is meant, such as Europe/Berlin.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print a list with an object for each night.")]
+Check = Annotated[bool, typer.Option("--check", help="Exit with 3 unless every night is published.")]
 Accept = Annotated[
     str | None,
     typer.Option(
@@ -145,6 +153,42 @@ def verify(config: Config, date: Date = None, overrides: Overrides = None, *, de
         if problems:
             raise typer.Exit(3)
 
+    with escaped_output():
+        _ended(job, debug=debug)
+
+
+@app.command()
+def status(  # noqa: PLR0913 - its options
+    config: Config,
+    overrides: Overrides = None,
+    *,
+    last: Last = None,
+    first: First = None,
+    to: To = None,
+    timezone: TimeZone = "UTC",
+    as_json: AsJson = False,
+    check: Check = False,
+    debug: Debug = False,
+) -> None:
+    """Show how each night went, from files alone. Changes nothing."""
+
+    def job() -> None:
+        from pipeline_lib.nights.dates import DateRange
+        from pipeline_lib.nights.status import nights_meant, nights_status
+        from pipeline_lib.nights.table import in_words, print_table
+
+        settings, now = _settings(config, overrides), dt.datetime.now(dt.UTC)
+        dates = nights_meant(settings, DateRange(last, first, to, timezone), now)
+        nights = nights_status(settings, dates, now, lambda text: _note(f"note     {printable(text)}"))
+        if as_json:
+            print(printable(json.dumps([night.as_json() for night in nights])))
+        else:
+            print_table(nights, terminal if terminal.isatty() else None)
+            print(in_words(nights))
+        if check and any(night.state != "published" for night in nights):
+            raise typer.Exit(3)
+
+    terminal = sys.stdout
     with escaped_output():
         _ended(job, debug=debug)
 

@@ -160,6 +160,7 @@ class Recording:
         return PublishedResult(
             **success.model_dump(include={"version", "rows", "scored", "rejected", "manifest_sha256"}),
             finished_at=before.finished_at if before and is_same else _now(),
+            seconds=before.seconds if before and is_same else self._attempt.seconds,
             model=plan.checkpoint.name,
             commit=plan.checkpoint.commit,
             model_sha256=plan.checkpoint.fingerprint,

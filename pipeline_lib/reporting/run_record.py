@@ -44,6 +44,8 @@ class PublishedResult(_Record):
     manifest_sha256: str
     finished_at: str | None = None
     """When a run published it, as far as records tell."""
+    seconds: float | None = None
+    """How long that run took."""
     model: str | None = None
     commit: str | None = None
     model_sha256: str | None = None
