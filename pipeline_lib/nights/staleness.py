@@ -44,7 +44,7 @@ class Present:
         made_from = published.made_from
         changes = _setting_changes(made_from.settings or {}, self._settings)
         if made_from.checkpoint and self._checkpoint and self._is_other_checkpoint(published):
-            changes.append(f"other model than {shown(published.model)}")
+            changes.append(f"other model than {shown(published.model, 200)}")
         if made_from.input_stamp and now.shards and now.stamp != made_from.input_stamp:
             changes.append(_input_change(made_from.shards or 0, now.shards))
         if now.error:

@@ -14,6 +14,8 @@ from pipeline_lib.nights.night import STATES, Night
 
 _COLORS = {"published": "green", "running": "cyan", "no_input": "yellow", "missing": "yellow", "stale": "yellow"}
 _COLUMNS = ("night", "state", "rows", "rejected", "model", "when (UTC)", "took", "why")
+_NARROW_COLUMNS = ("night", "state", "rows", "why")
+_WIDE = 100
 _NUMBERS = ("rows", "rejected", "took")
 
 
@@ -25,18 +27,20 @@ def print_table(nights: Sequence[Night], terminal: TextIO | None) -> None:
         terminal: where to draw, or None to print plain lines, which no width cuts.
     """
     rows = [_cells(night) for night in nights]
-    if terminal is None:
+    if terminal is None:  # a log or a pipe
         for line in _plain([_COLUMNS, *rows]):
             print(line)  # noqa: T201 - a command's output
         return
+    console = Console(file=terminal)
+    shown = _COLUMNS if console.width >= _WIDE else _NARROW_COLUMNS
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in _COLUMNS:
-        is_number = name in _NUMBERS
-        table.add_column(name, justify="right" if is_number else "left", overflow="fold", no_wrap=name == "night")
+    for name in shown:
+        table.add_column(name, justify="right" if name in _NUMBERS else "left", overflow="fold")
     for night, cells in zip(nights, rows, strict=True):
-        state = Text(cells[1], style=_COLORS.get(night.state, "red"))
-        table.add_row(*(state if at == 1 else Text(cell) for at, cell in enumerate(cells)))
-    Console(file=terminal).print(table)
+        texts = {name: Text(cell) for name, cell in zip(_COLUMNS, cells, strict=True)}
+        texts["state"].stylize(_COLORS.get(night.state, "red"))
+        table.add_row(*(texts[name] for name in shown))
+    console.print(table)
 
 
 def in_words(nights: Sequence[Night]) -> str:

@@ -27,8 +27,8 @@ class Attempt:
     """What it does, in words."""
     discovery: Discovery | None = None
     plan: Plan | None = None
-    is_scoring: bool = False
-    """Whether workers may have staged slices of it."""
+    is_writing: bool = False
+    """Whether it may have staged or published something."""
     rows_done: int = 0
     """Rows that were scored, those of unfinished slices too."""
     receipts: list[Receipt] = field(default_factory=list)

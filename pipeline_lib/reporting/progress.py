@@ -72,7 +72,7 @@ class Progress:
     def starting(self, plan: Plan, workers: str) -> None:
         """Print what works on the plan, and start counting."""
         self._print("workers", workers)
-        self.attempt.is_scoring = True
+        self.attempt.is_writing = True
         self._total = sum(part.rows for part in plan.todo)
         self._began = time.monotonic()
         self.phase("loading the checkpoint, no rows yet", "scoring")
@@ -117,6 +117,7 @@ class Progress:
     def publishing(self) -> None:
         """Print that scoring is over."""
         self.close()
+        self.attempt.is_writing = True
         self.phase("recounting rows, moving parts into place", "publish")
 
     def published(self, manifest: Manifest) -> None:

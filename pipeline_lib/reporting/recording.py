@@ -114,7 +114,7 @@ class Recording:
                 return
             with contextlib.suppress(Exception):
                 # Another run's slices would be counted as ours.
-                if self._attempt.is_scoring and not isinstance(error, BusyError):
+                if self._attempt.is_writing and not isinstance(error, BusyError):
                     self._count_unreported()
             self._write(ended_badly(self._attempt, error), error=error)
             self._is_over = True
@@ -137,9 +137,9 @@ class Recording:
         success = output.success
         if success is None:
             return None
-        before = self._earlier.published if self._earlier else None
-        if before and before.manifest_sha256 == success.manifest_sha256:
-            return before
+        for known in (self._published, self._earlier.published if self._earlier else None):
+            if known and known.manifest_sha256 == success.manifest_sha256:
+                return known
         model = output.manifest.model if output.manifest and output.is_complete else {}
         return PublishedResult(
             **success.model_dump(include={"version", "rows", "scored", "rejected", "manifest_sha256"}),

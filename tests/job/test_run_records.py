@@ -323,3 +323,18 @@ def written(tmp_path: Path, settings: Settings) -> Path:
     path = tmp_path / "job.yaml"
     path.write_text(settings.model_dump_json())
     return path
+
+
+def test_a_run_that_fails_after_it_has_published_records_what_readers_see(
+    tmp_path: Path, settings_for: SettingsMaker, run_here: Runner
+) -> None:
+    write_parquet(tmp_path / "in" / "a.parquet", {"text": ["a", "b"]})
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "_metrics.json").mkdir()  # what is written last can't be written
+    with pytest.raises(NightscoreError, match="recording the run failed"):
+        run_here(settings_for())
+    record = only_record(tmp_path / "out")
+    assert record.status == "FAILED"
+    assert record.published
+    assert record.published.rows == 2
+    assert record.published.made_from.input_stamp
