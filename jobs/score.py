@@ -4,6 +4,7 @@ import datetime as dt
 import json
 import os
 import sys
+import threading
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -22,6 +23,8 @@ from pipeline_lib.settings.settings_file import load_settings
 
 if TYPE_CHECKING:
     from pipeline_lib.execution.executor import Executor
+
+_SECONDS_TO_RECORD = 3.0
 
 app = typer.Typer(
     help="Score the texts of Parquet or CSV shards with a Hugging Face classifier, and publish the result.",
@@ -51,6 +54,20 @@ Replace = Annotated[
     bool,
     typer.Option("--replace", help="Publish in place of another version, or without shards that were removed."),
 ]
+Last = Annotated[
+    int | None, typer.Option(metavar="N", help="The N nights up to yesterday. Default, without --from: 14.")
+]
+First = Annotated[str | None, typer.Option("--from", metavar="YYYY-MM-DD", help="The first night; needs --to.")]
+To = Annotated[str | None, typer.Option("--to", metavar="YYYY-MM-DD", help="The last night, inclusive.")]
+TimeZone = Annotated[str, typer.Option(metavar="ZONE", help="Where yesterday is meant, such as Europe/Berlin.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print a list with an object for each night.")]
+Check = Annotated[bool, typer.Option("--check", help="Exit with 3 unless every night is published.")]
+Accept = Annotated[
+    str | None,
+    typer.Option(
+        metavar="WHY", help="Publish the result even if a limit stops it; the words are recorded with it."
+    ),
+]
 
 
 @app.command()
@@ -59,6 +76,7 @@ def run(  # noqa: PLR0913 - its options
     date: Date = None,
     overrides: Overrides = None,
     *,
+    accept: Accept = None,
     replace: Replace = False,
     local: Local = False,
     debug: Debug = False,
@@ -74,13 +92,15 @@ def run(  # noqa: PLR0913 - its options
         progress = Progress(Console(file=terminal))
         attempts.append(progress.attempt)
         try:
-            outcome = pipeline.run(settings, day, progress, _executor(local=local), replace=replace)
+            outcome = pipeline.run(settings, day, progress, _executor(local=local), replace=replace, accept=accept)
         finally:
             progress.close()
         result = summary(progress.attempt.plan, outcome) if progress.attempt.plan else []
         for topic, text in (("speed", outcome.pace()), ("memory", outcome.memory()), *result):
             if text:
                 _note(f"{topic:<8} {printable(text)}")
+        if accept and not progress.attempt.accepted:
+            _note("note     --accept was not needed: no gate stopped this result")
         print(printable(outcome.closing_line()), flush=True)
 
     attempts: list[Attempt] = []
@@ -138,6 +158,42 @@ def verify(config: Config, date: Date = None, overrides: Overrides = None, *, de
 
 
 @app.command()
+def status(  # noqa: PLR0913 - its options
+    config: Config,
+    overrides: Overrides = None,
+    *,
+    last: Last = None,
+    first: First = None,
+    to: To = None,
+    timezone: TimeZone = "UTC",
+    as_json: AsJson = False,
+    check: Check = False,
+    debug: Debug = False,
+) -> None:
+    """Show how each night went, from files alone. Changes nothing."""
+
+    def job() -> None:
+        from pipeline_lib.nights.dates import DateRange
+        from pipeline_lib.nights.status import nights_meant, nights_status
+        from pipeline_lib.nights.table import in_words, print_table
+
+        settings, now = _settings(config, overrides), dt.datetime.now(dt.UTC)
+        dates = nights_meant(settings, DateRange(last, first, to, timezone), now)
+        nights = nights_status(settings, dates, now, lambda text: _note(f"note     {printable(text)}"))
+        if as_json:
+            print(printable(json.dumps([night.as_json() for night in nights])))
+        else:
+            print_table(nights, terminal if terminal.isatty() else None)
+            print(in_words(nights))
+        if check and any(night.state != "published" for night in nights):
+            raise typer.Exit(3)
+
+    terminal = sys.stdout
+    with escaped_output():
+        _ended(job, debug=debug)
+
+
+@app.command()
 def schema() -> None:
     """Print the settings' JSON schema, for editors."""
     print(json.dumps(Settings.model_json_schema(), indent=2))
@@ -172,12 +228,17 @@ def _files(manifest: Any) -> int:
 
 def _closing(attempts: Sequence[Attempt], error: BaseException) -> str:
     """Return the closing line of a run that ended before it published, or nothing if it had not begun to work."""
-    from pipeline_lib.reporting.run_record import failure
+    from pipeline_lib.reporting.endings import ended_badly
 
     stopped = isinstance(error, KeyboardInterrupt)
+    for attempt in attempts if stopped else ():
+        # The process may be about to end without leaving its blocks, because a storage does not answer.
+        recording = threading.Thread(target=attempt.fail, args=(error,), daemon=True)
+        recording.start()
+        recording.join(_SECONDS_TO_RECORD)
     reported = stopped or (isinstance(error, NightscoreError) and error.exit_code in {1, 3})
     begun = [attempt for attempt in attempts if reported and (attempt.plan or stopped)]
-    return printable(failure(begun[0], error).closing_line()) if begun else ""
+    return printable(ended_badly(begun[0], error).closing_line()) if begun else ""
 
 
 def _ended(job: Callable[[], None], *, debug: bool, closing: Callable[[BaseException], str] = lambda _: "") -> None:

@@ -10,22 +10,23 @@ from pipeline_lib.execution.executor import Executor
 from pipeline_lib.planning.discovery import discover
 from pipeline_lib.planning.plan import Plan
 from pipeline_lib.planning.planner import refresh_plan
-from pipeline_lib.publishing.gates import check_min_rows
+from pipeline_lib.publishing.gates import check_min_rows, words_of
 from pipeline_lib.publishing.publisher import finish_cleanup, prepare_output, publish
 from pipeline_lib.reporting.outcome import Outcome
 from pipeline_lib.reporting.progress import Progress
-from pipeline_lib.reporting.run_record import failures_reported, report
+from pipeline_lib.reporting.recording import recorded
 from pipeline_lib.settings.settings import Settings
 from pipeline_lib.storage.lease import leased
 
 
-def run(
+def run(  # noqa: PLR0913 - what a user may ask of a run
     settings: Settings,
     date: dt.date | None,
     progress: Progress,
     executor: Executor,
     *,
     replace: bool = False,
+    accept: str | None = None,
 ) -> Outcome:
     """Score the slices that are not scored yet, publish all of them, and report.
 
@@ -35,30 +36,32 @@ def run(
         progress: prints what happens.
         executor: where the steps run.
         replace: whether what is published may be replaced by another version, or without shards that are gone.
+        accept: why the result is published even if a gate stops it.
 
     Raises:
         NightscoreError: of the kind whose exit code tells a scheduler what to do; see `errors`.
     """
     attempt = progress.attempt
-    attempt.date = date
-    with progress.heartbeat():
+    attempt.accept = words_of(accept)
+    with progress.heartbeat(), recorded(attempt, settings, date) as record:
         progress.phase("listing the input and reading its columns")
-        discovery = discover(settings.on_date(date), date=date, replace=replace)
+        discovery = discover(record.settings, date=date, replace=replace, output=record.output)
+        attempt.discovery = discovery
         with executor.planned(discovery, progress, is_run=True) as first_plan:
             attempt.plan = first_plan
             progress.planned(first_plan)
-            check_min_rows(first_plan)
+            check_min_rows(first_plan, attempt.accept)
             if first_plan.complete:
                 finish_cleanup(first_plan)
-                return report(attempt, first_plan)
-            with failures_reported(attempt), leased(first_plan.settings.output.path, progress.note) as lease:
+                return record.end(first_plan)
+            with leased(first_plan.settings.output.path, progress.note) as lease:
                 attempt.plan = plan = refresh_plan(first_plan, discovery)
                 if not plan.complete:  # else another run published it before this one got the lease
                     prepare_output(plan)
                     score(plan, executor, progress)
                     progress.publishing()
-                    progress.published(publish(plan, attempt.staged, lease.confirm))
-            return report(attempt, plan, executor.work)
+                    progress.published(publish(plan, attempt.staged, lease.confirm, attempt.accept))
+            return record.end(plan, executor.work)
 
 
 def score(plan: Plan, executor: Executor, progress: Progress) -> None:

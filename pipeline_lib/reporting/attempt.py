@@ -3,11 +3,12 @@
 import datetime as dt
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
+from pipeline_lib.planning.discovery import Discovery
 from pipeline_lib.planning.plan import Plan
-from pipeline_lib.storage.records import Receipt
+from pipeline_lib.storage.records import Accepted, Receipt
 
 
 @dataclass
@@ -18,9 +19,22 @@ class Attempt:
     """`time.monotonic()` at the start."""
     date: dt.date | None = None
     """The day of `--date`, if the job has one."""
+    accept: str | None = None
+    """Why its result is published even if a gate stops it."""
+    accepted: Accepted | None = None
+    """The gates that had stopped what it published."""
+    phase: str = ""
+    """What it does, in words."""
+    discovery: Discovery | None = None
     plan: Plan | None = None
+    is_writing: bool = False
+    """Whether it may have staged or published something."""
+    rows_done: int = 0
+    """Rows that were scored, those of unfinished slices too."""
     receipts: list[Receipt] = field(default_factory=list)
     """Receipts of the slices that this attempt scored."""
+    fail: Callable[[BaseException], None] = lambda _: None
+    """Records that an error or a signal ended it; for a process that can't leave its blocks in order any more."""
 
     @property
     def staged(self) -> list[Receipt]:

@@ -31,6 +31,8 @@ class Outcome:
     """Scored rows by label; None where an earlier release, which did not count them, scored some."""
     reject_codes: dict[str, int] | None = None
     """Rejected rows by reason; None in the same case."""
+    accepted_gates: list[str] = field(default_factory=list)
+    """The gates that had stopped the result, if it was accepted all the same."""
     error: str | None = None
     exit_code: int = 0
 
@@ -49,7 +51,8 @@ class Outcome:
             speed = (
                 f"{self.rows_per_second:,.0f} rows/s with start-up" if self.rows_this_run else "nothing to score"
             )
-            return f"{self.status} {day}{counts} {share} {time} {speed}"
+            gates = f", accepted in spite of {', '.join(self.accepted_gates)}" if self.accepted_gates else ""
+            return f"{self.status} {day}{counts} {share} {time} {speed}{gates}"
         if not self.version:
             return f"{self.status} {day}before anything was scored {time}"
         return f"{self.status} {day}{counts} staged={self.staged_slices:,} of {count(self.slices, 'slice')} {time}"

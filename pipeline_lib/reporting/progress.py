@@ -61,6 +61,7 @@ class Progress:
     def phase(self, doing: str, topic: str = "start") -> None:
         """Print what begins, such as "connecting to Ray"."""
         self._phase, self._phase_began = (topic, doing), time.monotonic()
+        self.attempt.phase = doing
         self._print(topic, doing)
 
     def planned(self, plan: Plan) -> None:
@@ -71,6 +72,7 @@ class Progress:
     def starting(self, plan: Plan, workers: str) -> None:
         """Print what works on the plan, and start counting."""
         self._print("workers", workers)
+        self.attempt.is_writing = True
         self._total = sum(part.rows for part in plan.todo)
         self._began = time.monotonic()
         self.phase("loading the checkpoint, no rows yet", "scoring")
@@ -90,10 +92,12 @@ class Progress:
     def scored(self, rows: int) -> None:
         """Print how many rows of this run are done; called often."""
         now = time.monotonic()
+        self.attempt.rows_done = rows
         if not rows:
             self._began = now  # the models are still loading, which the rate shall not count
         elif not self._any_rows:
             self._any_rows, self._phase = True, None
+            self.attempt.phase = "scoring"
             self._printed = 0.0  # the first rows are printed at once
         rate = rows / max(now - self._began, 1e-9)
         if self._bar:
@@ -113,10 +117,15 @@ class Progress:
     def publishing(self) -> None:
         """Print that scoring is over."""
         self.close()
+        self.attempt.is_writing = True
         self.phase("recounting rows, moving parts into place", "publish")
 
     def published(self, manifest: Manifest) -> None:
-        """Print a note if the slices of a manifest were not all computed in the same way."""
+        """Print what the user should know about the manifest of a result."""
+        self.attempt.accepted = manifest.accepted
+        if manifest.accepted:
+            for found in manifest.accepted.gates.values():
+                self.note(f"accepted: {found}")
         ways = len(manifest.computed_by)
         if ways > 1:
             self.note(f"slices were computed in {ways} ways; computed_by in the manifest")
