@@ -6,11 +6,14 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from pipeline_lib.execution.executor import Work
+from pipeline_lib.planning.discovery import Discovery
 from pipeline_lib.planning.plan import Plan
+from pipeline_lib.reporting.outcome import Outcome
 from pipeline_lib.storage.records import Receipt
 
 
-@dataclass
+@dataclass(eq=False)
 class Attempt:
     """The state of an attempt; filled in as the attempt goes on."""
 
@@ -18,9 +21,24 @@ class Attempt:
     """`time.monotonic()` at the start."""
     date: dt.date | None = None
     """The day of `--date`, if the job has one."""
+    discovery: Discovery | None = None
     plan: Plan | None = None
     receipts: list[Receipt] = field(default_factory=list)
     """Receipts of the slices that this attempt scored."""
+    work: Work = field(default_factory=Work)
+    """What the workers used for it."""
+    outcome: Outcome | None = None
+    """How it ended, once it has."""
+    error: BaseException | None = None
+    """What ended it, if it failed or was stopped."""
+
+    def result(self) -> Outcome:
+        """Return how the attempt ended; raise what ended it early."""
+        if self.error:
+            raise self.error
+        if self.outcome is None:
+            raise RuntimeError("the attempt has not ended")
+        return self.outcome
 
     @property
     def staged(self) -> list[Receipt]:
