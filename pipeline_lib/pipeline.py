@@ -13,14 +13,14 @@ from pipeline_lib.execution.executor import Executor, Work
 from pipeline_lib.planning.discovery import discover
 from pipeline_lib.planning.plan import Plan
 from pipeline_lib.planning.planner import refresh_plan
-from pipeline_lib.publishing.gates import check_min_rows
+from pipeline_lib.publishing.gates import check_min_rows, words_of
 from pipeline_lib.publishing.publisher import finish_cleanup, prepare_output, publish
 from pipeline_lib.reporting.attempt import Attempt
 from pipeline_lib.reporting.attempts import Attempts
 from pipeline_lib.reporting.night_progress import NightProgress
 from pipeline_lib.reporting.outcome import Outcome
 from pipeline_lib.reporting.progress import Progress
-from pipeline_lib.reporting.run_record import failures_reported, report
+from pipeline_lib.reporting.recording import recorded
 from pipeline_lib.settings.settings import Settings
 from pipeline_lib.storage.lease import leased
 from pipeline_lib.storage.records import Receipt
@@ -36,8 +36,14 @@ class Job:
     """Whether what is published may be replaced by another version, or without shards that are gone."""
 
 
-def run(
-    settings: Settings, date: dt.date | None, progress: Progress, executor: Executor, *, replace: bool = False
+def run(  # noqa: PLR0913 - what a user may ask of a run
+    settings: Settings,
+    date: dt.date | None,
+    progress: Progress,
+    executor: Executor,
+    *,
+    replace: bool = False,
+    accept: str | None = None,
 ) -> Outcome:
     """Run one night: score the slices that are not scored yet, publish all of them, and report.
 
@@ -47,12 +53,13 @@ def run(
         progress: prints what happens.
         executor: where the steps run.
         replace: see `Job`.
+        accept: why the result is published even if a gate stops it.
 
     Raises:
         NightscoreError: of the kind whose exit code tells a scheduler what to do; see `errors`.
     """
     attempt = progress.attempt
-    attempt.date = date
+    attempt.date, attempt.accept = date, words_of(accept)
     run_nights(Job(settings, replace), Attempts([attempt]), progress, executor)
     return attempt.result()
 
@@ -81,28 +88,31 @@ def run_nights(job: Job, attempts: Attempts, progress: Progress, executor: Execu
 
 def _night(attempt: Attempt, job: Job, progress: NightProgress) -> Generator[None, Plan, Outcome]:
     """Take one night from its input to its report; at each `yield` it waits for what is done for all together."""
-    progress.discovering()
-    settings = job.settings.on_date(attempt.date)
-    attempt.discovery = discovery = discover(settings, date=attempt.date, replace=job.replace)
-    attempt.plan = first_plan = yield  # until the executor has made the plan
-    progress.planned(first_plan)
-    check_min_rows(first_plan)
-    if first_plan.complete:
-        finish_cleanup(first_plan)
-        return report(attempt, first_plan)
-    with failures_reported(attempt), leased(first_plan.settings.output.path, progress.note) as lease:
-        attempt.plan = plan = refresh_plan(first_plan, discovery)
-        if not plan.complete:  # else another run published it before this one got the lease
-            prepare_output(plan)
-            yield  # until the executor has scored the slices
-            progress.publishing()
-            progress.published(publish(plan, attempt.staged, lease.confirm))
-        return report(attempt, plan, attempt.work)
+    with recorded(attempt, job.settings, attempt.date) as record:
+        progress.discovering()
+        discovery = discover(record.settings, date=attempt.date, replace=job.replace, output=record.output)
+        attempt.discovery = discovery
+        attempt.plan = first_plan = yield  # until the executor has made the plan
+        progress.planned(first_plan)
+        check_min_rows(first_plan, attempt.accept)
+        if first_plan.complete:
+            finish_cleanup(first_plan)
+            return record.end(first_plan)
+        with leased(first_plan.settings.output.path, progress.note) as lease:
+            attempt.plan = plan = refresh_plan(first_plan, discovery)
+            if not plan.complete:  # else another run published it before this one got the lease
+                prepare_output(plan)
+                yield  # until the executor has scored the slices
+                progress.publishing()
+                progress.published(publish(plan, attempt.staged, lease.confirm, attempt.accept))
+        return record.end(plan, attempt.work)
 
 
 def _score(attempts: Attempts, progress: Progress, executor: Executor) -> None:
     """Take the slices that are left through the steps; a night that is scored is published while others are."""
     nights, scored = attempts.left, list[Attempt]()
+    for first in nights[:1]:
+        first.start_scoring(is_first=True)
     with closing(executor.results([each.plan for each in nights if each.plan], progress)) as results:
         for number, result in results:
             # Not before there is another result: the last night is published when the workers are gone.
@@ -110,10 +120,13 @@ def _score(attempts: Attempts, progress: Progress, executor: Executor) -> None:
                 attempts.go_on(scored.pop())
             attempt = nights[number]
             if isinstance(result, Receipt):
+                attempt.start_scoring()
                 attempt.receipts.append(result)
             elif isinstance(result, Work):
                 attempt.work = result
                 scored.append(attempt)
+                for following in nights[number + 1 : number + 2]:
+                    following.start_scoring()
             else:
                 attempts.fail(attempt, result)
 

@@ -6,8 +6,8 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from pipeline_lib.errors import NightscoreError
 from pipeline_lib.planning.plan import Plan
 from pipeline_lib.reporting.attempt import Attempt
+from pipeline_lib.reporting.endings import ended_badly
 from pipeline_lib.reporting.outcome import Outcome
-from pipeline_lib.reporting.run_record import failure
 
 Steps = Generator[None, Plan, Outcome]
 """What happens to a night. It stops at each `yield`, to go on when the other nights have got there too."""
@@ -57,10 +57,11 @@ class Attempts:
         try:
             yield
         except BaseException as error:
-            for attempt in self.left:
+            left = self.left
+            for attempt in left:
                 with contextlib.suppress(type(error)):
                     self.fail(attempt, error)
-            if not isinstance(error, NightscoreError):
+            if not left or not isinstance(error, NightscoreError):
                 raise
 
     def _step(self, attempt: Attempt, step: Callable[[], None]) -> None:
@@ -69,7 +70,7 @@ class Attempts:
         except StopIteration as end:
             attempt.outcome = end.value
         except BaseException as error:
-            attempt.error, attempt.outcome = error, failure(attempt, error)
+            attempt.error, attempt.outcome = error, ended_badly(attempt, error)
             if not isinstance(error, NightscoreError):
                 self._end(attempt)
                 raise

@@ -25,6 +25,7 @@ class NightProgress:
     def discovering(self) -> None:
         """Print that the night's input is looked at."""
         doing = "listing the input and reading its columns"
+        self._attempt.phase = doing
         if self._progress.is_one_night:
             self._progress.phase(doing)
         else:
@@ -32,6 +33,7 @@ class NightProgress:
 
     def planned(self, plan: Plan) -> None:
         """Print the plan; of several nights, what they have in common is printed once."""
+        self._attempt.phase = "planned"
         for topic, text in plan_lines(plan):
             if self._progress.is_one_night:
                 self._progress.tell(topic, text)
@@ -47,6 +49,7 @@ class NightProgress:
     def publishing(self) -> None:
         """Print that scoring is over."""
         doing = "recounting rows, moving parts into place"
+        self._attempt.phase = doing
         if self._progress.is_one_night:
             self._progress.close()
             self._progress.phase(doing, "publish")
@@ -54,7 +57,11 @@ class NightProgress:
             self._progress.silent_phase(f"{self._attempt.date}: {doing}", "publish")
 
     def published(self, manifest: Manifest) -> None:
-        """Print a note if the slices of a manifest were not all computed in the same way."""
+        """Print what the user should know about the manifest of a result."""
+        self._attempt.accepted = manifest.accepted
+        if manifest.accepted:
+            for found in manifest.accepted.gates.values():
+                self.note(f"accepted: {found}")
         ways = len(manifest.computed_by)
         if ways > 1:
             self.note(f"slices were computed in {ways} ways; computed_by in the manifest")

@@ -61,6 +61,7 @@ class Progress:
     def phase(self, doing: str, topic: str = "start") -> None:
         """Print what begins, such as "connecting to Ray"."""
         self._phase, self._phase_began = (topic, doing), time.monotonic()
+        self.attempt.phase = doing
         self.tell(topic, doing)
 
     def silent_phase(self, doing: str, topic: str = "start") -> None:
@@ -90,10 +91,12 @@ class Progress:
     def scored(self, rows: int) -> None:
         """Print how many rows of this run are done; called often."""
         now = time.monotonic()
+        self.attempt.rows_done = rows
         if not rows:
             self._began = now  # the models are still loading, which the rate shall not count
         elif not self._any_rows:
             self._any_rows, self._phase = True, None
+            self.attempt.phase = "scoring"
             self._printed = 0.0  # the first rows are printed at once
         rate = rows / max(now - self._began, 1e-9)
         if self._bar:
@@ -109,6 +112,15 @@ class Progress:
     def note(self, text: str) -> None:
         """Print what the user should know and is no failure."""
         self.tell("note", text)
+
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """Remove the bar for as long as the block runs, which prints on the same terminal."""
+        if self._bar:
+            self._bar.stop()
+        yield
+        if self._bar:
+            self._bar.start()
 
     def close(self) -> None:
         """Remove the bar from the terminal; may be called again."""
