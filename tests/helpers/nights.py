@@ -55,7 +55,7 @@ def records(folder: Path, number: int) -> list[dict[str, Any]]:
     return [json.loads(path.read_text()) for path in paths]
 
 
-def published_nights(folder: Path, out: str = "out") -> dict[str, dict[str, str]]:
+def published_nights(folder: Path) -> dict[str, dict[str, str]]:
     """Return the hashes of what is published, by the date of the night."""
-    nights = (path for path in sorted((folder / out).iterdir()) if (path / "_SUCCESS").exists())
+    nights = (path for path in sorted((folder / "out").iterdir()) if (path / "_SUCCESS").exists())
     return {path.name: published_hashes(path) for path in nights}
