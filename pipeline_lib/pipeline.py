@@ -22,7 +22,7 @@ from pipeline_lib.reporting.outcome import Outcome
 from pipeline_lib.reporting.progress import Progress
 from pipeline_lib.reporting.recording import recorded
 from pipeline_lib.settings.settings import Settings
-from pipeline_lib.storage.lease import leased
+from pipeline_lib.storage.lease import leased, sighting
 from pipeline_lib.storage.records import Receipt
 
 
@@ -91,14 +91,14 @@ def _night(attempt: Attempt, job: Job, progress: NightProgress) -> Generator[Non
     with recorded(attempt, job.settings, attempt.date) as record:
         progress.discovering()
         discovery = discover(record.settings, date=attempt.date, replace=job.replace, output=record.output)
-        attempt.discovery = discovery
+        attempt.discovery, seen = discovery, sighting(record.output.url, record.output.files)
         attempt.plan = first_plan = yield  # until the executor has made the plan
         progress.planned(first_plan)
         check_min_rows(first_plan, attempt.accept)
         if first_plan.complete:
             finish_cleanup(first_plan)
             return record.end(first_plan)
-        with leased(first_plan.settings.output.path, progress.note) as lease:
+        with leased(first_plan.settings.output.path, progress.note, seen) as lease:
             attempt.plan = plan = refresh_plan(first_plan, discovery)
             if not plan.complete:  # else another run published it before this one got the lease
                 prepare_output(plan)
