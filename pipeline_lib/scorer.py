@@ -142,9 +142,12 @@ class _SilentMonitor:
     def __init__(self) -> None:
         self.ledger = Ledger()
 
+    def loaded_model(self) -> None:
+        """Report nothing."""
+
     @contextlib.contextmanager
-    def working(self, role: str) -> Iterator[None]:
-        del role
+    def working(self, role: str, part: Slice) -> Iterator[None]:
+        del role, part
         yield
 
     def scored(self, part: Slice, rows: int) -> None:

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from pipeline_lib.machine.terminal import printable
 from pipeline_lib.messages import count, duration
-from pipeline_lib.nights.night import STATES, Night
+from pipeline_lib.nights.night import STATES, Night, State
 
 _COLORS = {"published": "green", "running": "cyan", "no_input": "yellow", "missing": "yellow", "stale": "yellow"}
 _COLUMNS = ("night", "state", "rows", "rejected", "model", "when (UTC)", "took", "why")
@@ -43,11 +43,11 @@ def print_table(nights: Sequence[Night], terminal: TextIO | None) -> None:
     console.print(table)
 
 
-def in_words(nights: Sequence[Night]) -> str:
+def in_words(states: Sequence[State]) -> str:
     """Return how many nights are in which state."""
-    states = Counter(night.state for night in nights)
-    shares = ", ".join(f"{states[state]:,} {state}" for state in STATES if states[state])
-    return f"{count(len(nights), 'night')}: {shares}"
+    nights = Counter(states)
+    shares = ", ".join(f"{nights[state]:,} {state}" for state in STATES if nights[state])
+    return f"{count(len(states), 'night')}: {shares}"
 
 
 def _plain(rows: Sequence[Sequence[str]]) -> list[str]:

@@ -31,6 +31,7 @@ def ended_well(attempt: Attempt, plan: Plan, work: Work) -> Outcome:
         peak_bytes=work.peak_bytes,
         scoring_seconds=round(work.seconds, 3),
         busy={role: round(share, 4) for role, share in work.busy.items()},
+        model_loads=work.model_loads,
     )
 
 

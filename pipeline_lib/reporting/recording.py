@@ -207,6 +207,7 @@ class Recording:
             "exit_code": outcome.exit_code if is_over else None,
             "gate": ", ".join(error.gates) or None if isinstance(error, GateError) else None,
             "accepted": self._accepted(),
+            "backfill": self._attempt.backfill,
             "made_from": self._provenance().model_dump(mode="json"),
             "published": self._published.model_dump(mode="json") if self._published else None,
         }

@@ -11,7 +11,8 @@ import os
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
+from dataclasses import dataclass
 
 from pipeline_lib.errors import BusyError
 from pipeline_lib.machine.processes import ancestors, identity
@@ -26,6 +27,15 @@ SECONDS_TO_LIVE = 60.0
 SETTLE_SECONDS = 2.0
 _SECONDS_BETWEEN_BEATS = 5.0
 _POLL_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class Sighting:
+    """The lease of an output as it was seen, so that a wait for a sign of life counts from then."""
+
+    content: TaggedContent | None
+    at: float
+    """As `time.monotonic()` gives it."""
 
 
 class Lease:
@@ -62,19 +72,36 @@ class Lease:
             compare_and_swap.remove(self._file, self._current)
 
 
+def sighting(url: str, files: Container[str]) -> Sighting | None:
+    """Look at the lease of an output, for a run that wants it later, when other outputs are looked at too.
+
+    Args:
+        url: the output folder.
+        files: the names of the files in it; without a lease among them, nothing is read.
+
+    Raises:
+        NightscoreError: the storage failed.
+    """
+    if LEASE not in files:
+        return None
+    with translated_errors(url, "looking at the lease of the output"):
+        return Sighting(compare_and_swap.read(location_of(url) / LEASE), time.monotonic())
+
+
 @contextlib.contextmanager
-def leased(url: str, on_wait: Callable[[str], None] | None = None) -> Iterator[Lease]:
+def leased(url: str, on_wait: Callable[[str], None] | None = None, seen: Sighting | None = None) -> Iterator[Lease]:
     """Hold the lease on an output folder for as long as the block runs.
 
     Args:
         url: the output folder.
         on_wait: called with the reason for a wait; None means not to wait at all.
+        seen: the lease as it was before.
 
     Raises:
         BusyError: another run holds it, or may hold it.
     """
     with translated_errors(url, "taking the lease of the output"):
-        lease = _acquire(location_of(url) / LEASE, url, on_wait)
+        lease = _acquire(url, on_wait, seen)
     done = threading.Event()
 
     def heartbeat() -> None:
@@ -93,14 +120,16 @@ def leased(url: str, on_wait: Callable[[str], None] | None = None) -> Iterator[L
         lease.release()
 
 
-def _acquire(file: Location, url: str, on_wait: Callable[[str], None] | None) -> Lease:
+def _acquire(url: str, on_wait: Callable[[str], None] | None, seen: Sighting | None) -> Lease:
+    file = location_of(url) / LEASE
     record = LeaseRecord(
         run=uuid.uuid4().hex, host=os.uname().nodename, pid=os.getpid(), process=identity(os.getpid())
     )
     conditional: bool | None = None
     while True:
         current = compare_and_swap.read(file)
-        if current is not None and not _is_free(file, current, url, on_wait):
+        first_seen = seen.at if seen and seen.content == current else time.monotonic()
+        if current is not None and not _is_free(url, current, first_seen, on_wait):
             raise BusyError(f"{url!r}: {_owner_name(current)} is at work on this output; leave it to that one")
         if conditional is None:
             conditional = compare_and_swap.has_conditional_writes(file)
@@ -118,7 +147,7 @@ def _acquire(file: Location, url: str, on_wait: Callable[[str], None] | None) ->
             return Lease(file, record, written, conditional=conditional)
 
 
-def _is_free(file: Location, current: TaggedContent, url: str, on_wait: Callable[[str], None] | None) -> bool:
+def _is_free(url: str, current: TaggedContent, first_seen: float, on_wait: Callable[[str], None] | None) -> bool:
     """Return whether the owner of a lease is gone; for an owner on another machine this takes a minute.
 
     It also takes a minute for process 1 and the ancestors of this process: they live as long as this process,
@@ -131,11 +160,13 @@ def _is_free(file: Location, current: TaggedContent, url: str, on_wait: Callable
         return identity(owner.pid) != owner.process
     if on_wait is None:
         return False
-    on_wait(f"{_owner_name(current)} holds {url!r}; waiting up to {SECONDS_TO_LIVE:.0f} s for a sign of life")
-    deadline = time.monotonic() + SECONDS_TO_LIVE
+    deadline = first_seen + SECONDS_TO_LIVE
+    left = deadline - time.monotonic()
+    if left > 0:
+        on_wait(f"{_owner_name(current)} holds {url!r}; waiting up to {left:.0f} s for a sign of life")
     while time.monotonic() < deadline:
         time.sleep(_POLL_SECONDS)
-        now = compare_and_swap.read(file)
+        now = compare_and_swap.read(location_of(url) / LEASE)
         if now != current:
             return now is None
     return True

@@ -5,7 +5,7 @@ import datetime as dt
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from rich.console import Console
 
 from pipeline_lib import pipeline
 from pipeline_lib.errors import BusyError, GateError, NightscoreError, OutputError
-from pipeline_lib.execution.executor import Listener
+from pipeline_lib.execution.executor import Listener, Result
 from pipeline_lib.execution.local_executor import LocalExecutor
 from pipeline_lib.planning.discovery import Discovery
 from pipeline_lib.planning.plan import Plan
@@ -23,7 +23,6 @@ from pipeline_lib.reporting.progress import Progress
 from pipeline_lib.reporting.run_record import RunRecord, new_record_name, parse_run, record_names
 from pipeline_lib.settings.settings import Settings
 from pipeline_lib.storage.lease import leased
-from pipeline_lib.storage.records import Receipt
 from tests.conftest import Runner, SettingsMaker, write_parquet
 from tests.helpers.command_line import nightscore
 from tests.helpers.s3_proxy import S3Proxy
@@ -138,9 +137,11 @@ class BrokenExecutor(LocalExecutor):
     """Has a bug."""
 
     @contextlib.contextmanager
-    def planned(self, discovery: Discovery, listener: Listener, *, is_run: bool) -> Iterator[Plan]:
+    def planned(
+        self, discoveries: Sequence[Discovery], listener: Listener
+    ) -> Iterator[list[Plan | NightscoreError]]:
         """Fail as only a bug does, with a text in the message."""
-        del discovery, listener, is_run
+        del discoveries, listener
         raise ValueError("a secret text")
         yield
 
@@ -160,9 +161,10 @@ class WatchedExecutor(LocalExecutor):
 
     seen: RunRecord | None = None
 
-    def receipts(self, plan: Plan, listener: Listener) -> Iterator[Receipt]:
+    def results(self, plans: Sequence[Plan], listener: Listener) -> Generator[tuple[int, Result], None, None]:
         """Score, and wait until the record tells the version."""
-        yield from super().receipts(plan, listener)
+        (plan,) = plans
+        yield from super().results(plans, listener)
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline and not (self.seen and self.seen.version):
             self.seen = only_record(Path(plan.settings.output.path))

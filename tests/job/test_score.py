@@ -243,12 +243,12 @@ def test_a_failed_gate_exits_3(config: Path, tmp_path: Path) -> None:
     assert "1 of 11 rows were rejected (9.091%), limits.max_reject_rate is 5.000%" in result.stderr
 
 
-@pytest.mark.parametrize("command", ["run", "plan", "verify", "schema"])
+@pytest.mark.parametrize("command", ["run", "plan", "verify", "backfill", "schema"])
 def test_every_command_has_help(command: str) -> None:
     result = nightscore_program(command, "--help")
     assert result.returncode == 0
     assert "Usage: python -m jobs.score" in result.stdout
-    assert "{date}" in result.stdout or command == "schema"
+    assert "{date}" in result.stdout or command in {"backfill", "schema"}
 
 
 def test_verify_names_each_damaged_file(config: Path, tmp_path: Path) -> None:

@@ -211,7 +211,7 @@ def test_processes_that_crash_while_they_read_are_counted_and_the_rows_named() -
 
     part = Slice(3, 2048, 1024)
     for _ in range(5):
-        ledger.begin_work(("reader", 3, 2048))  # and never ends
+        ledger.begin_work(("reader", *part.key))  # and never ends
     with (
         pytest.raises(FaultError, match=r"'in/a\.csv': 5 workers died while they read rows 2,048 to 3,071"),
         reading_counted("in/a.csv", part, ledger),

@@ -84,6 +84,39 @@ def test_the_lease_of_another_machine_is_free_when_it_no_longer_beats(
     assert "waiting up to 2 s for a sign of life" in said[0]
 
 
+def test_leases_that_were_seen_together_are_waited_for_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outputs = [str(tmp_path / name) for name in ("a", "b")]
+    for output in outputs:
+        lease_of_another_machine(output)
+    seen = [lease.sighting(output, {LEASE}) for output in outputs]
+    monkeypatch.setattr(lease, "SECONDS_TO_LIVE", 2.0)
+    said: list[str] = []
+    for output, each in zip(outputs, seen, strict=True):
+        with leased(output, said.append, each):
+            pass
+    (only,) = said
+    assert "/a'" in only, "the wait for the first lease was one for the second too"
+
+
+def test_a_lease_that_beats_after_it_was_seen_is_waited_for_anew(tmp_path: Path) -> None:
+    output = str(tmp_path / "out")
+    file, current = lease_of_another_machine(output)
+    seen = lease.sighting(output, {LEASE})
+    assert seen
+    record = LeaseRecord.model_validate_json(current.content)
+    assert compare_and_swap.write(file, record.model_copy(update={"beat": 1}).to_bytes(), current)
+    long_ago = lease.Sighting(seen.content, seen.at - lease.SECONDS_TO_LIVE)
+    timer = threading.Timer(1.5, file.remove)
+    timer.start()
+    said: list[str] = []
+    with leased(output, said.append, long_ago):
+        pass
+    timer.join()
+    assert "waiting up to 60 s" in said[0]
+
+
 def test_the_lease_of_another_machine_is_left_alone_while_it_beats(output: str) -> None:
     file, current = lease_of_another_machine(output)
 
