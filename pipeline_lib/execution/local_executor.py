@@ -68,9 +68,13 @@ class _LocalMonitor:
         yield
         self.seconds[role] += time.monotonic() - began
 
-    def scored(self, part: Slice, rows: int) -> None:
+    def scored(self, part: Slice, rows: int, tokens: int = 0) -> None:
+        del tokens
         self._rows[part.shard, part.first_row] = rows
         self._listener.scored(sum(self._rows.values()))
+
+    def written(self, part: Slice, receipt: Receipt) -> None:
+        pass
 
     def note(self, text: str) -> None:
         self._listener.note(text)

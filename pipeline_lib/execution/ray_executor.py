@@ -37,10 +37,11 @@ class RayExecutor:
 
     Args:
         steps: those of the flow.
+        job: the job's name in Ray's metrics.
     """
 
-    def __init__(self, steps: Steps = Steps()) -> None:  # noqa: B008 - a tuple
-        self._steps = steps
+    def __init__(self, steps: Steps = Steps(), job: str = "") -> None:  # noqa: B008 - a tuple
+        self._steps, self._job = steps, job
         self.work = Work()
 
     @contextlib.contextmanager
@@ -74,7 +75,7 @@ class RayExecutor:
         with (
             failures_explained(),
             connected(lambda: None, listener.note),
-            worker_statistics(listener.scored) as statistics,
+            worker_statistics(listener.scored, self._job) as statistics,
         ):
             yield from self._through_losses(plan, listener, statistics)
             for text in statistics.notes():
@@ -93,6 +94,7 @@ class RayExecutor:
                     refuse_unlike_nodes(left, room.nodes)
                     if losses_left == _LOSSES - 1:
                         listener.starting(plan, _in_words(room.allotment))
+                        statistics.planned(sum(part.rows for part in left.todo))
                     for receipt in receipts_of(left, room, statistics, self._steps):
                         done.append(receipt)  # what was yielded before a loss counts
                         yield receipt

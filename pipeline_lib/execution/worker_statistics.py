@@ -6,15 +6,18 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from statistics import fmean
 from typing import Any
 
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from pipeline_lib.execution.executor import Work
+from pipeline_lib.execution.run_metrics import RunMetrics
 from pipeline_lib.inputs.shards import Slice
 from pipeline_lib.machine.processes import peak_bytes
 from pipeline_lib.scoring.bisection import CrashHistory, Ledger, TextDigest
+from pipeline_lib.storage.records import Receipt
 
 _POLL_SECONDS = 0.5
 
@@ -22,16 +25,24 @@ _POLL_SECONDS = 0.5
 class _StatisticsActor(Ledger):
     """The actor that holds the statistics and the ledger. If it is lost, no work is lost: both start anew."""
 
-    def __init__(self) -> None:
+    def __init__(self, job: str) -> None:
         super().__init__()
+        self._metrics = RunMetrics(job)
         self._rows: dict[tuple[int, int], int] = {}
         self._peaks: dict[str, tuple[str, int]] = {}
         self._busy: dict[tuple[str, str], float] = defaultdict(float)
         self._began, self._ended = math.inf, 0.0
         self._notes: dict[str, None] = {}
 
-    def scored(self, part: tuple[int, int], rows: int) -> None:
+    def planned(self, rows: int) -> None:
+        self._metrics.planned(rows)
+
+    def scored(self, part: tuple[int, int], rows: int, tokens: int) -> None:
         self._rows[part] = rows
+        self._metrics.scored(part, rows, tokens)
+
+    def written(self, part: tuple[int, int], reject_codes: dict[str, int]) -> None:
+        self._metrics.written(part, reject_codes)
 
     def worked(self, role: str, actor: str, memory: int, began: float, ended: float) -> None:
         self._busy[role, actor] += ended - began
@@ -39,6 +50,7 @@ class _StatisticsActor(Ledger):
         # An actor may have several roles; its memory is counted for the model then.
         known, before = self._peaks.get(actor, (role, 0))
         self._peaks[actor] = ("model" if "model" in (role, known) else known, max(memory, before))
+        self._metrics.worked(role, self._shares()[role])
 
     def note(self, text: str) -> None:
         self._notes[text] = None
@@ -53,11 +65,18 @@ class _StatisticsActor(Ledger):
         peaks: dict[str, list[int]] = defaultdict(list)
         for role, memory in sorted(self._peaks.values()):
             peaks[role].append(memory)
-        seconds = max(self._ended - self._began, 0.0)
+        return Work(dict(peaks), self._seconds(), {role: fmean(each) for role, each in self._shares().items()})
+
+    def _seconds(self) -> float:
+        return max(self._ended - self._began, 0.0)
+
+    def _shares(self) -> dict[str, list[float]]:
+        """Return by role, in which share of the time each actor worked."""
+        seconds = self._seconds()
         shares: dict[str, list[float]] = defaultdict(list)
         for (role, _), busy in sorted(self._busy.items()):
             shares[role].append(busy / seconds if seconds else 0.0)
-        return Work(dict(peaks), seconds, {role: sum(each) / len(each) for role, each in shares.items()})
+        return shares
 
 
 class _RemoteLedger:
@@ -81,18 +100,31 @@ class _RemoteLedger:
 
 
 class WorkerStatistics:
-    """The handle to the actor: a worker's `Monitor`, and the driver's view of all workers."""
+    """The handle to the actor: a worker's `Monitor`, and the driver's view of all workers.
 
-    def __init__(self) -> None:
+    Args:
+        job: the job's name in Ray's metrics.
+    """
+
+    def __init__(self, job: str = "") -> None:
         # On the driver's node, so that the actor lives as long as the run, whatever other machine is lost.
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
         options = {"num_cpus": 0, "max_restarts": -1, "max_task_retries": -1, "scheduling_strategy": here}
-        self._actor: Any = ray.remote(_StatisticsActor).options(**options).remote()
+        self._actor: Any = ray.remote(_StatisticsActor).options(**options).remote(job)
         self.ledger = _RemoteLedger(self._actor)
 
-    def scored(self, part: Slice, rows: int) -> None:
+    def planned(self, rows: int) -> None:
+        """Tell how many rows the run has to score."""
+        self._actor.planned.remote(rows)
+
+    def scored(self, part: Slice, rows: int, tokens: int = 0) -> None:
         """See `Monitor`."""
-        self._actor.scored.remote((part.shard, part.first_row), rows)
+        self._actor.scored.remote((part.shard, part.first_row), rows, tokens)
+
+    def written(self, part: Slice, receipt: Receipt) -> None:
+        """See `Monitor`."""
+        if receipt.reject_codes:
+            self._actor.written.remote((part.shard, part.first_row), receipt.reject_codes)
 
     @contextlib.contextmanager
     def working(self, role: str) -> Iterator[None]:
@@ -122,9 +154,9 @@ class WorkerStatistics:
 
 
 @contextlib.contextmanager
-def worker_statistics(on_rows: Callable[[int], None]) -> Iterator[WorkerStatistics]:
+def worker_statistics(on_rows: Callable[[int], None], job: str = "") -> Iterator[WorkerStatistics]:
     """Yield the handle to a new actor, and call `on_rows` with the scored rows twice a second in the block."""
-    statistics, is_over = WorkerStatistics(), threading.Event()
+    statistics, is_over = WorkerStatistics(job), threading.Event()
 
     def poll() -> None:
         while not is_over.wait(_POLL_SECONDS):
