@@ -74,7 +74,7 @@ def run(  # noqa: PLR0913 - its options
         progress = Progress(Console(file=terminal))
         attempts.append(progress.attempt)
         try:
-            outcome = pipeline.run(settings, day, progress, _executor(local=local), replace=replace)
+            outcome = pipeline.run(settings, day, progress, _executor(config, local=local), replace=replace)
         finally:
             progress.close()
         result = summary(progress.attempt.plan, outcome) if progress.attempt.plan else []
@@ -106,7 +106,9 @@ def plan(  # noqa: PLR0913 - its options
         from pipeline_lib.reporting.plan_lines import devices, plan_lines
         from pipeline_lib.reporting.progress import Progress
 
-        planned = plan_only(settings, day, Progress(Console(quiet=True)), _executor(local=local), replace=replace)
+        planned = plan_only(
+            settings, day, Progress(Console(quiet=True)), _executor(config, local=local), replace=replace
+        )
         for topic, text in [*plan_lines(planned), ("devices", devices())]:
             print(f"{topic:<8} {printable(text)}")
         todo = "nothing: published already" if planned.complete else count(len(planned.todo), "slice")
@@ -143,14 +145,19 @@ def schema() -> None:
     print(json.dumps(Settings.model_json_schema(), indent=2))
 
 
-def _executor(*, local: bool) -> "Executor":
+def _executor(config: Path, *, local: bool) -> "Executor":
     if local:
         from pipeline_lib.execution.local_executor import LocalExecutor
 
         return LocalExecutor()
     from pipeline_lib.execution.ray_executor import RayExecutor
 
-    return RayExecutor()
+    return RayExecutor(job=_job(config))
+
+
+def _job(config: Path) -> str:
+    """Return the name of the job in metrics."""
+    return printable(config.stem)
 
 
 def _settings(config: Path, overrides: list[str] | None) -> Settings:
