@@ -1,11 +1,13 @@
 """The command line of the scoring job: `nightscore run CONFIG`, or `python -m jobs.score run CONFIG`."""
 
+import contextlib
 import datetime as dt
 import json
 import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,11 +19,14 @@ from pipeline_lib.machine.signals import stoppable
 from pipeline_lib.machine.terminal import escaped_output, printable
 from pipeline_lib.messages import count
 from pipeline_lib.reporting.attempt import Attempt
+from pipeline_lib.reporting.printers import errors_as_json, printer
 from pipeline_lib.settings.settings import Settings
 from pipeline_lib.settings.settings_file import load_settings
 
 if TYPE_CHECKING:
     from pipeline_lib.execution.executor import Executor
+    from pipeline_lib.reporting.metrics_file import MetricsFile
+    from pipeline_lib.reporting.outcome import Outcome
 
 app = typer.Typer(
     help="Score the texts of Parquet or CSV shards with a Hugging Face classifier, and publish the result.",
@@ -51,6 +56,26 @@ Replace = Annotated[
     bool,
     typer.Option("--replace", help="Publish in place of another version, or without shards that were removed."),
 ]
+Metrics = Annotated[
+    Path | None,
+    typer.Option(
+        "--metrics-file",
+        metavar="PATH",
+        help="Keep here how the last run ended, for node_exporter's textfile collector; such as nightscore.prom.",
+    ),
+]
+
+
+class LogFormat(StrEnum):
+    """How the lines on standard error look."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+Log = Annotated[
+    LogFormat, typer.Option("--log-format", help="What standard error has: text, or a JSON object in each line.")
+]
 
 
 @app.command()
@@ -61,31 +86,44 @@ def run(  # noqa: PLR0913 - its options
     *,
     replace: Replace = False,
     local: Local = False,
+    metrics_file: Metrics = None,
+    log_format: Log = LogFormat.TEXT,
     debug: Debug = False,
 ) -> None:
     """Score and publish what is not scored yet. Safe to run again at any time."""
+    del log_format  # `main` looks at it
 
     def job() -> None:
+        if metrics_file is not None:
+            from pipeline_lib.reporting.metrics_file import MetricsFile
+
+            watched = MetricsFile(metrics_file, _job(config))
+            watched.begin()
+            metrics.append(watched)
         settings, day = _settings(config, overrides), _day(date)
         from pipeline_lib import pipeline
         from pipeline_lib.reporting.progress import Progress
         from pipeline_lib.reporting.summary import summary
 
-        progress = Progress(Console(file=terminal))
+        shown = printer()
+        progress = Progress(shown)
         attempts.append(progress.attempt)
         try:
             outcome = pipeline.run(settings, day, progress, _executor(config, local=local), replace=replace)
         finally:
             progress.close()
-        result = summary(progress.attempt.plan, outcome) if progress.attempt.plan else []
+        _watched(metrics, outcome)
+        pictures = shown.console is not None
+        result = summary(progress.attempt.plan, outcome, pictures=pictures) if progress.attempt.plan else []
         for topic, text in (("speed", outcome.pace()), ("memory", outcome.memory()), *result):
             if text:
-                _note(f"{topic:<8} {printable(text)}")
+                shown.line(topic, text, **(outcome.figures() if topic == "result" else {}))
         print(printable(outcome.closing_line()), flush=True)
 
     attempts: list[Attempt] = []
-    with escaped_output() as terminal:
-        _ended(job, debug=debug, closing=lambda error: _closing(attempts, error))
+    metrics: list[MetricsFile] = []
+    with escaped_output():
+        _ended(job, debug=debug, closing=lambda error: _closing(attempts, metrics, error))
 
 
 @app.command()
@@ -96,9 +134,11 @@ def plan(  # noqa: PLR0913 - its options
     *,
     replace: Replace = False,
     local: Local = False,
+    log_format: Log = LogFormat.TEXT,
     debug: Debug = False,
 ) -> None:
     """Show what a run would do. Changes nothing."""
+    del log_format  # `main` looks at it
 
     def job() -> None:
         settings, day = _settings(config, overrides), _day(date)
@@ -119,8 +159,16 @@ def plan(  # noqa: PLR0913 - its options
 
 
 @app.command()
-def verify(config: Config, date: Date = None, overrides: Overrides = None, *, debug: Debug = False) -> None:
+def verify(
+    config: Config,
+    date: Date = None,
+    overrides: Overrides = None,
+    *,
+    log_format: Log = LogFormat.TEXT,
+    debug: Debug = False,
+) -> None:
     """Check every published file and count against the manifest. Exit 3 if anything differs."""
+    del log_format  # `main` looks at it
 
     def job() -> None:
         settings = _settings(config, overrides).on_date(_day(date))
@@ -128,7 +176,7 @@ def verify(config: Config, date: Date = None, overrides: Overrides = None, *, de
 
         manifest, problems = verify_output(settings.output.path)
         for problem in problems:
-            _note(f"wrong: {printable(problem)}")
+            printer().problem("wrong", problem)
         counts = f"in={manifest.rows:,} scored={manifest.scored:,} rejected={manifest.rejected:,}"
         verdict = "DAMAGED" if problems else "VERIFIED"
         print(f"{verdict} {counts} files={_files(manifest):,} version={printable(manifest.version)}")
@@ -177,10 +225,20 @@ def _files(manifest: Any) -> int:
     return sum(len(receipt.files) for receipt in manifest.slices)
 
 
-def _closing(attempts: Sequence[Attempt], error: BaseException) -> str:
+def _watched(metrics: Sequence["MetricsFile"], outcome: "Outcome") -> None:
+    """Write how a run ended into its file of metrics, if it has one; it is no failure of the run if that fails."""
+    for file in metrics:
+        try:
+            file.ended(outcome)
+        except SettingsError as error:
+            printer().line("note", str(error))
+
+
+def _closing(attempts: Sequence[Attempt], metrics: Sequence["MetricsFile"], error: BaseException) -> str:
     """Return the closing line of a run that ended before it published, or nothing if it had not begun to work."""
     from pipeline_lib.reporting.run_record import failure
 
+    _watched(metrics, failure([*attempts, Attempt()][0], error))
     stopped = isinstance(error, KeyboardInterrupt)
     reported = stopped or (isinstance(error, NightscoreError) and error.exit_code in {1, 3})
     begun = [attempt for attempt in attempts if reported and (attempt.plan or stopped)]
@@ -189,10 +247,11 @@ def _closing(attempts: Sequence[Attempt], error: BaseException) -> str:
 
 def _ended(job: Callable[[], None], *, debug: bool, closing: Callable[[BaseException], str] = lambda _: "") -> None:
     """Run a command's body; one of our errors becomes its message, its closing line and its exit code."""
+    shown = printer()
 
     def last_lines(why: str) -> tuple[str, str]:
         line = closing(KeyboardInterrupt(why))
-        return f"{_stopped(why)}\n", f"{line}\n" if line else ""
+        return shown.problem_line("error", _stopped(why), exit_code=1), f"{line}\n" if line else ""
 
     with stoppable(last_lines):
         try:
@@ -200,18 +259,21 @@ def _ended(job: Callable[[], None], *, debug: bool, closing: Callable[[BaseExcep
         except NightscoreError as error:
             if debug:
                 traceback.print_exc()
-            _note(f"error: {printable(str(error))}")
+            shown.problem("error", str(error), exit_code=error.exit_code)
             _print(closing(error))
             raise typer.Exit(error.exit_code) from None
         except KeyboardInterrupt as stop:
-            _note(_stopped(str(stop)))
+            shown.problem("error", _stopped(str(stop)), exit_code=1)
             _print(closing(stop))
             # Threads of libraries may still be working, and Python's usual exit would unload what they use.
             os._exit(1)
+        except Exception as bug:
+            closing(bug)
+            raise
 
 
 def _stopped(why: str) -> str:
-    return f"error: {printable(why) or 'interrupted'}; run the same command again to go on where it stopped"
+    return f"{why or 'interrupted'}; run the same command again to go on where it stopped"
 
 
 def _print(line: str) -> None:
@@ -219,18 +281,20 @@ def _print(line: str) -> None:
         print(line, flush=True)
 
 
-def _note(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
-
-
 def main() -> None:
     """Run the command line. All that is printed is escaped, also by the parser of options and by a bug."""
-    with escaped_output():
+    with escaped_output() as terminal, errors_as_json(terminal) if _wants_json() else contextlib.nullcontext():
         try:
             app()
         except Exception:  # noqa: BLE001 - a bug: its traceback, which may quote what was read
             traceback.print_exc()
             sys.exit(1)
+
+
+def _wants_json() -> bool:
+    """Return whether standard error shall be JSON; looked up before options are parsed, since that may fail too."""
+    options = " ".join(sys.argv[1:]).replace("=", " ")
+    return "--log-format json" in options
 
 
 if __name__ == "__main__":
