@@ -1,8 +1,7 @@
 """How far a run is, as custom metrics of Ray, which Prometheus reads from every machine of a cluster.
 
-Ray puts `ray_` before each name. They show progress while a run works; when its Ray ends they are gone, so its record
-and `reporting.metrics_file` tell how a run ended. Ray exports them only where `ray[default]` is installed; without it
-they go nowhere.
+Ray puts `ray_` before each name. They show progress while a run works, and are gone with its Ray: how a run ended
+is told by its record and by `reporting.metrics_file`. Ray exports them only where `ray[default]` is installed.
 """
 
 from collections.abc import Mapping, Sequence
