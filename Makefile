@@ -46,7 +46,7 @@ bench-gpu: .venv/dev ## On a machine with a GPU: check the answers, then time al
 bad-inputs: .venv/dev ## Try every kind of bad input, and show what each gets
 	@$(BIN)/python -m tests.bad_inputs.bad_inputs
 
-monitoring-tools: ## Get promtool, Prometheus and node_exporter into build/, which some tests need; on Debian and Ubuntu
+monitoring-tools: ## Get Prometheus's programs, which some tests need (Debian and Ubuntu)
 	@mkdir -p build/monitoring
 	@cd build/monitoring && apt-get download prometheus prometheus-node-exporter && \
 		for package in *.deb; do dpkg-deb --extract "$$package" . && rm "$$package" || exit 1; done
@@ -66,7 +66,7 @@ typecheck: .venv/dev ## Check types, strictly
 	@$(BIN)/mypy
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 # What the program needs to run, then what it needs to be worked on.
 .venv/run: pyproject.toml constraints.txt
