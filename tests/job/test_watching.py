@@ -69,7 +69,7 @@ def test_the_metrics_file_has_every_exit_code_and_keeps_the_last_success(config:
     assert held["nightscore_last_success_rows"] == 20
     after(2, "--set", "modle.name=x")
     after(5, "--set", f"input.path={tmp_path}/in/{{date}}", "--date", "2026-11-22")
-    with leased(str(tmp_path / "out"), print):
+    with leased(str(tmp_path / "out")):
         after(4)
     assert metrics(path)["nightscore_last_success_timestamp_seconds"] == good
 
