@@ -3,30 +3,41 @@
 import contextlib
 import datetime as dt
 import json
-import os
 import sys
 import traceback
-from collections.abc import Callable, Sequence
-from enum import StrEnum
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from collections.abc import Sequence
+from typing import Any
 
 import typer
 from rich.console import Console
 
-from pipeline_lib.errors import NightscoreError, SettingsError
-from pipeline_lib.machine.signals import stoppable
+from jobs.commands.backfill import backfill
+from jobs.commands.ending import ended, note, print_line, record_stop
+from jobs.commands.options import (
+    Accept,
+    AsJson,
+    Check,
+    Config,
+    Date,
+    Debug,
+    First,
+    Last,
+    Local,
+    Overrides,
+    Replace,
+    TimeZone,
+    To,
+    day_of,
+    executor_for,
+)
+from jobs.commands.watching import Log, LogFormat, MetricsPath, Watched, job_name, wants_json
+from pipeline_lib.errors import NightscoreError
 from pipeline_lib.machine.terminal import escaped_output, printable
 from pipeline_lib.messages import count
 from pipeline_lib.reporting.attempt import Attempt
 from pipeline_lib.reporting.printers import errors_as_json, printer
 from pipeline_lib.settings.settings import Settings
 from pipeline_lib.settings.settings_file import load_settings
-
-if TYPE_CHECKING:
-    from pipeline_lib.execution.executor import Executor
-    from pipeline_lib.reporting.metrics_file import MetricsFile
-    from pipeline_lib.reporting.outcome import Outcome
 
 app = typer.Typer(
     help="Score the texts of Parquet or CSV shards with a Hugging Face classifier, and publish the result.",
@@ -38,45 +49,6 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-Config = Annotated[
-    Path, typer.Argument(metavar="CONFIG", help="YAML file with the job's settings, such as configs/sample.yaml.")
-]
-Date = Annotated[
-    str | None, typer.Option(metavar="YYYY-MM-DD", help="The day that {date} in the paths stands for.")
-]
-Overrides = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Override a setting, such as output.logits=true; repeatable."),
-]
-Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
-Local = Annotated[
-    bool, typer.Option("--local", help="Work in this process, without Ray: for small inputs and for debuggers.")
-]
-Replace = Annotated[
-    bool,
-    typer.Option("--replace", help="Publish in place of another version, or without shards that were removed."),
-]
-Metrics = Annotated[
-    Path | None,
-    typer.Option(
-        "--metrics-file",
-        metavar="PATH",
-        help="Keep here how the last run ended, for node_exporter's textfile collector; such as nightscore.prom.",
-    ),
-]
-
-
-class LogFormat(StrEnum):
-    """How the lines on standard error look."""
-
-    TEXT = "text"
-    JSON = "json"
-
-
-Log = Annotated[
-    LogFormat, typer.Option("--log-format", help="What standard error has: text, or a JSON object in each line.")
-]
-
 
 @app.command()
 def run(  # noqa: PLR0913 - its options
@@ -84,9 +56,10 @@ def run(  # noqa: PLR0913 - its options
     date: Date = None,
     overrides: Overrides = None,
     *,
+    accept: Accept = None,
     replace: Replace = False,
     local: Local = False,
-    metrics_file: Metrics = None,
+    metrics_file: MetricsPath = None,
     log_format: Log = LogFormat.TEXT,
     debug: Debug = False,
 ) -> None:
@@ -94,13 +67,8 @@ def run(  # noqa: PLR0913 - its options
     del log_format  # `main` looks at it
 
     def job() -> None:
-        if metrics_file is not None:
-            from pipeline_lib.reporting.metrics_file import MetricsFile
-
-            watched = MetricsFile(metrics_file, _job(config))
-            watched.begin()
-            metrics.append(watched)
-        settings, day = _settings(config, overrides), _day(date)
+        watched.begin(metrics_file, config)
+        settings, day = load_settings(config, overrides or ()), day_of(date)
         from pipeline_lib import pipeline
         from pipeline_lib.reporting.progress import Progress
         from pipeline_lib.reporting.summary import summary
@@ -109,21 +77,23 @@ def run(  # noqa: PLR0913 - its options
         progress = Progress(shown)
         attempts.append(progress.attempt)
         try:
-            outcome = pipeline.run(settings, day, progress, _executor(config, local=local), replace=replace)
+            executor = executor_for(local=local, job=job_name(config))
+            outcome = pipeline.run(settings, day, progress, executor, replace=replace, accept=accept)
         finally:
             progress.close()
-        _watched(metrics, outcome)
+        watched.ended(outcome)
         pictures = shown.console is not None
         result = summary(progress.attempt.plan, outcome, pictures=pictures) if progress.attempt.plan else []
         for topic, text in (("speed", outcome.pace()), ("memory", outcome.memory()), *result):
             if text:
                 shown.line(topic, text, **(outcome.figures() if topic == "result" else {}))
-        print(printable(outcome.closing_line()), flush=True)
+        if accept and not progress.attempt.accepted:
+            note("note", "--accept was not needed: no gate stopped this result")
+        print_line(printable(outcome.closing_line()))
 
-    attempts: list[Attempt] = []
-    metrics: list[MetricsFile] = []
+    attempts, watched = list[Attempt](), Watched()
     with escaped_output():
-        _ended(job, debug=debug, closing=lambda error: _closing(attempts, metrics, error))
+        ended(job, debug=debug, closing=lambda error: _closing(attempts, watched, error))
 
 
 @app.command()
@@ -141,13 +111,13 @@ def plan(  # noqa: PLR0913 - its options
     del log_format  # `main` looks at it
 
     def job() -> None:
-        settings, day = _settings(config, overrides), _day(date)
+        settings, day = load_settings(config, overrides or ()), day_of(date)
         from pipeline_lib.pipeline import plan_only
         from pipeline_lib.reporting.plan_lines import devices, plan_lines
         from pipeline_lib.reporting.progress import Progress
 
         planned = plan_only(
-            settings, day, Progress(Console(quiet=True)), _executor(config, local=local), replace=replace
+            settings, day, Progress(Console(quiet=True)), executor_for(local=local), replace=replace
         )
         for topic, text in [*plan_lines(planned), ("devices", devices())]:
             print(f"{topic:<8} {printable(text)}")
@@ -155,7 +125,7 @@ def plan(  # noqa: PLR0913 - its options
         print(f"to do    {todo}")
 
     with escaped_output():
-        _ended(job, debug=debug)
+        ended(job, debug=debug)
 
 
 @app.command()
@@ -171,7 +141,7 @@ def verify(
     del log_format  # `main` looks at it
 
     def job() -> None:
-        settings = _settings(config, overrides).on_date(_day(date))
+        settings = load_settings(config, overrides or ()).on_date(day_of(date))
         from pipeline_lib.publishing.verifier import verify as verify_output
 
         manifest, problems = verify_output(settings.output.path)
@@ -184,7 +154,48 @@ def verify(
             raise typer.Exit(3)
 
     with escaped_output():
-        _ended(job, debug=debug)
+        ended(job, debug=debug)
+
+
+@app.command()
+def status(  # noqa: PLR0913 - its options
+    config: Config,
+    overrides: Overrides = None,
+    *,
+    last: Last = None,
+    first: First = None,
+    to: To = None,
+    timezone: TimeZone = "UTC",
+    as_json: AsJson = False,
+    check: Check = False,
+    log_format: Log = LogFormat.TEXT,
+    debug: Debug = False,
+) -> None:
+    """Show how each night went, from files alone. Changes nothing."""
+    del log_format  # `main` looks at it
+
+    def job() -> None:
+        from pipeline_lib.nights.dates import DateRange
+        from pipeline_lib.nights.status import nights_meant, nights_status
+        from pipeline_lib.nights.table import in_words, print_table
+
+        settings, now = load_settings(config, overrides or ()), dt.datetime.now(dt.UTC)
+        dates = nights_meant(settings, DateRange(last, first, to, timezone), now)
+        nights = nights_status(settings, dates, now, lambda text: note("note", text))
+        if as_json:
+            print(printable(json.dumps([night.as_json() for night in nights])))
+        else:
+            print_table(nights, terminal if terminal.isatty() else None)
+            print(in_words([night.state for night in nights]))
+        if check and any(night.state != "published" for night in nights):
+            raise typer.Exit(3)
+
+    terminal = sys.stdout
+    with escaped_output():
+        ended(job, debug=debug)
+
+
+app.command()(backfill)
 
 
 @app.command()
@@ -193,108 +204,31 @@ def schema() -> None:
     print(json.dumps(Settings.model_json_schema(), indent=2))
 
 
-def _executor(config: Path, *, local: bool) -> "Executor":
-    if local:
-        from pipeline_lib.execution.local_executor import LocalExecutor
-
-        return LocalExecutor()
-    from pipeline_lib.execution.ray_executor import RayExecutor
-
-    return RayExecutor(job=_job(config))
-
-
-def _job(config: Path) -> str:
-    """Return the name of the job in metrics."""
-    return printable(config.stem)
-
-
-def _settings(config: Path, overrides: list[str] | None) -> Settings:
-    return load_settings(config, overrides or ())
-
-
-def _day(date: str | None) -> dt.date | None:
-    if date is None:
-        return None
-    try:
-        return dt.datetime.strptime(date, "%Y-%m-%d").replace(tzinfo=dt.UTC).date()
-    except ValueError:
-        raise SettingsError(f"--date {date!r}: expected YYYY-MM-DD, such as 2026-11-22") from None
-
-
 def _files(manifest: Any) -> int:
     return sum(len(receipt.files) for receipt in manifest.slices)
 
 
-def _watched(metrics: Sequence["MetricsFile"], outcome: "Outcome") -> None:
-    """Write how a run ended into its file of metrics, if it has one; it is no failure of the run if that fails."""
-    for file in metrics:
-        try:
-            file.ended(outcome)
-        except SettingsError as error:
-            printer().line("note", str(error))
-
-
-def _closing(attempts: Sequence[Attempt], metrics: Sequence["MetricsFile"], error: BaseException) -> str:
+def _closing(attempts: Sequence[Attempt], watched: Watched, error: BaseException) -> str:
     """Return the closing line of a run that ended before it published, or nothing if it had not begun to work."""
-    from pipeline_lib.reporting.run_record import failure
+    from pipeline_lib.reporting.endings import ended_badly
 
-    _watched(metrics, failure([*attempts, Attempt()][0], error))
+    watched.ended(ended_badly([*attempts, Attempt()][0], error))
     stopped = isinstance(error, KeyboardInterrupt)
+    if stopped:
+        record_stop(attempts, error)
     reported = stopped or (isinstance(error, NightscoreError) and error.exit_code in {1, 3})
     begun = [attempt for attempt in attempts if reported and (attempt.plan or stopped)]
-    return printable(failure(begun[0], error).closing_line()) if begun else ""
-
-
-def _ended(job: Callable[[], None], *, debug: bool, closing: Callable[[BaseException], str] = lambda _: "") -> None:
-    """Run a command's body; one of our errors becomes its message, its closing line and its exit code."""
-    shown = printer()
-
-    def last_lines(why: str) -> tuple[str, str]:
-        line = closing(KeyboardInterrupt(why))
-        return shown.problem_line("error", _stopped(why), exit_code=1), f"{line}\n" if line else ""
-
-    with stoppable(last_lines):
-        try:
-            job()
-        except NightscoreError as error:
-            if debug:
-                traceback.print_exc()
-            shown.problem("error", str(error), exit_code=error.exit_code)
-            _print(closing(error))
-            raise typer.Exit(error.exit_code) from None
-        except KeyboardInterrupt as stop:
-            shown.problem("error", _stopped(str(stop)), exit_code=1)
-            _print(closing(stop))
-            # Threads of libraries may still be working, and Python's usual exit would unload what they use.
-            os._exit(1)
-        except Exception as bug:
-            closing(bug)
-            raise
-
-
-def _stopped(why: str) -> str:
-    return f"{why or 'interrupted'}; run the same command again to go on where it stopped"
-
-
-def _print(line: str) -> None:
-    if line:
-        print(line, flush=True)
+    return printable(ended_badly(begun[0], error).closing_line()) if begun else ""
 
 
 def main() -> None:
     """Run the command line. All that is printed is escaped, also by the parser of options and by a bug."""
-    with escaped_output() as terminal, errors_as_json(terminal) if _wants_json() else contextlib.nullcontext():
+    with escaped_output() as terminal, errors_as_json(terminal) if wants_json() else contextlib.nullcontext():
         try:
             app()
         except Exception:  # noqa: BLE001 - a bug: its traceback, which may quote what was read
             traceback.print_exc()
             sys.exit(1)
-
-
-def _wants_json() -> bool:
-    """Return whether standard error shall be JSON; looked up before options are parsed, since that may fail too."""
-    options = " ".join(sys.argv[1:]).replace("=", " ")
-    return "--log-format json" in options
 
 
 if __name__ == "__main__":

@@ -4,8 +4,7 @@ Ray puts `ray_` before each name. They show progress while a run works, and are 
 is told by its record and by `reporting.metrics_file`. Ray exports them only where `ray[default]` is installed.
 """
 
-from collections.abc import Mapping, Sequence
-from statistics import fmean
+from collections.abc import Mapping
 
 from ray.util.metrics import Counter, Gauge
 
@@ -24,9 +23,9 @@ class RunMetrics:
 
     def __init__(self, job: str) -> None:
         self._tags = {_JOB: job}
-        self._rows_of: dict[tuple[int, int], int] = {}
-        self._classified: set[tuple[int, int]] = set()
-        self._written: set[tuple[int, int]] = set()
+        self._rows_of: dict[tuple[int, int, int], int] = {}
+        self._classified: set[tuple[int, int, int]] = set()
+        self._written: set[tuple[int, int, int]] = set()
         self._planned = Gauge("nightscore_rows_planned", "Rows that the running job has to score.", (_JOB,))
         self._rows = Counter("nightscore_rows_total", "Rows that are done, rejected ones too.", (_JOB,))
         self._tokens = Counter("nightscore_tokens_total", "Tokens that went through the model.", (_JOB,))
@@ -43,7 +42,7 @@ class RunMetrics:
         """Set how many rows the run has to score."""
         self._planned.set(rows, self._tags)
 
-    def scored(self, part: tuple[int, int], rows: int, tokens: int) -> None:
+    def scored(self, part: tuple[int, int, int], rows: int, tokens: int) -> None:
         """Count a slice of which `rows` are done by now; `tokens` is 0 until all of it is done."""
         more = rows - self._rows_of.get(part, 0)
         if more > 0:
@@ -53,13 +52,14 @@ class RunMetrics:
             self._classified.add(part)
             self._tokens.inc(tokens, self._tags)
 
-    def written(self, part: tuple[int, int], reject_codes: Mapping[str, int]) -> None:
+    def written(self, part: tuple[int, int, int], reject_codes: Mapping[str, int]) -> None:
         """Count the rejects of a slice."""
         if part not in self._written:
             self._written.add(part)
             for code, rows in reject_codes.items():
                 self._rejects.inc(rows, {**self._tags, "code": code})
 
-    def worked(self, role: str, shares: Sequence[float]) -> None:
-        """Set the mean of the shares of the time in which each actor of a role worked."""
-        self._busy.set(fmean(shares), {**self._tags, "role": role})
+    def worked(self, busy: Mapping[str, float]) -> None:
+        """Set the share of the time in which the actors of each role worked."""
+        for role, share in busy.items():
+            self._busy.set(share, {**self._tags, "role": role})

@@ -1,0 +1,146 @@
+"""`nightscore backfill`: work on the nights of a range that need it, with one model for all."""
+
+import datetime as dt
+import time
+from dataclasses import replace as replace_of
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from jobs.commands.ending import ended, note, print_line, record_stop
+from jobs.commands.options import (
+    Config,
+    Debug,
+    First,
+    Local,
+    Overrides,
+    Replace,
+    TimeZone,
+    To,
+    executor_for,
+)
+from jobs.commands.watching import Log, LogFormat, MetricsPath, Watched, job_name
+from pipeline_lib.machine.terminal import escaped_output, printable
+from pipeline_lib.messages import count, duration
+from pipeline_lib.nights.chosen import Only, Order
+from pipeline_lib.reporting.printers import printer
+from pipeline_lib.settings.settings_file import load_settings
+
+if TYPE_CHECKING:
+    from pipeline_lib.nights.backfill import Backfill
+    from pipeline_lib.reporting.attempt import Attempt
+    from pipeline_lib.reporting.outcome import Outcome
+
+Last = Annotated[int | None, typer.Option(metavar="N", help="The N nights up to yesterday.")]
+Which = Annotated[
+    Only,
+    typer.Option(
+        help="missing: all that are not published, held, stale or running; failed: failed and interrupted ones; "
+        "stale: published ones that a run would change."
+    ),
+]
+Direction = Annotated[Order, typer.Option(help="Which night is scored and published first.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be done. Changes nothing.")]
+
+
+def backfill(  # noqa: PLR0913 - its options
+    config: Config,
+    overrides: Overrides = None,
+    *,
+    last: Last = None,
+    first: First = None,
+    to: To = None,
+    timezone: TimeZone = "UTC",
+    only: Which = Only.MISSING,
+    order: Direction = Order.NEWEST,
+    replace: Replace = False,
+    dry_run: DryRun = False,
+    local: Local = False,
+    metrics_file: MetricsPath = None,
+    log_format: Log = LogFormat.TEXT,
+    debug: Debug = False,
+) -> None:
+    """Score and publish the nights of a range that are missing, with one model for all of them."""
+    del log_format  # `main` looks at it
+    began, started, watched = time.monotonic(), list["Backfill"](), Watched()
+
+    def job() -> None:
+        if not dry_run:
+            watched.begin(metrics_file, config)
+        from pipeline_lib.nights.chosen import Request
+        from pipeline_lib.nights.dates import DateRange
+        from pipeline_lib.nights.status import nights_status
+        from pipeline_lib.nights.table import in_words
+
+        settings, now = load_settings(config, overrides or ()), dt.datetime.now(dt.UTC)
+        request = Request.of(settings, DateRange(last, first, to, timezone), now, only, order)
+        told = _print if dry_run else note
+        told("nights", request.in_words())
+        nights = nights_status(settings, request.dates, now, lambda text: note("note", text))
+        told("states", in_words([night.state for night in nights]))
+        if dry_run:
+            from pipeline_lib.nights.dry_run import dry_run_lines
+
+            for line in dry_run_lines(settings, request, nights):
+                print(printable(line))
+            return
+        from pipeline_lib.nights.backfill import Backfill
+        from pipeline_lib.pipeline import Job
+        from pipeline_lib.reporting.progress import Progress
+
+        work = Backfill(request, nights)
+        started.append(work)
+        progress = Progress(printer(), is_one_night=False)
+
+        def ended_night(attempt: "Attempt") -> None:
+            with progress.paused():
+                print_line(printable(_line(attempt)))
+                if attempt.error:
+                    note("error", f"{attempt.date}: {attempt.error}")
+
+        try:
+            work.run(Job(settings, replace), progress, executor_for(local=local, job=job_name(config)), ended_night)
+        finally:
+            progress.close()
+        watched.ended(_outcome(work, began))
+        print_line(_closing(work, began))
+        raise typer.Exit(work.exit_code)
+
+    def closing(error: BaseException) -> str:
+        watched.ended(_outcome(started[0] if started else None, began, error))
+        if not started or not isinstance(error, KeyboardInterrupt):
+            return ""
+        record_stop(started[0].attempts, error)
+        return _closing(started[0], began)
+
+    with escaped_output():
+        ended(job, debug=debug, closing=closing)
+
+
+def _print(topic: str, text: str) -> None:
+    print(f"{topic:<8} {printable(text)}")
+
+
+def _outcome(work: "Backfill | None", began: float, error: BaseException | None = None) -> "Outcome":
+    """Return how a backfill ended, as if it were one run."""
+    from pipeline_lib.reporting.attempt import Attempt
+    from pipeline_lib.reporting.endings import ended_badly, together
+
+    nights = [each.outcome for each in work.attempts if each.outcome] if work else []
+    whole = together(nights, work.exit_code if work else 0, round(time.monotonic() - began, 3))
+    if error is None:
+        return whole
+    end = ended_badly(Attempt(), error)
+    return replace_of(whole, status=end.status, exit_code=end.exit_code, error=end.error)
+
+
+def _line(attempt: "Attempt") -> str:
+    """Return the line of a night that has ended: its date, then the closing line of its run."""
+    return f"{attempt.date} {attempt.outcome.closing_line(with_date=False)}" if attempt.outcome else ""
+
+
+def _closing(work: "Backfill", began: float) -> str:
+    from pipeline_lib.nights.table import in_words
+
+    done = count(len(work.attempts), "night")
+    return f"BACKFILL {in_words(work.states)}; worked on {done}, {duration(time.monotonic() - began)}"
