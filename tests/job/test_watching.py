@@ -143,6 +143,31 @@ def test_with_json_errors_are_objects_whoever_finds_them(config: Path, tmp_path:
     assert damaged.stdout.startswith("DAMAGED")
 
 
+def test_a_backfill_has_one_metrics_file_and_lines_of_json_too(tmp_path: Path, checkpoint: Path) -> None:
+    config, path = job(tmp_path, checkpoint, rows=20, out=tmp_path / "out"), tmp_path / "job.prom"
+    for day in (21, 22):
+        write_parquet(tmp_path / "in" / f"2026-11-{day}" / "a.parquet", {"text": ["some text"] * day})
+    nights = ["--set", f"input.path={tmp_path}/in/{{date}}", "--set", f"output.path={tmp_path}/out/{{date}}"]
+    command = ["backfill", str(config), "--local", "--from", "2026-11-21", "--log-format", "json", *nights]
+    done = nightscore(*command, "--to", "2026-11-22", "--metrics-file", str(path))
+    assert done.returncode == 0, done.stderr
+    assert {"nights", "states", "model", "workers"} <= {line["event"] for line in objects(done)}
+    values = metrics(path)
+    assert values["nightscore_last_run_rows"] == values["nightscore_last_success_scored_rows"] == 43
+    assert values["nightscore_last_run_exit_code"] == 0
+    assert "PUBLISHED" in values
+    # A night without input is the worst of three.
+    late = nightscore(*command, "--to", "2026-11-23", "--metrics-file", str(path))
+    assert late.returncode == 5, late.stderr
+    values = metrics(path)
+    assert values["nightscore_last_run_exit_code"] == 5
+    assert values["nightscore_last_success_scored_rows"] == 43
+    # A look changes nothing.
+    before = path.read_bytes()
+    assert nightscore(*command, "--to", "2026-11-23", "--dry-run", "--metrics-file", str(path)).returncode == 0
+    assert path.read_bytes() == before
+
+
 @pytest.mark.slow
 def test_with_json_nothing_that_ray_prints_is_between_the_objects(config: Path) -> None:
     ended = nightscore_program("run", str(config), "--log-format", "json")
