@@ -23,6 +23,7 @@ class RunMetrics:
 
     def __init__(self, job: str) -> None:
         self._tags = {_JOB: job}
+        self._rows_planned = 0
         self._rows_of: dict[tuple[int, int, int], int] = {}
         self._classified: set[tuple[int, int, int]] = set()
         self._written: set[tuple[int, int, int]] = set()
@@ -40,7 +41,7 @@ class RunMetrics:
 
     def planned(self, rows: int) -> None:
         """Set how many rows the run has to score."""
-        self._planned.set(rows, self._tags)
+        self._rows_planned = rows
 
     def scored(self, part: tuple[int, int, int], rows: int, tokens: int) -> None:
         """Count a slice of which `rows` are done by now; `tokens` is 0 until all of it is done."""
@@ -59,7 +60,13 @@ class RunMetrics:
             for code, rows in reject_codes.items():
                 self._rejects.inc(rows, {**self._tags, "code": code})
 
-    def worked(self, busy: Mapping[str, float]) -> None:
-        """Set the share of the time in which the actors of each role worked."""
+    def refresh(self, busy: Mapping[str, float]) -> None:
+        """Set the gauges; to be called again and again, since Ray forgets a gauge that is not set for some seconds.
+
+        Args:
+            busy: share of the time in which the actors of each role worked.
+        """
+        if self._rows_planned:
+            self._planned.set(self._rows_planned, self._tags)
         for role, share in busy.items():
             self._busy.set(share, {**self._tags, "role": role})

@@ -51,7 +51,6 @@ class _StatisticsActor(Ledger):
     def worked(self, night: int, span: WorkSpan) -> None:
         self._nights[night].add(span)
         self._all_nights.add(span)
-        self._metrics.worked(self._all_nights.work().busy)
 
     def give_up(self, night: int, failure: str) -> None:
         self._failures.setdefault(night, failure)
@@ -63,6 +62,7 @@ class _StatisticsActor(Ledger):
         self._notes[text] = None
 
     def scored_rows(self) -> int:
+        self._metrics.refresh(self._all_nights.work().busy)  # the driver asks twice a second
         return sum(self._rows.values())
 
     def notes(self) -> list[str]:

@@ -129,7 +129,7 @@ def test_with_json_every_line_of_a_run_is_an_object_and_the_closing_line_stays(c
 
 def test_with_json_errors_are_objects_whoever_finds_them(config: Path, tmp_path: Path) -> None:
     json_lines = ("--log-format", "json")
-    (error,) = objects(nightscore("plan", str(config), "--set", "modle.name=x\x1b[2J", *json_lines))
+    (error,) = objects(nightscore("plan", str(config), "--set", "modle.name=x", *json_lines))
     assert (error["level"], error["event"], error["exit_code"]) == ("error", "error", 2)
     assert "did you mean 'model'" in error["message"]
     # The parser of options.
