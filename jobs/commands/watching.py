@@ -66,6 +66,8 @@ class Watched:
         file = MetricsFile(path, job_name(config))
         file.begin()
         self._file = file
+        if path.suffix != ".prom":
+            note("note", f"node_exporter reads files that end in .prom, so it will not read {str(path)!r}")
 
     def ended(self, outcome: "Outcome") -> None:
         """Write how the command ended; it is no failure of the run if that fails."""

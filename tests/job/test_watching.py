@@ -12,7 +12,7 @@ import pytest
 
 from pipeline_lib.storage.lease import leased
 from tests.conftest import ROOT, write_parquet
-from tests.helpers.command_line import Ended, error_line, nightscore, nightscore_program
+from tests.helpers.command_line import Ended, error_line, lines_about, nightscore, nightscore_program
 from tests.helpers.exposition import samples_in
 from tests.helpers.started_runs import job, wait_for
 
@@ -106,6 +106,16 @@ def test_a_metrics_file_that_can_not_be_is_told_before_work_starts(
     assert message.startswith(f"error: --metrics-file '{tmp_path / path}': ")
     assert why in message
     assert not (tmp_path / "out").exists()
+
+
+def test_a_name_that_node_exporter_will_not_read_is_noted(config: Path, tmp_path: Path) -> None:
+    path = tmp_path / "job.txt"
+    missing = ["--set", f"input.path={tmp_path}/none"]
+    (noted,) = lines_about(nightscore("run", str(config), *missing, "--metrics-file", str(path)).stderr, "note")
+    assert noted == f"node_exporter reads files that end in .prom, so it will not read '{path}'"
+    assert metrics(path)["nightscore_last_run_exit_code"] == 2
+    path = path.with_suffix(".prom")
+    assert not lines_about(nightscore("run", str(config), *missing, "--metrics-file", str(path)).stderr, "note")
 
 
 def test_with_json_every_line_of_a_run_is_an_object_and_the_closing_line_stays(config: Path) -> None:
