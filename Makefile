@@ -46,6 +46,11 @@ bench-gpu: .venv/dev ## On a machine with a GPU: check the answers, then time al
 bad-inputs: .venv/dev ## Try every kind of bad input, and show what each gets
 	@$(BIN)/python -m tests.bad_inputs.bad_inputs
 
+monitoring-tools: ## Get Prometheus's programs, which some tests need (Debian and Ubuntu)
+	@mkdir -p build/monitoring
+	@cd build/monitoring && apt-get download prometheus prometheus-node-exporter && \
+		for package in *.deb; do dpkg-deb --extract "$$package" . && rm "$$package" || exit 1; done
+
 setup: .venv/dev ## Make .venv with everything, pinned by constraints.txt
 
 format: .venv/dev ## Format the code and apply safe fixes
@@ -61,7 +66,7 @@ typecheck: .venv/dev ## Check types, strictly
 	@$(BIN)/mypy
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 # What the program needs to run, then what it needs to be worked on.
 .venv/run: pyproject.toml constraints.txt
@@ -77,4 +82,4 @@ help: ## Show this list
 	@$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[cluster,dev]'
 	@touch $@
 
-.PHONY: run test test-all coverage check soak bench bench-scale bench-gpu bad-inputs setup format lint typecheck help
+.PHONY: run test test-all coverage check soak bench bench-scale bench-gpu bad-inputs monitoring-tools setup format lint typecheck help

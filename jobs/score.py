@@ -1,5 +1,6 @@
 """The command line of the scoring job: `nightscore run CONFIG`, or `python -m jobs.score run CONFIG`."""
 
+import contextlib
 import datetime as dt
 import json
 import sys
@@ -11,7 +12,7 @@ import typer
 from rich.console import Console
 
 from jobs.commands.backfill import backfill
-from jobs.commands.ending import ended, note, record_stop
+from jobs.commands.ending import ended, note, print_line, record_stop
 from jobs.commands.options import (
     Accept,
     AsJson,
@@ -29,10 +30,12 @@ from jobs.commands.options import (
     day_of,
     executor_for,
 )
+from jobs.commands.watching import Log, LogFormat, MetricsPath, Watched, job_name, wants_json
 from pipeline_lib.errors import NightscoreError
 from pipeline_lib.machine.terminal import escaped_output, printable
 from pipeline_lib.messages import count
 from pipeline_lib.reporting.attempt import Attempt
+from pipeline_lib.reporting.printers import errors_as_json, printer
 from pipeline_lib.settings.settings import Settings
 from pipeline_lib.settings.settings_file import load_settings
 
@@ -56,35 +59,41 @@ def run(  # noqa: PLR0913 - its options
     accept: Accept = None,
     replace: Replace = False,
     local: Local = False,
+    metrics_file: MetricsPath = None,
+    log_format: Log = LogFormat.TEXT,
     debug: Debug = False,
 ) -> None:
     """Score and publish what is not scored yet. Safe to run again at any time."""
+    del log_format  # `main` looks at it
 
     def job() -> None:
+        watched.begin(metrics_file, config)
         settings, day = load_settings(config, overrides or ()), day_of(date)
         from pipeline_lib import pipeline
         from pipeline_lib.reporting.progress import Progress
         from pipeline_lib.reporting.summary import summary
 
-        progress = Progress(Console(file=terminal))
+        shown = printer()
+        progress = Progress(shown)
         attempts.append(progress.attempt)
         try:
-            outcome = pipeline.run(
-                settings, day, progress, executor_for(local=local), replace=replace, accept=accept
-            )
+            executor = executor_for(local=local, job=job_name(config))
+            outcome = pipeline.run(settings, day, progress, executor, replace=replace, accept=accept)
         finally:
             progress.close()
-        result = summary(progress.attempt.plan, outcome) if progress.attempt.plan else []
+        watched.ended(outcome)
+        pictures = shown.console is not None
+        result = summary(progress.attempt.plan, outcome, pictures=pictures) if progress.attempt.plan else []
         for topic, text in (("speed", outcome.pace()), ("memory", outcome.memory()), *result):
             if text:
-                note(f"{topic:<8} {printable(text)}")
+                shown.line(topic, text, **(outcome.figures() if topic == "result" else {}))
         if accept and not progress.attempt.accepted:
-            note("note     --accept was not needed: no gate stopped this result")
-        print(printable(outcome.closing_line()), flush=True)
+            note("note", "--accept was not needed: no gate stopped this result")
+        print_line(printable(outcome.closing_line()))
 
-    attempts: list[Attempt] = []
-    with escaped_output() as terminal:
-        ended(job, debug=debug, closing=lambda error: _closing(attempts, error))
+    attempts, watched = list[Attempt](), Watched()
+    with escaped_output():
+        ended(job, debug=debug, closing=lambda error: _closing(attempts, watched, error))
 
 
 @app.command()
@@ -95,9 +104,11 @@ def plan(  # noqa: PLR0913 - its options
     *,
     replace: Replace = False,
     local: Local = False,
+    log_format: Log = LogFormat.TEXT,
     debug: Debug = False,
 ) -> None:
     """Show what a run would do. Changes nothing."""
+    del log_format  # `main` looks at it
 
     def job() -> None:
         settings, day = load_settings(config, overrides or ()), day_of(date)
@@ -118,8 +129,16 @@ def plan(  # noqa: PLR0913 - its options
 
 
 @app.command()
-def verify(config: Config, date: Date = None, overrides: Overrides = None, *, debug: Debug = False) -> None:
+def verify(
+    config: Config,
+    date: Date = None,
+    overrides: Overrides = None,
+    *,
+    log_format: Log = LogFormat.TEXT,
+    debug: Debug = False,
+) -> None:
     """Check every published file and count against the manifest. Exit 3 if anything differs."""
+    del log_format  # `main` looks at it
 
     def job() -> None:
         settings = load_settings(config, overrides or ()).on_date(day_of(date))
@@ -127,7 +146,7 @@ def verify(config: Config, date: Date = None, overrides: Overrides = None, *, de
 
         manifest, problems = verify_output(settings.output.path)
         for problem in problems:
-            note(f"wrong: {printable(problem)}")
+            printer().problem("wrong", problem)
         counts = f"in={manifest.rows:,} scored={manifest.scored:,} rejected={manifest.rejected:,}"
         verdict = "DAMAGED" if problems else "VERIFIED"
         print(f"{verdict} {counts} files={_files(manifest):,} version={printable(manifest.version)}")
@@ -149,9 +168,11 @@ def status(  # noqa: PLR0913 - its options
     timezone: TimeZone = "UTC",
     as_json: AsJson = False,
     check: Check = False,
+    log_format: Log = LogFormat.TEXT,
     debug: Debug = False,
 ) -> None:
     """Show how each night went, from files alone. Changes nothing."""
+    del log_format  # `main` looks at it
 
     def job() -> None:
         from pipeline_lib.nights.dates import DateRange
@@ -160,7 +181,7 @@ def status(  # noqa: PLR0913 - its options
 
         settings, now = load_settings(config, overrides or ()), dt.datetime.now(dt.UTC)
         dates = nights_meant(settings, DateRange(last, first, to, timezone), now)
-        nights = nights_status(settings, dates, now, lambda text: note(f"note     {printable(text)}"))
+        nights = nights_status(settings, dates, now, lambda text: note("note", text))
         if as_json:
             print(printable(json.dumps([night.as_json() for night in nights])))
         else:
@@ -187,10 +208,11 @@ def _files(manifest: Any) -> int:
     return sum(len(receipt.files) for receipt in manifest.slices)
 
 
-def _closing(attempts: Sequence[Attempt], error: BaseException) -> str:
+def _closing(attempts: Sequence[Attempt], watched: Watched, error: BaseException) -> str:
     """Return the closing line of a run that ended before it published, or nothing if it had not begun to work."""
     from pipeline_lib.reporting.endings import ended_badly
 
+    watched.ended(ended_badly([*attempts, Attempt()][0], error))
     stopped = isinstance(error, KeyboardInterrupt)
     if stopped:
         record_stop(attempts, error)
@@ -201,7 +223,7 @@ def _closing(attempts: Sequence[Attempt], error: BaseException) -> str:
 
 def main() -> None:
     """Run the command line. All that is printed is escaped, also by the parser of options and by a bug."""
-    with escaped_output():
+    with escaped_output() as terminal, errors_as_json(terminal) if wants_json() else contextlib.nullcontext():
         try:
             app()
         except Exception:  # noqa: BLE001 - a bug: its traceback, which may quote what was read

@@ -29,6 +29,7 @@ from pipeline_lib.planning.plan import ScoringPlan
 from pipeline_lib.scoring.bisection import Ledger
 from pipeline_lib.settings.settings import Device, Settings
 from pipeline_lib.settings.settings_file import load_settings, parse_settings
+from pipeline_lib.storage.records import Receipt
 
 _EXAMPLE = "{'model': {'name': '...'}}"
 
@@ -150,7 +151,10 @@ class _SilentMonitor:
         del role, part
         yield
 
-    def scored(self, part: Slice, rows: int) -> None:
+    def scored(self, part: Slice, rows: int, tokens: int = 0) -> None:
+        """Report nothing."""
+
+    def written(self, part: Slice, receipt: Receipt) -> None:
         """Report nothing."""
 
     def note(self, text: str) -> None:

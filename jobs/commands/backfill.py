@@ -2,10 +2,10 @@
 
 import datetime as dt
 import time
+from dataclasses import replace as replace_of
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
 from jobs.commands.ending import ended, note, print_line, record_stop
 from jobs.commands.options import (
@@ -19,14 +19,17 @@ from jobs.commands.options import (
     To,
     executor_for,
 )
+from jobs.commands.watching import Log, LogFormat, MetricsPath, Watched, job_name
 from pipeline_lib.machine.terminal import escaped_output, printable
 from pipeline_lib.messages import count, duration
 from pipeline_lib.nights.chosen import Only, Order
+from pipeline_lib.reporting.printers import printer
 from pipeline_lib.settings.settings_file import load_settings
 
 if TYPE_CHECKING:
     from pipeline_lib.nights.backfill import Backfill
     from pipeline_lib.reporting.attempt import Attempt
+    from pipeline_lib.reporting.outcome import Outcome
 
 Last = Annotated[int | None, typer.Option(metavar="N", help="The N nights up to yesterday.")]
 Which = Annotated[
@@ -53,12 +56,17 @@ def backfill(  # noqa: PLR0913 - its options
     replace: Replace = False,
     dry_run: DryRun = False,
     local: Local = False,
+    metrics_file: MetricsPath = None,
+    log_format: Log = LogFormat.TEXT,
     debug: Debug = False,
 ) -> None:
     """Score and publish the nights of a range that are missing, with one model for all of them."""
-    began, started = time.monotonic(), list["Backfill"]()
+    del log_format  # `main` looks at it
+    began, started, watched = time.monotonic(), list["Backfill"](), Watched()
 
     def job() -> None:
+        if not dry_run:
+            watched.begin(metrics_file, config)
         from pipeline_lib.nights.chosen import Request
         from pipeline_lib.nights.dates import DateRange
         from pipeline_lib.nights.status import nights_status
@@ -66,10 +74,10 @@ def backfill(  # noqa: PLR0913 - its options
 
         settings, now = load_settings(config, overrides or ()), dt.datetime.now(dt.UTC)
         request = Request.of(settings, DateRange(last, first, to, timezone), now, only, order)
-        told = print if dry_run else note
-        told(f"nights   {request.in_words()}")
-        nights = nights_status(settings, request.dates, now, lambda text: note(f"note     {printable(text)}"))
-        told(f"states   {in_words([night.state for night in nights])}")
+        told = _print if dry_run else note
+        told("nights", request.in_words())
+        nights = nights_status(settings, request.dates, now, lambda text: note("note", text))
+        told("states", in_words([night.state for night in nights]))
         if dry_run:
             from pipeline_lib.nights.dry_run import dry_run_lines
 
@@ -82,29 +90,48 @@ def backfill(  # noqa: PLR0913 - its options
 
         work = Backfill(request, nights)
         started.append(work)
-        progress = Progress(Console(file=terminal), is_one_night=False)
+        progress = Progress(printer(), is_one_night=False)
 
         def ended_night(attempt: "Attempt") -> None:
             with progress.paused():
                 print_line(printable(_line(attempt)))
                 if attempt.error:
-                    note(f"error    {printable(f'{attempt.date}: {attempt.error}')}")
+                    note("error", f"{attempt.date}: {attempt.error}")
 
         try:
-            work.run(Job(settings, replace), progress, executor_for(local=local), ended_night)
+            work.run(Job(settings, replace), progress, executor_for(local=local, job=job_name(config)), ended_night)
         finally:
             progress.close()
+        watched.ended(_outcome(work, began))
         print_line(_closing(work, began))
         raise typer.Exit(work.exit_code)
 
     def closing(error: BaseException) -> str:
+        watched.ended(_outcome(started[0] if started else None, began, error))
         if not started or not isinstance(error, KeyboardInterrupt):
             return ""
         record_stop(started[0].attempts, error)
         return _closing(started[0], began)
 
-    with escaped_output() as terminal:
+    with escaped_output():
         ended(job, debug=debug, closing=closing)
+
+
+def _print(topic: str, text: str) -> None:
+    print(f"{topic:<8} {printable(text)}")
+
+
+def _outcome(work: "Backfill | None", began: float, error: BaseException | None = None) -> "Outcome":
+    """Return how a backfill ended, as if it were one run."""
+    from pipeline_lib.reporting.attempt import Attempt
+    from pipeline_lib.reporting.endings import ended_badly, together
+
+    nights = [each.outcome for each in work.attempts if each.outcome] if work else []
+    whole = together(nights, work.exit_code if work else 0, round(time.monotonic() - began, 3))
+    if error is None:
+        return whole
+    end = ended_badly(Attempt(), error)
+    return replace_of(whole, status=end.status, exit_code=end.exit_code, error=end.error)
 
 
 def _line(attempt: "Attempt") -> str:

@@ -1,28 +1,29 @@
 """How a command ends: its messages, its closing line and its exit code."""
 
 import os
-import sys
 import threading
 import time
 import traceback
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import typer
 
 from pipeline_lib.errors import NightscoreError
 from pipeline_lib.machine.signals import stoppable
-from pipeline_lib.machine.terminal import printable
 from pipeline_lib.reporting.attempt import Attempt
+from pipeline_lib.reporting.printers import printer
 
 _SECONDS_TO_RECORD = 3.0
 
 
 def ended(job: Callable[[], None], *, debug: bool, closing: Callable[[BaseException], str] = lambda _: "") -> None:
     """Run a command's body; one of our errors becomes its message, its closing line and its exit code."""
+    shown = printer()
 
     def last_lines(why: str) -> tuple[str, str]:
         line = closing(KeyboardInterrupt(why))
-        return f"{_stopped(why)}\n", f"{line}\n" if line else ""
+        return shown.problem_line("error", _stopped(why), exit_code=1), f"{line}\n" if line else ""
 
     with stoppable(last_lines):
         try:
@@ -30,14 +31,19 @@ def ended(job: Callable[[], None], *, debug: bool, closing: Callable[[BaseExcept
         except NightscoreError as error:
             if debug:
                 traceback.print_exc()
-            note(f"error: {printable(str(error))}")
+            shown.problem("error", str(error), exit_code=error.exit_code)
             print_line(closing(error))
             raise typer.Exit(error.exit_code) from None
         except KeyboardInterrupt as stop:
-            note(_stopped(str(stop)))
+            shown.problem("error", _stopped(str(stop)), exit_code=1)
             print_line(closing(stop))
             # Threads of libraries may still be working, and Python's usual exit would unload what they use.
             os._exit(1)
+        except typer.Exit:
+            raise
+        except Exception as bug:
+            closing(bug)
+            raise
 
 
 def record_stop(attempts: Iterable[Attempt], error: BaseException) -> None:
@@ -55,7 +61,7 @@ def record_stop(attempts: Iterable[Attempt], error: BaseException) -> None:
 
 
 def _stopped(why: str) -> str:
-    return f"error: {printable(why) or 'interrupted'}; run the same command again to go on where it stopped"
+    return f"{why or 'interrupted'}; run the same command again to go on where it stopped"
 
 
 def print_line(line: str) -> None:
@@ -64,6 +70,6 @@ def print_line(line: str) -> None:
         print(line, flush=True)
 
 
-def note(text: str) -> None:
-    """Print a line on standard error."""
-    print(text, file=sys.stderr, flush=True)
+def note(topic: str, text: str, **fields: Any) -> None:
+    """Print a line about a topic on standard error, with the numbers in it for programs."""
+    printer().line(topic, text, **fields)

@@ -45,15 +45,15 @@ Accept = Annotated[
 ]
 
 
-def executor_for(*, local: bool) -> "Executor":
-    """Return where the steps run."""
+def executor_for(*, local: bool, job: str = "") -> "Executor":
+    """Return where the steps run; Ray's metrics have the job's name."""
     if local:
         from pipeline_lib.execution.local_executor import LocalExecutor
 
         return LocalExecutor()
     from pipeline_lib.execution.ray_executor import RayExecutor
 
-    return RayExecutor()
+    return RayExecutor(job=job)
 
 
 def day_of(date: str | None) -> dt.date | None:

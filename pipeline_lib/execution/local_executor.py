@@ -21,6 +21,7 @@ from pipeline_lib.planning.plan import Plan
 from pipeline_lib.planning.resources import planned_device
 from pipeline_lib.scoring.bisection import Ledger
 from pipeline_lib.settings.settings import Device, TuningSettings
+from pipeline_lib.storage.records import Receipt
 
 
 class LocalExecutor:
@@ -100,9 +101,13 @@ class _LocalMonitor:
         yield
         self._seconds[role] += time.monotonic() - began
 
-    def scored(self, part: Slice, rows: int) -> None:
+    def scored(self, part: Slice, rows: int, tokens: int = 0) -> None:
+        del tokens
         self._rows[part.key] = rows
         self._listener.scored(sum(self._rows.values()))
+
+    def written(self, part: Slice, receipt: Receipt) -> None:
+        pass
 
     def note(self, text: str) -> None:
         self._listener.note(text)

@@ -38,10 +38,11 @@ class RayExecutor:
 
     Args:
         steps: those of the flow.
+        job: the job's name in Ray's metrics.
     """
 
-    def __init__(self, steps: Steps = Steps()) -> None:  # noqa: B008 - a tuple
-        self._steps = steps
+    def __init__(self, steps: Steps = Steps(), job: str = "") -> None:  # noqa: B008 - a tuple
+        self._steps, self._job = steps, job
 
     def plan(self, discovery: Discovery, listener: Listener) -> Plan:
         """Return the plan for the cluster that is there, or for this machine; see `Executor`.
@@ -97,9 +98,10 @@ class RayExecutor:
         with (
             failures_explained(),
             connected(lambda: None, listener.note),
-            worker_statistics(listener.scored) as statistics,
+            worker_statistics(listener.scored, self._job) as statistics,
         ):
             workers = Workers(self._steps, statistics)
+            statistics.planned(left.rows)
             for night, result in _through_losses(left, workers, listener):
                 yield night, result
                 if isinstance(result, Receipt) and night not in left.todo:

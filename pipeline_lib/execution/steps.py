@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from pipeline_lib.engines.torch_engine import prepare_process
 from pipeline_lib.execution.worker import Monitor, Worker
@@ -83,9 +84,12 @@ class Classify:
     def __call__(self, part: Slice, table: pa.Table) -> pa.Table:
         """Return the slice with scores in place of token ids."""
         if columns.LABEL not in table.column_names:
+            tokens = _tokens_in(table)
             with self._monitor.working("model", part):
                 table = self._classified(part, table)
-        self._monitor.scored(part, part.rows)
+        else:
+            tokens = 0
+        self._monitor.scored(part, part.rows, tokens)
         return table
 
     def _classified(self, part: Slice, table: pa.Table) -> pa.Table:
@@ -94,6 +98,11 @@ class Classify:
         )
         sample = rows_to_compare(part.first_row // self._rows_per_slice, part.rows) if self._compares else None
         return self._classifier.with_drift(scored, table, sample) if sample else scored
+
+
+def _tokens_in(table: pa.Table) -> int:
+    """Return how many tokens a tokenized slice has; a rejected row has none."""
+    return pc.sum(pc.list_value_length(table.column(columns.TOKEN_IDS))).as_py() or 0
 
 
 class _BatchProgress:
@@ -119,7 +128,9 @@ class Write:
     def __call__(self, part: Slice, table: pa.Table) -> pa.Table:
         """Return the receipt of the written files, as a table of one row."""
         with self._monitor.working("writer", part):
-            return pa.table({_RECEIPT: [self._writer(table, part).model_dump_json()]})
+            receipt = self._writer(table, part)
+        self._monitor.written(part, receipt)
+        return pa.table({_RECEIPT: [receipt.model_dump_json()]})
 
 
 StepMaker = Callable[[Any, Worker], Any]

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from pipeline_lib.inputs.shards import Slice
 from pipeline_lib.scoring.quarantine import CrashLedger
+from pipeline_lib.storage.records import Receipt
 
 
 class Monitor(Protocol):
@@ -21,8 +22,17 @@ class Monitor(Protocol):
     def working(self, role: str, part: Slice) -> AbstractContextManager[None]:
         """Report how long a stage works on a slice in the block, and the memory of its process."""
 
-    def scored(self, part: Slice, rows: int) -> None:
-        """Report how many rows of a slice are done; after a retry, the same slice is not counted twice."""
+    def scored(self, part: Slice, rows: int, tokens: int = 0) -> None:
+        """Report how many rows of a slice are done; after a retry, the same slice is not counted twice.
+
+        Args:
+            part: the slice.
+            rows: the rows that are done by now.
+            tokens: all tokens of the slice, once it is done.
+        """
+
+    def written(self, part: Slice, receipt: Receipt) -> None:
+        """Report that the files of a slice are written."""
 
     def note(self, text: str) -> None:
         """Report what a user should know and is no failure; the same text of several workers counts once."""

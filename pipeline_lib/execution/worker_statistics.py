@@ -13,9 +13,11 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from pipeline_lib.execution.executor import Work
 from pipeline_lib.execution.nights.night_statistics import NightStatistics, WorkSpan
+from pipeline_lib.execution.run_metrics import RunMetrics
 from pipeline_lib.inputs.shards import Slice
 from pipeline_lib.machine.processes import peak_bytes
 from pipeline_lib.scoring.bisection import CrashHistory, Ledger, TextDigest
+from pipeline_lib.storage.records import Receipt
 
 _POLL_SECONDS = 0.5
 
@@ -23,22 +25,32 @@ _POLL_SECONDS = 0.5
 class _StatisticsActor(Ledger):
     """The actor that holds the statistics and the ledger. If it is lost, no work is lost: both start anew."""
 
-    def __init__(self) -> None:
+    def __init__(self, job: str) -> None:
         super().__init__()
+        self._metrics = RunMetrics(job)
         self._rows: dict[tuple[int, int, int], int] = {}
         self._nights: dict[int, NightStatistics] = defaultdict(NightStatistics)
+        self._all_nights = NightStatistics()
         self._failures: dict[int, str] = {}
         self._model_loads = 0
         self._notes: dict[str, None] = {}
 
-    def scored(self, part: tuple[int, int, int], rows: int) -> None:
+    def planned(self, rows: int) -> None:
+        self._metrics.planned(rows)
+
+    def scored(self, part: tuple[int, int, int], rows: int, tokens: int) -> None:
         self._rows[part] = rows
+        self._metrics.scored(part, rows, tokens)
+
+    def written(self, part: tuple[int, int, int], reject_codes: dict[str, int]) -> None:
+        self._metrics.written(part, reject_codes)
 
     def loaded_model(self) -> None:
         self._model_loads += 1
 
     def worked(self, night: int, span: WorkSpan) -> None:
         self._nights[night].add(span)
+        self._all_nights.add(span)
 
     def give_up(self, night: int, failure: str) -> None:
         self._failures.setdefault(night, failure)
@@ -50,6 +62,7 @@ class _StatisticsActor(Ledger):
         self._notes[text] = None
 
     def scored_rows(self) -> int:
+        self._metrics.refresh(self._all_nights.work().busy)  # the driver asks twice a second
         return sum(self._rows.values())
 
     def notes(self) -> list[str]:
@@ -80,18 +93,31 @@ class _RemoteLedger:
 
 
 class WorkerStatistics:
-    """The handle to the actor: a worker's `Monitor`, and the driver's view of all workers."""
+    """The handle to the actor: a worker's `Monitor`, and the driver's view of all workers.
 
-    def __init__(self) -> None:
+    Args:
+        job: the job's name in Ray's metrics.
+    """
+
+    def __init__(self, job: str = "") -> None:
         # On the driver's node, so that the actor lives as long as the run, whatever other machine is lost.
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
         options = {"num_cpus": 0, "max_restarts": -1, "max_task_retries": -1, "scheduling_strategy": here}
-        self._actor: Any = ray.remote(_StatisticsActor).options(**options).remote()
+        self._actor: Any = ray.remote(_StatisticsActor).options(**options).remote(job)
         self.ledger = _RemoteLedger(self._actor)
 
-    def scored(self, part: Slice, rows: int) -> None:
+    def planned(self, rows: int) -> None:
+        """Tell how many rows the run has to score."""
+        self._actor.planned.remote(rows)
+
+    def scored(self, part: Slice, rows: int, tokens: int = 0) -> None:
         """See `Monitor`."""
-        self._actor.scored.remote(part.key, rows)
+        self._actor.scored.remote(part.key, rows, tokens)
+
+    def written(self, part: Slice, receipt: Receipt) -> None:
+        """See `Monitor`."""
+        if receipt.reject_codes:
+            self._actor.written.remote(part.key, receipt.reject_codes)
 
     def loaded_model(self) -> None:
         """See `Monitor`."""
@@ -133,9 +159,9 @@ class WorkerStatistics:
 
 
 @contextlib.contextmanager
-def worker_statistics(on_rows: Callable[[int], None]) -> Iterator[WorkerStatistics]:
+def worker_statistics(on_rows: Callable[[int], None], job: str = "") -> Iterator[WorkerStatistics]:
     """Yield the handle to a new actor, and call `on_rows` with the scored rows twice a second in the block."""
-    statistics, is_over = WorkerStatistics(), threading.Event()
+    statistics, is_over = WorkerStatistics(job), threading.Event()
 
     def poll() -> None:
         while not is_over.wait(_POLL_SECONDS):

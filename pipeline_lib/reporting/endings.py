@@ -48,6 +48,31 @@ def ended_badly(attempt: Attempt, error: BaseException) -> Outcome:
     )
 
 
+def together(outcomes: Sequence[Outcome], exit_code: int, seconds: float) -> Outcome:
+    """Return the outcome of several nights as if they were one run.
+
+    Args:
+        outcomes: of the nights that were worked on.
+        exit_code: of the whole.
+        seconds: of the whole.
+    """
+    peaks = [sum(map(sum, each.peak_bytes.values())) for each in outcomes]
+    is_new = any(each.status == "PUBLISHED" for each in outcomes)
+    return Outcome(
+        status="FAILED" if exit_code else "PUBLISHED" if is_new else "COMPLETE",
+        # Nights may have different ones; it says that something was planned.
+        version=next((each.version for each in outcomes if each.version), ""),
+        date=None,
+        rows=sum(each.rows for each in outcomes),
+        scored=sum(each.scored for each in outcomes),
+        rejected=sum(each.rejected for each in outcomes),
+        rows_this_run=sum(each.rows_this_run for each in outcomes),
+        seconds=seconds,
+        peak_bytes={"all": [max(peaks)]} if any(peaks) else {},
+        exit_code=exit_code,
+    )
+
+
 def unfinished(attempt: Attempt) -> Outcome:
     """Return how far an attempt has got that is still working."""
     planned = _planned(attempt)

@@ -1,6 +1,7 @@
 """How an attempt at the job ended, with its closing line."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from pipeline_lib.messages import count, duration, size
 
@@ -41,6 +42,11 @@ class Outcome:
     def rows_per_second(self) -> float:
         """Rows of this attempt over all of its time, start-up included."""
         return self.rows_this_run / self.seconds if self.seconds else 0.0
+
+    def figures(self) -> dict[str, Any]:
+        """Return what programs ask for: status, counts, and labels and rejects by name."""
+        names = ("status", "exit_code", "date", "version", "rows", "scored", "rejected", "seconds")
+        return {name: getattr(self, name) for name in (*names, "labels", "reject_codes")}
 
     def closing_line(self, *, with_date: bool = True) -> str:
         """Return the closing line of a run; without the date where the date stands before it."""

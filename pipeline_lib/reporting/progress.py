@@ -1,4 +1,4 @@
-"""The progress of a run: a bar on a terminal, or a plain line now and then in a log."""
+"""The progress of a run: a bar on a terminal, or a line now and then in a log."""
 
 import contextlib
 import threading
@@ -9,9 +9,9 @@ from rich.console import Console
 from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
-from pipeline_lib.machine.terminal import printable
 from pipeline_lib.messages import count, duration
 from pipeline_lib.reporting.attempt import Attempt
+from pipeline_lib.reporting.printers import Printer, TextPrinter
 
 _SECONDS_BETWEEN_FIRST_LINES = 10.0
 # After the first minute, since a log may grow for hours.
@@ -23,15 +23,15 @@ class Progress:
     """Prints what the run is doing, to a terminal or a log.
 
     Args:
-        console: where to write; a bar is drawn only if it is a terminal.
+        target: what prints, or where to print text; a bar is drawn only on a terminal.
         is_one_night: whether all that is printed is about one night.
     """
 
-    def __init__(self, console: Console, *, is_one_night: bool = True) -> None:
+    def __init__(self, target: Console | Printer, *, is_one_night: bool = True) -> None:
         self.attempt = Attempt()
         """How far the run has got, if it is one of one night."""
         self.is_one_night = is_one_night
-        self._console = console
+        self._printer: Printer = TextPrinter(target) if isinstance(target, Console) else target
         self._bar: Bar | None = None
         self._total = 0
         self._phase: tuple[str, str] | None = None
@@ -75,14 +75,15 @@ class Progress:
         self._total = rows
         self._began = time.monotonic()
         self.phase("loading the checkpoint, no rows yet", "scoring")
-        if self._console.is_terminal and self._total:
+        console = self._printer.console
+        if console and console.is_terminal and self._total:
             self._bar = Bar(
                 TextColumn("scoring"),
                 BarColumn(),
                 TextColumn("{task.completed:,.0f}/{task.total:,.0f} rows  {task.fields[rate]}"),
                 TimeRemainingColumn(compact=True),
                 TextColumn("left"),
-                console=self._console,
+                console=console,
                 transient=True,
             )
             self._bar.add_task("", total=self._total, rate="starting")
@@ -104,10 +105,16 @@ class Progress:
                 self._bar.task_ids[0], completed=rows, rate=f"{rate:,.0f} rows/s" if rows else "starting"
             )
         elif rows and now - self._printed >= self._seconds_between_lines(now):
-            left = f", {duration((self._total - rows) / rate)} left"
+            left = (self._total - rows) / rate
             share = rows / max(self._total, 1)
             done = f"{rows:,} of {count(self._total, 'row')} ({share:.0%})"
-            self.tell("scoring", f"{done}, {rate:,.0f} rows/s{left}")
+            fields = {
+                "rows": rows,
+                "of_rows": self._total,
+                "rows_per_second": round(rate),
+                "seconds_left": round(left),
+            }
+            self.tell("scoring", f"{done}, {rate:,.0f} rows/s, {duration(left)} left", **fields)
 
     def note(self, text: str) -> None:
         """Print what the user should know and is no failure."""
@@ -138,8 +145,7 @@ class Progress:
             self._told.add((topic, text))
             self.tell(topic, text)
 
-    def tell(self, topic: str, text: str) -> None:
-        """Print a line about a topic."""
+    def tell(self, topic: str, text: str, **fields: int) -> None:
+        """Print a line about a topic, with the numbers in it for programs."""
         self._printed = time.monotonic()
-        line = f"{topic:<8} {printable(text)}"
-        self._console.print(line, highlight=False, markup=False, emoji=False, soft_wrap=True)
+        self._printer.line(topic, text, **fields)

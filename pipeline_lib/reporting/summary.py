@@ -17,13 +17,14 @@ _MOST_LABELS = 8
 _LONGEST_LABEL = 24
 
 
-def summary(plan: Plan, outcome: Outcome) -> list[tuple[str, str]]:
-    """Return what a run published in words, as (topic, text) lines."""
+def summary(plan: Plan, outcome: Outcome, *, pictures: bool = True) -> list[tuple[str, str]]:
+    """Return what a run published in words, as (topic, text) lines; with a bar for each label as the picture."""
     output = plan.settings.output
     folder = _short(output.path)
     names = ", ".join(shortened(name, 40) for name in plan.output_schema.scored_schema(output).names)
     lines = [("result", f"{folder}: {count(outcome.scored, 'row')} in {count(plan.slices, 'file')}, with {names}")]
-    lines += [("", line) for line in bars(outcome.labels or {})]
+    if pictures:
+        lines += [("", line) for line in bars(outcome.labels or {})]
     lines.append(("open", _open_command(folder)))
     if outcome.rejected:
         why = ", ".join(f"{rows:,} {code}" for code, rows in (outcome.reject_codes or {}).items())

@@ -1,0 +1,46 @@
+"""A Ray head on this machine, as an engineer starts one: with dashboard, agent and metrics."""
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests.helpers.processes import end_ray
+from tests.helpers.servers import free_port
+
+BIN = Path(sys.executable).parent
+
+
+@contextlib.contextmanager
+def ray_head(home: Path, cpus: int = 4, **system: int) -> Iterator[tuple[dict[str, str], Path]]:
+    """Start a head; yield the environment in which a program joins it, and the folder of its logs.
+
+    Args:
+        home: the home folder of the head and of those who join it.
+        cpus: logical CPUs.
+        system: options of Ray's `--system-config`.
+    """
+    port = free_port()
+    environment = {
+        **{name: value for name, value in os.environ.items() if not name.startswith("RAY_")},
+        "HOME": str(home),
+        "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
+        "RAY_USAGE_STATS_ENABLED": "0",
+    }
+    names = ("dashboard-port", "dashboard-agent-listen-port", "dashboard-agent-grpc-port")
+    names += ("runtime-env-agent-port", "metrics-export-port")
+    # By default these are fixed numbers, which another Ray on this machine may have taken.
+    ports = [word for name in names for word in (f"--{name}", str(free_port()))]
+    # Not the temporary folder of the test: Ray's socket names must stay short.
+    folder = Path(f"/tmp/ray-{port}")  # noqa: S108
+    start: list[str | Path] = [BIN / "ray", "start", "--head", "--port", str(port), "--num-cpus", str(cpus), *ports]
+    start += ["--temp-dir", folder, "--include-dashboard", "true", "--disable-usage-stats"]
+    start += ["--system-config", json.dumps(system)] if system else []
+    subprocess.run(start, env=environment, check=True, capture_output=True, timeout=120)
+    try:
+        yield {**environment, "RAY_ADDRESS": f"127.0.0.1:{port}"}, folder
+    finally:
+        end_ray(folder)
