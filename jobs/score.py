@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
+from jobs.schedule import schedule
 from pipeline_lib.errors import NightscoreError, SettingsError
 from pipeline_lib.machine.signals import stoppable
 from pipeline_lib.machine.terminal import escaped_output, printable
@@ -32,6 +33,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+
+app.command()(schedule)
 
 Config = Annotated[
     Path, typer.Argument(metavar="CONFIG", help="YAML file with the job's settings, such as configs/sample.yaml.")
