@@ -57,7 +57,7 @@ def test_a_backslash_which_crons_read_differently_is_refused() -> None:
 
 def test_a_command_longer_than_cron_takes_is_refused() -> None:
     with pytest.raises(SettingsError, match=r"1,\d\d\d bytes, and cron takes 990; put what --set changes"):
-        schedule_files("cron", schedule("a", "c", "d" * 800))
+        schedule_files("cron", schedule("a", "c", "d" * 900))
 
 
 def test_a_shell_does_what_the_line_of_the_crontab_says(tmp_path: Path) -> None:
