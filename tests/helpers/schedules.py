@@ -48,18 +48,18 @@ def check_manifest(document: Mapping[str, Any]) -> None:
         jsonschema.ValidationError: the API server would refuse the manifest, or drop a part of it.
     """
     if document["apiVersion"].startswith("ray.io/"):
-        jsonschema.validate(document, _ray_schema(document["kind"]))
+        _ray_schema(document["kind"]).validate(document)
     else:
         kubernetes_validate.validate(dict(document), kubernetes_validate.latest_version(), strict=True)
 
 
 @functools.cache
-def _ray_schema(kind: str) -> Any:
+def _ray_schema(kind: str) -> jsonschema.Draft202012Validator:
     file = _SCHEMAS / f"{kind.lower()}s.v1.json.gz"
     schema = json.loads(gzip.decompress(file.read_bytes()))
     # Of a resource's own fields the schema names spec and status; Kubernetes has the others.
     schema["properties"]["metadata"] = {"type": "object"}
-    return _strict(schema)
+    return jsonschema.Draft202012Validator(_strict(schema))
 
 
 def _strict(schema: Any) -> Any:
@@ -136,7 +136,7 @@ def _verified(folder: Path, unit: str, **environment: str) -> str:
     result = subprocess.run(
         command, env={**os.environ, **environment}, capture_output=True, timeout=60, check=False
     )
-    return result.stderr.decode("utf-8", "replace")
+    return (result.stderr + result.stdout).decode("utf-8", "replace")
 
 
 def hadolint(dockerfile: Path) -> str:

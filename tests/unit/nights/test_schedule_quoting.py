@@ -37,6 +37,7 @@ def schedule(folder: str, config: str, override: str, tmp_path: Path | None = No
     )
 
 
+@settings(max_examples=50)
 @given(folder=names, config=names, override=texts)
 def test_cron_and_the_shell_get_the_words_that_were_meant(folder: str, config: str, override: str) -> None:
     assume("\\" not in folder + config + override)
@@ -78,7 +79,7 @@ def test_a_shell_does_what_the_line_of_the_crontab_says(tmp_path: Path) -> None:
 
 
 @needs_systemd
-@settings(max_examples=15)
+@settings(max_examples=8)
 @given(words=st.lists(st.tuples(names, names, texts), min_size=8, max_size=8))
 def test_systemd_gets_the_words_and_paths_that_were_meant(
     words: list[tuple[str, str, str]], tmp_path_factory: pytest.TempPathFactory
