@@ -2,27 +2,40 @@
 
 import datetime as dt
 import json
-import os
 import sys
 import traceback
-from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from collections.abc import Sequence
+from typing import Any
 
 import typer
 from rich.console import Console
 
-from jobs.schedule import schedule
-from pipeline_lib.errors import NightscoreError, SettingsError
-from pipeline_lib.machine.signals import stoppable
+from jobs.commands.backfill import backfill
+from jobs.commands.ending import ended, note, record_stop
+from jobs.commands.options import (
+    Accept,
+    AsJson,
+    Check,
+    Config,
+    Date,
+    Debug,
+    First,
+    Last,
+    Local,
+    Overrides,
+    Replace,
+    TimeZone,
+    To,
+    day_of,
+    executor_for,
+)
+from jobs.commands.schedule import schedule
+from pipeline_lib.errors import NightscoreError
 from pipeline_lib.machine.terminal import escaped_output, printable
 from pipeline_lib.messages import count
 from pipeline_lib.reporting.attempt import Attempt
 from pipeline_lib.settings.settings import Settings
 from pipeline_lib.settings.settings_file import load_settings
-
-if TYPE_CHECKING:
-    from pipeline_lib.execution.executor import Executor
 
 app = typer.Typer(
     help="Score the texts of Parquet or CSV shards with a Hugging Face classifier, and publish the result.",
@@ -34,27 +47,6 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-app.command()(schedule)
-
-Config = Annotated[
-    Path, typer.Argument(metavar="CONFIG", help="YAML file with the job's settings, such as configs/sample.yaml.")
-]
-Date = Annotated[
-    str | None, typer.Option(metavar="YYYY-MM-DD", help="The day that {date} in the paths stands for.")
-]
-Overrides = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Override a setting, such as output.logits=true; repeatable."),
-]
-Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
-Local = Annotated[
-    bool, typer.Option("--local", help="Work in this process, without Ray: for small inputs and for debuggers.")
-]
-Replace = Annotated[
-    bool,
-    typer.Option("--replace", help="Publish in place of another version, or without shards that were removed."),
-]
-
 
 @app.command()
 def run(  # noqa: PLR0913 - its options
@@ -62,6 +54,7 @@ def run(  # noqa: PLR0913 - its options
     date: Date = None,
     overrides: Overrides = None,
     *,
+    accept: Accept = None,
     replace: Replace = False,
     local: Local = False,
     debug: Debug = False,
@@ -69,7 +62,7 @@ def run(  # noqa: PLR0913 - its options
     """Score and publish what is not scored yet. Safe to run again at any time."""
 
     def job() -> None:
-        settings, day = _settings(config, overrides), _day(date)
+        settings, day = load_settings(config, overrides or ()), day_of(date)
         from pipeline_lib import pipeline
         from pipeline_lib.reporting.progress import Progress
         from pipeline_lib.reporting.summary import summary
@@ -77,18 +70,22 @@ def run(  # noqa: PLR0913 - its options
         progress = Progress(Console(file=terminal))
         attempts.append(progress.attempt)
         try:
-            outcome = pipeline.run(settings, day, progress, _executor(local=local), replace=replace)
+            outcome = pipeline.run(
+                settings, day, progress, executor_for(local=local), replace=replace, accept=accept
+            )
         finally:
             progress.close()
         result = summary(progress.attempt.plan, outcome) if progress.attempt.plan else []
         for topic, text in (("speed", outcome.pace()), ("memory", outcome.memory()), *result):
             if text:
-                _note(f"{topic:<8} {printable(text)}")
+                note(f"{topic:<8} {printable(text)}")
+        if accept and not progress.attempt.accepted:
+            note("note     --accept was not needed: no gate stopped this result")
         print(printable(outcome.closing_line()), flush=True)
 
     attempts: list[Attempt] = []
     with escaped_output() as terminal:
-        _ended(job, debug=debug, closing=lambda error: _closing(attempts, error))
+        ended(job, debug=debug, closing=lambda error: _closing(attempts, error))
 
 
 @app.command()
@@ -104,19 +101,21 @@ def plan(  # noqa: PLR0913 - its options
     """Show what a run would do. Changes nothing."""
 
     def job() -> None:
-        settings, day = _settings(config, overrides), _day(date)
+        settings, day = load_settings(config, overrides or ()), day_of(date)
         from pipeline_lib.pipeline import plan_only
         from pipeline_lib.reporting.plan_lines import devices, plan_lines
         from pipeline_lib.reporting.progress import Progress
 
-        planned = plan_only(settings, day, Progress(Console(quiet=True)), _executor(local=local), replace=replace)
+        planned = plan_only(
+            settings, day, Progress(Console(quiet=True)), executor_for(local=local), replace=replace
+        )
         for topic, text in [*plan_lines(planned), ("devices", devices())]:
             print(f"{topic:<8} {printable(text)}")
         todo = "nothing: published already" if planned.complete else count(len(planned.todo), "slice")
         print(f"to do    {todo}")
 
     with escaped_output():
-        _ended(job, debug=debug)
+        ended(job, debug=debug)
 
 
 @app.command()
@@ -124,12 +123,12 @@ def verify(config: Config, date: Date = None, overrides: Overrides = None, *, de
     """Check every published file and count against the manifest. Exit 3 if anything differs."""
 
     def job() -> None:
-        settings = _settings(config, overrides).on_date(_day(date))
+        settings = load_settings(config, overrides or ()).on_date(day_of(date))
         from pipeline_lib.publishing.verifier import verify as verify_output
 
         manifest, problems = verify_output(settings.output.path)
         for problem in problems:
-            _note(f"wrong: {printable(problem)}")
+            note(f"wrong: {printable(problem)}")
         counts = f"in={manifest.rows:,} scored={manifest.scored:,} rejected={manifest.rejected:,}"
         verdict = "DAMAGED" if problems else "VERIFIED"
         print(f"{verdict} {counts} files={_files(manifest):,} version={printable(manifest.version)}")
@@ -137,7 +136,47 @@ def verify(config: Config, date: Date = None, overrides: Overrides = None, *, de
             raise typer.Exit(3)
 
     with escaped_output():
-        _ended(job, debug=debug)
+        ended(job, debug=debug)
+
+
+@app.command()
+def status(  # noqa: PLR0913 - its options
+    config: Config,
+    overrides: Overrides = None,
+    *,
+    last: Last = None,
+    first: First = None,
+    to: To = None,
+    timezone: TimeZone = "UTC",
+    as_json: AsJson = False,
+    check: Check = False,
+    debug: Debug = False,
+) -> None:
+    """Show how each night went, from files alone. Changes nothing."""
+
+    def job() -> None:
+        from pipeline_lib.nights.dates import DateRange
+        from pipeline_lib.nights.status import nights_meant, nights_status
+        from pipeline_lib.nights.table import in_words, print_table
+
+        settings, now = load_settings(config, overrides or ()), dt.datetime.now(dt.UTC)
+        dates = nights_meant(settings, DateRange(last, first, to, timezone), now)
+        nights = nights_status(settings, dates, now, lambda text: note(f"note     {printable(text)}"))
+        if as_json:
+            print(printable(json.dumps([night.as_json() for night in nights])))
+        else:
+            print_table(nights, terminal if terminal.isatty() else None)
+            print(in_words([night.state for night in nights]))
+        if check and any(night.state != "published" for night in nights):
+            raise typer.Exit(3)
+
+    terminal = sys.stdout
+    with escaped_output():
+        ended(job, debug=debug)
+
+
+app.command()(backfill)
+app.command()(schedule)
 
 
 @app.command()
@@ -146,77 +185,20 @@ def schema() -> None:
     print(json.dumps(Settings.model_json_schema(), indent=2))
 
 
-def _executor(*, local: bool) -> "Executor":
-    if local:
-        from pipeline_lib.execution.local_executor import LocalExecutor
-
-        return LocalExecutor()
-    from pipeline_lib.execution.ray_executor import RayExecutor
-
-    return RayExecutor()
-
-
-def _settings(config: Path, overrides: list[str] | None) -> Settings:
-    return load_settings(config, overrides or ())
-
-
-def _day(date: str | None) -> dt.date | None:
-    if date is None:
-        return None
-    try:
-        return dt.datetime.strptime(date, "%Y-%m-%d").replace(tzinfo=dt.UTC).date()
-    except ValueError:
-        raise SettingsError(f"--date {date!r}: expected YYYY-MM-DD, such as 2026-11-22") from None
-
-
 def _files(manifest: Any) -> int:
     return sum(len(receipt.files) for receipt in manifest.slices)
 
 
 def _closing(attempts: Sequence[Attempt], error: BaseException) -> str:
     """Return the closing line of a run that ended before it published, or nothing if it had not begun to work."""
-    from pipeline_lib.reporting.run_record import failure
+    from pipeline_lib.reporting.endings import ended_badly
 
     stopped = isinstance(error, KeyboardInterrupt)
+    if stopped:
+        record_stop(attempts, error)
     reported = stopped or (isinstance(error, NightscoreError) and error.exit_code in {1, 3})
     begun = [attempt for attempt in attempts if reported and (attempt.plan or stopped)]
-    return printable(failure(begun[0], error).closing_line()) if begun else ""
-
-
-def _ended(job: Callable[[], None], *, debug: bool, closing: Callable[[BaseException], str] = lambda _: "") -> None:
-    """Run a command's body; one of our errors becomes its message, its closing line and its exit code."""
-
-    def last_lines(why: str) -> tuple[str, str]:
-        line = closing(KeyboardInterrupt(why))
-        return f"{_stopped(why)}\n", f"{line}\n" if line else ""
-
-    with stoppable(last_lines):
-        try:
-            job()
-        except NightscoreError as error:
-            if debug:
-                traceback.print_exc()
-            _note(f"error: {printable(str(error))}")
-            _print(closing(error))
-            raise typer.Exit(error.exit_code) from None
-        except KeyboardInterrupt as stop:
-            _note(_stopped(str(stop)))
-            _print(closing(stop))
-            # Threads of libraries may still be working, and Python's usual exit would unload what they use.
-            os._exit(1)
-
-
-def _stopped(why: str) -> str:
-    return f"error: {printable(why) or 'interrupted'}; run the same command again to go on where it stopped"
-
-
-def _print(line: str) -> None:
-    if line:
-        print(line, flush=True)
-
-
-def _note(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+    return printable(ended_badly(begun[0], error).closing_line()) if begun else ""
 
 
 def main() -> None:

@@ -62,9 +62,18 @@ class OutputError(NightscoreError):
 
 
 class GateError(NightscoreError):
-    """Scoring finished but a gate failed: the result is staged and not published."""
+    """A gate failed: what was scored is staged and not published.
+
+    Args:
+        message: what each gate found.
+        gates: the names of the gates, as in the settings' `limits`.
+    """
 
     exit_code = 3
+
+    def __init__(self, message: str, *gates: str) -> None:
+        super().__init__(message)
+        self.gates = gates
 
 
 class BusyError(NightscoreError):

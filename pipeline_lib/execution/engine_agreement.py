@@ -1,7 +1,7 @@
 """One engine for all machines of a cluster, and one layout of rows for their GPUs; both decide the version."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from importlib.metadata import version
 
@@ -21,8 +21,8 @@ from pipeline_lib.settings.settings import Settings
 
 
 @contextlib.contextmanager
-def engine_agreed(discovery: Discovery) -> Iterator[tuple[Discovery, list[str]]]:
-    """Yield the discovery with an engine that all machines have, and notes for the user.
+def engine_agreed(discoveries: Sequence[Discovery]) -> Iterator[tuple[Sequence[Discovery], list[str]]]:
+    """Yield discoveries of one model with an engine that all machines have, and notes for the user.
 
     Where this machine would take OpenVINO and a machine of the cluster lacks it, or has another version, PyTorch
     computes on all. The machines are asked before the plan is made, since the engine is part of the version.
@@ -31,20 +31,20 @@ def engine_agreed(discovery: Discovery) -> Iterator[tuple[Discovery, list[str]]]
         FaultError: a machine does not answer.
         SettingsError: as `connected` does.
     """
-    if not may_take_openvino(discovery.settings.model) or not (ray.is_initialized() or running_cluster()):
-        yield discovery, []
+    model = discoveries[0].settings.model
+    if not may_take_openvino(model) or not (ray.is_initialized() or running_cluster()):
+        yield discoveries, []
         return
     with connected(lambda: None):
         here, names = _openvino_version(), node_names()
         versions = answers_by_node(_openvino_version, names)
         lacking = sorted({names[node] for node, there in versions.items() if there != here})
         if not lacking:
-            yield discovery, []
+            yield discoveries, []
             return
-        model = discovery.settings.model.model_copy(update={"engine": "torch"})
-        settings = discovery.settings.model_copy(update={"model": model})
+        update = {"model": model.model_copy(update={"engine": "torch"})}
         why = f"model.engine: auto takes PyTorch, since OpenVINO {here} is not on {listed(lacking, 4)}"
-        yield replace(discovery, settings=settings), [why]
+        yield [replace(each, settings=each.settings.model_copy(update=update)) for each in discoveries], [why]
 
 
 def _openvino_version() -> str | None:

@@ -1,10 +1,11 @@
-"""The protocol of executors: an executor makes the plan for its machines, then runs it and yields receipts."""
+"""The protocol of executors: an executor makes plans for its machines, then runs them and yields what comes out."""
 
-from collections.abc import Iterator
+from collections.abc import Generator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from pipeline_lib.errors import NightscoreError
 from pipeline_lib.planning.discovery import Discovery
 from pipeline_lib.planning.plan import Plan
 from pipeline_lib.storage.records import Receipt
@@ -12,7 +13,7 @@ from pipeline_lib.storage.records import Receipt
 
 @dataclass(frozen=True)
 class Work:
-    """The memory and the time that the workers of a run used."""
+    """The memory and the time that the workers used for a night."""
 
     peak_bytes: dict[str, list[int]] = field(default_factory=dict)
     """Largest resident memory of every process in bytes, by the role of the process."""
@@ -20,6 +21,12 @@ class Work:
     """From the first slice's start to the last one's end, without start-up and publishing."""
     busy: dict[str, float] = field(default_factory=dict)
     """Share of that time in which the actors of each stage worked; the rest of the time they waited."""
+    model_loads: int = 0
+    """How often a process has loaded the model since scoring began, for this night or for those before it."""
+
+
+Result = Receipt | Work | NightscoreError
+"""Of a slice its receipt; of a night what was used for it, after its last receipt; or why the night ends early."""
 
 
 class Listener(Protocol):
@@ -31,8 +38,8 @@ class Listener(Protocol):
     def note(self, text: str) -> None:
         """Receive what the user should know and is no failure."""
 
-    def starting(self, plan: Plan, workers: str) -> None:
-        """Receive that scoring begins, and in words which processes score."""
+    def starting(self, rows: int, workers: str) -> None:
+        """Receive that scoring begins, of how many rows, and in words which processes score."""
 
     def scored(self, rows: int) -> None:
         """Receive how many rows of this run are done."""
@@ -41,18 +48,37 @@ class Listener(Protocol):
 class Executor(Protocol):
     """Where the steps run."""
 
-    def planned(self, discovery: Discovery, listener: Listener, *, is_run: bool) -> AbstractContextManager[Plan]:
-        """Yield the plan for the machines of this executor; what was started for it ends with the block.
+    def plan(self, discovery: Discovery, listener: Listener) -> Plan:
+        """Return the plan for the machines of this executor; no worker starts.
 
         Args:
             discovery: the shards and the output.
             listener: told what begins.
-            is_run: whether the plan will be carried out, so that workers may start meanwhile.
         """
 
-    def receipts(self, plan: Plan, listener: Listener) -> Iterator[Receipt]:
-        """Take the slices that are left through the steps; yield the receipt of each once its files are written."""
+    def planned(
+        self, discoveries: Sequence[Discovery], listener: Listener
+    ) -> AbstractContextManager[list[Plan | NightscoreError]]:
+        """Yield the plans that will be carried out; what was started for them ends with the block.
 
-    @property
-    def work(self) -> Work:
-        """What the workers used, once all receipts were yielded."""
+        Args:
+            discoveries: of nights that differ in their paths alone.
+            listener: told what begins.
+
+        Returns:
+            for each night its plan, or why it has none.
+        """
+
+    def results(self, plans: Sequence[Plan], listener: Listener) -> Generator[tuple[int, Result], None, None]:
+        """Take the slices that are left of all plans through the steps; the plans are worked on in their order.
+
+        An error ends the night that it belongs to, and the others go on. What is raised ends them all.
+
+        Args:
+            plans: of nights that differ in their paths and files alone.
+            listener: told how far the work is.
+
+        Yields:
+            the number of a plan, and a receipt once the files of a slice are written; what was used for a plan,
+            after its last receipt or where it has no slice left; or an error, after which nothing comes of it.
+        """

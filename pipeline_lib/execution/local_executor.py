@@ -3,21 +3,24 @@
 import contextlib
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator, Sequence
 
 from pipeline_lib.engines.inspection.packing_check import packs_on_this_gpu
 from pipeline_lib.engines.torch_engine import has_gpu
-from pipeline_lib.execution.executor import Listener, Work
-from pipeline_lib.execution.steps import Flow, Steps, receipt_of
+from pipeline_lib.errors import NightscoreError
+from pipeline_lib.execution.executor import Listener, Result, Work
+from pipeline_lib.execution.nights.night_flows import NightFlows, keeping_what_is_loaded
+from pipeline_lib.execution.nights.slices_left import SlicesLeft
+from pipeline_lib.execution.steps import Steps, receipt_of
 from pipeline_lib.execution.worker import Worker
 from pipeline_lib.inputs.shards import Slice
 from pipeline_lib.machine.processes import peak_bytes
 from pipeline_lib.planning.discovery import Discovery
+from pipeline_lib.planning.night_plans import make_plans
 from pipeline_lib.planning.plan import Plan
-from pipeline_lib.planning.planner import make_plan
 from pipeline_lib.planning.resources import planned_device
 from pipeline_lib.scoring.bisection import Ledger
-from pipeline_lib.storage.records import Receipt
+from pipeline_lib.settings.settings import Device, TuningSettings
 
 
 class LocalExecutor:
@@ -29,28 +32,46 @@ class LocalExecutor:
 
     def __init__(self, steps: Steps = Steps()) -> None:  # noqa: B008 - a tuple
         self._steps = steps
-        self.work = Work()
+
+    def plan(self, discovery: Discovery, listener: Listener) -> Plan:
+        """Return the plan for this process; see `Executor`.
+
+        Raises:
+            NightscoreError: as planning does.
+        """
+        with self.planned([discovery], listener) as (plan,):
+            if isinstance(plan, NightscoreError):
+                raise plan
+            return plan
 
     @contextlib.contextmanager
-    def planned(self, discovery: Discovery, listener: Listener, *, is_run: bool) -> Iterator[Plan]:
-        """Yield the plan for this process; see `Executor`."""
-        del is_run
+    def planned(
+        self, discoveries: Sequence[Discovery], listener: Listener
+    ) -> Iterator[list[Plan | NightscoreError]]:
+        """Yield the plans for this process; see `Executor`."""
         listener.phase("looking at the checkpoint, the output and every shard")
-        yield make_plan(discovery, planned_device(discovery.settings.tuning, has_gpu), packs_on_this_gpu)
+        yield make_plans(discoveries, _device, packs_on_this_gpu)
 
-    def receipts(self, plan: Plan, listener: Listener) -> Iterator[Receipt]:
-        """Yield the receipts of the slices that are to be done; see `Executor`."""
-        todo = plan.todo
-        if not todo:
+    def results(self, plans: Sequence[Plan], listener: Listener) -> Generator[tuple[int, Result], None, None]:
+        """Yield what comes of the slices that are to be done; see `Executor`."""
+        left = SlicesLeft(plans)
+        yield from ((night, Work()) for night in left.without_any)
+        if not left.todo:
             return
-        monitor, began = _LocalMonitor(listener), time.monotonic()
-        listener.starting(plan, f"this process, on {plan.computation.device.upper()}")
-        flow = Flow(self._steps, plan, Worker("local", "this machine", plan.computation.threads or 1, 1.0, monitor))
-        for part in todo:
-            yield receipt_of(flow(part))
-        seconds = time.monotonic() - began
-        busy = {role: spent / seconds for role, spent in sorted(monitor.seconds.items())}
-        self.work = Work({"driver": [peak_bytes()]}, seconds, busy)
+        first = next(iter(left.todo))
+        computation = plans[first].computation
+        listener.starting(left.rows, f"this process, on {computation.device.upper()}")
+        monitor = _LocalMonitor(listener)
+        worker = Worker("local", "this machine", computation.threads or 1, 1.0, monitor)
+        flows = NightFlows(list(keeping_what_is_loaded(self._steps)), plans.__getitem__, worker, first)
+        for night, parts in left.parts.items():
+            began = time.monotonic()
+            try:
+                for part in parts:
+                    yield night, receipt_of(flows(part))
+                yield night, monitor.work(time.monotonic() - began)
+            except NightscoreError as error:
+                yield night, error
 
 
 class _LocalMonitor:
@@ -58,19 +79,34 @@ class _LocalMonitor:
 
     def __init__(self, listener: Listener) -> None:
         self._listener = listener
-        self._rows: dict[tuple[int, int], int] = {}
+        self._rows: dict[tuple[int, int, int], int] = {}
+        self._seconds: dict[str, float] = defaultdict(float)
+        self._model_loads = 0
         self.ledger = Ledger()
-        self.seconds: dict[str, float] = defaultdict(float)
+
+    def work(self, seconds: float) -> Work:
+        """Return what was used for a night, and begin to count anew for the next one."""
+        busy = {role: spent / seconds for role, spent in sorted(self._seconds.items())}
+        self._seconds.clear()
+        return Work({"driver": [peak_bytes()]}, seconds, busy, self._model_loads)
+
+    def loaded_model(self) -> None:
+        self._model_loads += 1
 
     @contextlib.contextmanager
-    def working(self, role: str) -> Iterator[None]:
+    def working(self, role: str, part: Slice) -> Iterator[None]:
+        del part
         began = time.monotonic()
         yield
-        self.seconds[role] += time.monotonic() - began
+        self._seconds[role] += time.monotonic() - began
 
     def scored(self, part: Slice, rows: int) -> None:
-        self._rows[part.shard, part.first_row] = rows
+        self._rows[part.key] = rows
         self._listener.scored(sum(self._rows.values()))
 
     def note(self, text: str) -> None:
         self._listener.note(text)
+
+
+def _device(tuning: TuningSettings) -> Device:
+    return planned_device(tuning, has_gpu)

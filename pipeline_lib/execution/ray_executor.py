@@ -1,31 +1,32 @@
 """The steps spread over a cluster by Ray Data, or over the CPUs and GPUs of this machine."""
 
 import contextlib
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Generator, Iterator, Sequence
 from functools import partial
 
 import ray
 import ray.data
 
-from pipeline_lib.errors import LostWorkerError
+from pipeline_lib.errors import LostWorkerError, NightscoreError
 from pipeline_lib.execution.cluster.address import running_cluster
 from pipeline_lib.execution.cluster.connection import connected, joined_if_running
 from pipeline_lib.execution.cluster.devices import check_own_gpus, has_usable_gpus
 from pipeline_lib.execution.cluster.failures import failures_explained
 from pipeline_lib.execution.cluster.node_check import refuse_unlike_nodes
-from pipeline_lib.execution.cluster.placement import reserved
+from pipeline_lib.execution.cluster.placement import Room, reserved
 from pipeline_lib.execution.engine_agreement import engine_agreed, packs_on_gpus
-from pipeline_lib.execution.executor import Listener, Work
-from pipeline_lib.execution.ray_stages import receipts_of
+from pipeline_lib.execution.executor import Listener, Result, Work
+from pipeline_lib.execution.nights.slices_left import SlicesLeft
+from pipeline_lib.execution.ray_stages import Workers, results_of
 from pipeline_lib.execution.steps import Steps
-from pipeline_lib.execution.worker_statistics import WorkerStatistics, worker_statistics
+from pipeline_lib.execution.worker_statistics import worker_statistics
 from pipeline_lib.messages import count
 from pipeline_lib.planning.capacity import Allotment
 from pipeline_lib.planning.discovery import Discovery
+from pipeline_lib.planning.night_plans import make_plans
 from pipeline_lib.planning.plan import Plan
-from pipeline_lib.planning.planner import make_plan
 from pipeline_lib.planning.resources import planned_device
+from pipeline_lib.settings.settings import Device, TuningSettings
 from pipeline_lib.storage.records import Receipt
 
 # A machine may be lost now and then; one loss after another is a fault of the cluster.
@@ -41,33 +42,55 @@ class RayExecutor:
 
     def __init__(self, steps: Steps = Steps()) -> None:  # noqa: B008 - a tuple
         self._steps = steps
-        self.work = Work()
 
-    @contextlib.contextmanager
-    def planned(self, discovery: Discovery, listener: Listener, *, is_run: bool) -> Iterator[Plan]:
-        """Yield the plan for the cluster that is there, or for this machine; see `Executor`.
+    def plan(self, discovery: Discovery, listener: Listener) -> Plan:
+        """Return the plan for the cluster that is there, or for this machine; see `Executor`.
 
         Raises:
             NightscoreError: as planning does, or since a cluster that is named is none.
         """
-        with joined_if_running(listener.note), engine_agreed(discovery) as (agreed, notes):
+        with self._planned([discovery], listener, starts_ray=False) as (plan,):
+            if isinstance(plan, NightscoreError):
+                raise plan
+            return plan
+
+    @contextlib.contextmanager
+    def planned(
+        self, discoveries: Sequence[Discovery], listener: Listener
+    ) -> Iterator[list[Plan | NightscoreError]]:
+        """Yield the plans for the cluster that is there, or for this machine; see `Executor`.
+
+        Raises:
+            NightscoreError: a cluster that is named is none.
+        """
+        # Where earlier work exists there may be nothing to score, and Ray would start for nothing.
+        starts_ray = not all(discovery.has_earlier_work for discovery in discoveries)
+        with self._planned(discoveries, listener, starts_ray=starts_ray) as plans:
+            yield plans
+
+    @contextlib.contextmanager
+    def _planned(
+        self, discoveries: Sequence[Discovery], listener: Listener, *, starts_ray: bool
+    ) -> Iterator[list[Plan | NightscoreError]]:
+        with joined_if_running(listener.note), engine_agreed(discoveries) as (agreed, notes):
             for text in notes:
                 listener.note(text)
-            # Where earlier work exists there may be nothing to score, and Ray would start for nothing.
-            starts_ray = is_run and not agreed.has_earlier_work
             meanwhile = "; Ray starts meanwhile" if starts_ray else ""
             listener.phase(f"looking at the checkpoint, the output and every shard{meanwhile}")
-            make = partial(_plan, agreed, has_ray=ray.is_initialized())
-            with connected(make, listener.note) if starts_ray else contextlib.nullcontext(make()) as plan:
-                yield plan
+            device = partial(_device, has_ray=ray.is_initialized())
+            make = partial(make_plans, agreed, device, packs_on_gpus)
+            with connected(make, listener.note) if starts_ray else contextlib.nullcontext(make()) as plans:
+                yield plans
 
-    def receipts(self, plan: Plan, listener: Listener) -> Iterator[Receipt]:
-        """Yield the receipts of the slices that are to be done, also through the loss of a machine.
+    def results(self, plans: Sequence[Plan], listener: Listener) -> Generator[tuple[int, Result], None, None]:
+        """Yield what comes of the slices that are to be done, also through the loss of a machine; see `Executor`.
 
         Raises:
             NightscoreError: see `errors`.
         """
-        if not plan.todo:
+        left = SlicesLeft(plans)
+        yield from ((night, Work()) for night in left.without_any)
+        if not left.todo:
             return
         if not ray.is_initialized():
             listener.phase("starting Ray, or connecting to one")
@@ -76,31 +99,45 @@ class RayExecutor:
             connected(lambda: None, listener.note),
             worker_statistics(listener.scored) as statistics,
         ):
-            yield from self._through_losses(plan, listener, statistics)
+            workers = Workers(self._steps, statistics)
+            for night, result in _through_losses(left, workers, listener):
+                yield night, result
+                if isinstance(result, Receipt) and night not in left.todo:
+                    yield night, statistics.work(night)
             for text in statistics.notes():
                 listener.note(text)
-            self.work = statistics.work()
 
-    def _through_losses(self, plan: Plan, listener: Listener, statistics: WorkerStatistics) -> Iterator[Receipt]:
-        tuning, device = plan.settings.tuning, plan.computation.device
-        if running_cluster() is None:
-            check_own_gpus(tuning, listener.note)
-        done: list[Receipt] = []
-        for losses_left in reversed(range(_LOSSES)):
-            left = replace(plan, finished=(*plan.finished, *done))
-            try:
-                with reserved(len(left.todo), tuning, device, listener.note) as room:
-                    refuse_unlike_nodes(left, room.nodes)
-                    if losses_left == _LOSSES - 1:
-                        listener.starting(plan, _in_words(room.allotment))
-                    for receipt in receipts_of(left, room, statistics, self._steps):
-                        done.append(receipt)  # what was yielded before a loss counts
-                        yield receipt
+
+def _through_losses(
+    left: SlicesLeft, workers: Workers, listener: Listener
+) -> Iterator[tuple[int, Receipt | NightscoreError]]:
+    """Yield the results that are new, until no slice is left; what came before a loss counts."""
+    any_plan = left.plans[next(iter(left.todo))]
+    tuning, device = any_plan.settings.tuning, any_plan.computation.device
+    if running_cluster() is None:
+        check_own_gpus(tuning, listener.note)
+    for losses_left in reversed(range(_LOSSES)):
+        try:
+            with reserved(left.slices, tuning, device, listener.note) as room:
+                _refuse_unlike_nodes(left, room)
+                if losses_left == _LOSSES - 1:
+                    listener.starting(left.rows, _in_words(room.allotment))
+                results = results_of(left.parts, left.plans, room, workers)
+                yield from ((night, result) for night, result in results if left.take(night, result))
+            break
+        except LostWorkerError as error:
+            if not losses_left:
+                raise
+            if not left.todo:
                 break
-            except LostWorkerError as error:
-                if not losses_left:
-                    raise
-                listener.note(f"{error}; going on with what is left")
+            listener.note(f"{error}; going on with what is left")
+
+
+def _refuse_unlike_nodes(left: SlicesLeft, room: Room) -> None:
+    """Compare what the machines see of the first night and of the last one; the others lie in the same places."""
+    nights = list(left.todo)
+    for night in sorted({nights[0], nights[-1]}):
+        refuse_unlike_nodes(left.plans[night], room.nodes)
 
 
 def _in_words(each: Allotment) -> str:
@@ -108,6 +145,5 @@ def _in_words(each: Allotment) -> str:
     return f"{count(each.model_actors, 'model actor')}{beside}, on {each.device.upper()}"
 
 
-def _plan(discovery: Discovery, *, has_ray: bool) -> Plan:
-    device = planned_device(discovery.settings.tuning, lambda: has_usable_gpus(has_ray=has_ray))
-    return make_plan(discovery, device, packs_on_gpus)
+def _device(tuning: TuningSettings, *, has_ray: bool) -> Device:
+    return planned_device(tuning, lambda: has_usable_gpus(has_ray=has_ray))

@@ -1,9 +1,9 @@
 """The steps as stages of a Ray dataset: each stage is a pool of actors; slices are packed between stages."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 import pyarrow as pa
@@ -11,34 +11,54 @@ import ray
 import ray.data
 from ray.data import ActorPoolStrategy
 
-from pipeline_lib.errors import DeviceError
+from pipeline_lib.errors import DeviceError, NightscoreError
 from pipeline_lib.execution.cluster.failures import failures_explained
 from pipeline_lib.execution.cluster.placement import Room
-from pipeline_lib.execution.steps import Flow, Steps, receipt_of
+from pipeline_lib.execution.nights.night_flows import NightFlows, keeping_what_is_loaded
+from pipeline_lib.execution.nights.slice_failures import failure_in, failure_table, failure_text, is_failure
+from pipeline_lib.execution.steps import Steps, receipt_of
 from pipeline_lib.execution.transport import groups_of, pack, slice_rows, unpack
 from pipeline_lib.execution.worker import Worker
 from pipeline_lib.execution.worker_statistics import WorkerStatistics
+from pipeline_lib.inputs.shards import Slice
 from pipeline_lib.planning.plan import Plan
 from pipeline_lib.storage.records import Receipt
 
 
-def receipts_of(plan: Plan, room: Room, statistics: WorkerStatistics, steps: Steps) -> Iterator[Receipt]:
-    """Take the plan's slices through the steps on the room's actors, and yield their receipts.
+@dataclass(frozen=True)
+class Workers:
+    """What all actors of a run have in common."""
 
-    Short slices, the last ones of shards, come last, so that all actors end together.
+    steps: Steps
+    statistics: WorkerStatistics
+
+
+def results_of(
+    todo: Mapping[int, Collection[Slice]], plans: Sequence[Plan], room: Room, workers: Workers
+) -> Iterator[tuple[int, Receipt | NightscoreError]]:
+    """Take slices through the steps on the room's actors; yield the receipt of each, or why its night failed.
+
+    Nights are worked on in their order. In each, short slices, the last ones of shards, come last, so that all
+    actors end together.
+
+    Args:
+        todo: the slices that are left, by the number of their night.
+        plans: of all nights.
+        room: for the actors.
+        workers: what the actors do, and where they report to.
     """
-    todo = sorted(plan.todo, key=lambda part: -part.rows)
-    if not todo:
-        return
-    plan_ref = ray.put(plan.for_workers())
-    workers = max(room.allotment.model_actors, room.allotment.tokenizer_actors)
+    parts = [part for night in todo.values() for part in sorted(night, key=lambda part: -part.rows)]
+    plan_refs = {night: ray.put(plans[night].for_workers()) for night in todo}
+    at_work = max(room.allotment.model_actors, room.allotment.tokenizer_actors)
     # `from_arrow` would send each block through a task of its own: 45 KiB of the driver's memory and milliseconds.
-    data = ray.data.from_blocks([slice_rows(*parts) for parts in groups_of(todo, workers)])
-    for stage in _stages(room, steps):
-        data = stage.applied(data, room, plan_ref, statistics)
+    data = ray.data.from_blocks([slice_rows(*group) for group in groups_of(parts, at_work)])
+    for stage in _stages(room, workers.steps):
+        data = stage.applied(data, room, plan_refs, workers.statistics)
     with failures_explained():
         for batch in data.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
-            yield from (receipt_of(unpack(batch.slice(row, 1))[1]) for row in range(len(batch)))
+            for row in range(len(batch)):
+                part, table = unpack(batch.slice(row, 1))
+                yield part.night, failure_in(table) if is_failure(table) else receipt_of(table)
 
 
 @dataclass(frozen=True)
@@ -54,12 +74,12 @@ class _Stage:
     gpus: float = 0.0
     in_flight: int | None = None
 
-    def applied(self, data: Any, room: Room, plan_ref: Any, statistics: WorkerStatistics) -> Any:
+    def applied(self, data: Any, room: Room, plan_refs: dict[int, Any], statistics: WorkerStatistics) -> Any:
         return data.map_batches(
             self.actor,
             fn_constructor_args=(
                 self.steps,
-                plan_ref,
+                plan_refs,
                 room.allotment.threads_per_model_actor,
                 self.gpus,
                 statistics,
@@ -75,7 +95,7 @@ class _Stage:
 
 
 def _stages(room: Room, steps: Steps) -> list[_Stage]:
-    each = room.allotment
+    each, steps = room.allotment, keeping_what_is_loaded(steps)
     model = partial(
         _Stage,
         ModelActor,
@@ -95,21 +115,46 @@ def _stages(room: Room, steps: Steps) -> list[_Stage]:
 
 
 class _Actor:
-    """A process of Ray that takes packed slices through its steps."""
+    """A process of Ray that takes packed slices through its steps.
+
+    Where several nights are worked on, an error ends the night that it belongs to: it travels in the slice's place.
+    """
 
     def __init__(
-        self, steps: Sequence[Any], plan_ref: Any, threads: int, gpus: float, statistics: WorkerStatistics
+        self,
+        steps: Sequence[Any],
+        plan_refs: dict[int, Any],
+        threads: int,
+        gpus: float,
+        statistics: WorkerStatistics,
     ) -> None:
         name = str(ray.get_runtime_context().get_actor_id())
         place = f"node {ray.util.get_node_ip_address()}"
-        self._flow = Flow(steps, ray.get(plan_ref), Worker(name, place, threads, gpus, statistics))
+        worker = Worker(name, place, threads, gpus, statistics)
+        # Of two nights: where one ends and the next begins, slices of both come by turns.
+        plan_of = lru_cache(2)(lambda night: ray.get(plan_refs[night]))
+        self._flow = NightFlows(steps, plan_of, worker, next(iter(plan_refs)))
+        self._is_one_night, self._statistics = len(plan_refs) == 1, statistics
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         part, table = unpack(batch)
+        if is_failure(table):
+            return batch
+        failure = "" if self._is_one_night else self._statistics.failure_of(part.night)
+        if failure:
+            return pack(part, failure_table(failure))
         try:
             return pack(part, self._flow(part, table))
         except DeviceError:
             os._exit(1)  # Ray starts a new process, which can go on; the ledger counts how often
+        except ray.exceptions.RayError:
+            raise  # the cluster failed, not the night
+        except Exception as error:
+            if self._is_one_night:
+                raise
+            failure = failure_text(error)
+        self._statistics.give_up(part.night, failure)
+        return pack(part, failure_table(failure))
 
 
 class TokenizerActor(_Actor):

@@ -22,7 +22,7 @@ from pipeline_lib.storage.records import Receipt
 
 _RECEIPT = "receipt"
 _SECONDS_BETWEEN_REPORTS = 0.5
-_NOTHING_READ = pa.table({})
+NOTHING_READ = pa.table({})
 
 
 class Step(Protocol):
@@ -47,7 +47,7 @@ class Read:
         """Return the rows of the slice; the given table is empty."""
         del table
         shard = self._shards[part.shard]
-        with self._monitor.working("tokenizer"), reading_counted(shard.path, part, self._monitor.ledger):
+        with self._monitor.working("tokenizer", part), reading_counted(shard.path, part, self._monitor.ledger):
             table = self._read(shard, part)
             earlier = self._plan.reusable.get((part.shard, part.first_row))
             return with_published_scores(table, earlier, self._plan.settings) if earlier else table
@@ -65,7 +65,7 @@ class Tokenize:
         """Return the slice with token ids in place of texts."""
         if columns.LABEL in table.column_names:
             return table
-        with self._monitor.working("tokenizer"):
+        with self._monitor.working("tokenizer", part):
             return run_with_quarantine(self._tokenizer, part, table, self._monitor.ledger)
 
 
@@ -78,11 +78,12 @@ class Classify:
         self._rows_per_slice, self._compares = plan.settings.tuning.rows_per_slice, plan.compares_with_float32
         with loading_counted(Classifier.name, worker.name, self._monitor.ledger):
             self._classifier = Classifier(plan, worker.gpu_share, worker.monitor.note)
+        worker.monitor.loaded_model()
 
     def __call__(self, part: Slice, table: pa.Table) -> pa.Table:
         """Return the slice with scores in place of token ids."""
         if columns.LABEL not in table.column_names:
-            with self._monitor.working("model"):
+            with self._monitor.working("model", part):
                 table = self._classified(part, table)
         self._monitor.scored(part, part.rows)
         return table
@@ -117,7 +118,7 @@ class Write:
 
     def __call__(self, part: Slice, table: pa.Table) -> pa.Table:
         """Return the receipt of the written files, as a table of one row."""
-        with self._monitor.working("writer"):
+        with self._monitor.working("writer", part):
             return pa.table({_RECEIPT: [self._writer(table, part).model_dump_json()]})
 
 
@@ -146,7 +147,7 @@ class Flow:
     def __init__(self, steps: Sequence[StepMaker], plan: ScoringPlan, worker: Worker) -> None:
         self._steps: list[Step] = [step(plan, worker) for step in steps]
 
-    def __call__(self, part: Slice, table: pa.Table = _NOTHING_READ) -> pa.Table:
+    def __call__(self, part: Slice, table: pa.Table = NOTHING_READ) -> pa.Table:
         """Return what the steps make of a slice."""
         for step in self._steps:
             table = step(part, table)

@@ -15,8 +15,11 @@ class Monitor(Protocol):
     def ledger(self) -> CrashLedger:
         """The ledger of the texts that ended a process."""
 
-    def working(self, role: str) -> AbstractContextManager[None]:
-        """Report how long a stage works in the block, and the memory of its process."""
+    def loaded_model(self) -> None:
+        """Report that this process has loaded the model."""
+
+    def working(self, role: str, part: Slice) -> AbstractContextManager[None]:
+        """Report how long a stage works on a slice in the block, and the memory of its process."""
 
     def scored(self, part: Slice, rows: int) -> None:
         """Report how many rows of a slice are done; after a retry, the same slice is not counted twice."""

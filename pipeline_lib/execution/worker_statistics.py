@@ -1,17 +1,18 @@
 """What all workers of a run report, collected in one actor: rows, memory, time at work, notes, and crashes."""
 
 import contextlib
-import math
 import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from pipeline_lib.execution.executor import Work
+from pipeline_lib.execution.nights.night_statistics import NightStatistics, WorkSpan
 from pipeline_lib.inputs.shards import Slice
 from pipeline_lib.machine.processes import peak_bytes
 from pipeline_lib.scoring.bisection import CrashHistory, Ledger, TextDigest
@@ -24,21 +25,26 @@ class _StatisticsActor(Ledger):
 
     def __init__(self) -> None:
         super().__init__()
-        self._rows: dict[tuple[int, int], int] = {}
-        self._peaks: dict[str, tuple[str, int]] = {}
-        self._busy: dict[tuple[str, str], float] = defaultdict(float)
-        self._began, self._ended = math.inf, 0.0
+        self._rows: dict[tuple[int, int, int], int] = {}
+        self._nights: dict[int, NightStatistics] = defaultdict(NightStatistics)
+        self._failures: dict[int, str] = {}
+        self._model_loads = 0
         self._notes: dict[str, None] = {}
 
-    def scored(self, part: tuple[int, int], rows: int) -> None:
+    def scored(self, part: tuple[int, int, int], rows: int) -> None:
         self._rows[part] = rows
 
-    def worked(self, role: str, actor: str, memory: int, began: float, ended: float) -> None:
-        self._busy[role, actor] += ended - began
-        self._began, self._ended = min(self._began, began), max(self._ended, ended)
-        # An actor may have several roles; its memory is counted for the model then.
-        known, before = self._peaks.get(actor, (role, 0))
-        self._peaks[actor] = ("model" if "model" in (role, known) else known, max(memory, before))
+    def loaded_model(self) -> None:
+        self._model_loads += 1
+
+    def worked(self, night: int, span: WorkSpan) -> None:
+        self._nights[night].add(span)
+
+    def give_up(self, night: int, failure: str) -> None:
+        self._failures.setdefault(night, failure)
+
+    def failure_of(self, night: int) -> str:
+        return self._failures.get(night, "")
 
     def note(self, text: str) -> None:
         self._notes[text] = None
@@ -49,15 +55,8 @@ class _StatisticsActor(Ledger):
     def notes(self) -> list[str]:
         return list(self._notes)
 
-    def work(self) -> Work:
-        peaks: dict[str, list[int]] = defaultdict(list)
-        for role, memory in sorted(self._peaks.values()):
-            peaks[role].append(memory)
-        seconds = max(self._ended - self._began, 0.0)
-        shares: dict[str, list[float]] = defaultdict(list)
-        for (role, _), busy in sorted(self._busy.items()):
-            shares[role].append(busy / seconds if seconds else 0.0)
-        return Work(dict(peaks), seconds, {role: sum(each) / len(each) for role, each in shares.items()})
+    def work(self, night: int) -> Work:
+        return replace(self._nights[night].work(), model_loads=self._model_loads)
 
 
 class _RemoteLedger:
@@ -92,15 +91,27 @@ class WorkerStatistics:
 
     def scored(self, part: Slice, rows: int) -> None:
         """See `Monitor`."""
-        self._actor.scored.remote((part.shard, part.first_row), rows)
+        self._actor.scored.remote(part.key, rows)
+
+    def loaded_model(self) -> None:
+        """See `Monitor`."""
+        self._actor.loaded_model.remote()
 
     @contextlib.contextmanager
-    def working(self, role: str) -> Iterator[None]:
+    def working(self, role: str, part: Slice) -> Iterator[None]:
         """See `Monitor`."""
         began = time.time()  # the one clock that machines share
         yield
         actor = str(ray.get_runtime_context().get_actor_id())
-        self._actor.worked.remote(role, actor, peak_bytes(), began, time.time())
+        self._actor.worked.remote(part.night, WorkSpan(role, actor, peak_bytes(), began, time.time()))
+
+    def give_up(self, night: int, failure: str) -> None:
+        """Note why a night failed, so that all workers pass over its other slices."""
+        self._actor.give_up.remote(night, failure)
+
+    def failure_of(self, night: int) -> str:
+        """Return why a night failed, or nothing."""
+        return str(ray.get(self._actor.failure_of.remote(night)))
 
     def note(self, text: str) -> None:
         """See `Monitor`."""
@@ -115,10 +126,10 @@ class WorkerStatistics:
         """Return how many rows went through the model in this run."""
         return int(ray.get(self._actor.scored_rows.remote()))
 
-    def work(self) -> Work:
-        """Return the memory and the time of all processes; an actor that was restarted counts once."""
-        work: Work = ray.get(self._actor.work.remote())
-        return Work({"driver": [peak_bytes()], **work.peak_bytes}, work.seconds, work.busy)
+    def work(self, night: int) -> Work:
+        """Return what all processes used for a night; an actor that was restarted counts once."""
+        work: Work = ray.get(self._actor.work.remote(night))
+        return replace(work, peak_bytes={"driver": [peak_bytes()], **work.peak_bytes})
 
 
 @contextlib.contextmanager

@@ -39,6 +39,13 @@ class Slice:
     """CSV: bytes before the first row, in the unpacked file."""
     line: int = 0
     """CSV: lines before the first row."""
+    night: int = 0
+    """Number of its plan among those that are carried out together."""
+
+    @property
+    def key(self) -> tuple[int, int, int]:
+        """What tells this slice from all others of the plans that are carried out together."""
+        return self.night, self.shard, self.first_row
 
     @property
     def name(self) -> str:

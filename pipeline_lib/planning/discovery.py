@@ -42,13 +42,35 @@ class Discovery:
         return bool(self.output.versions)
 
 
-def discover(settings: Settings, *, date: dt.date | None = None, replace: bool = False) -> Discovery:
+def open_output(settings: Settings) -> tuple[Settings, OutputState]:
+    """Return settings whose paths mean the same on every machine, and the state of the output; nothing is written.
+
+    Args:
+        settings: with dates filled in.
+
+    Raises:
+        SettingsError: the output lies in the input, or in a folder that Ray deletes.
+        NightscoreError: the output can't be listed, or is none of this job's; see `read_output`.
+    """
+    settings = _for_every_machine(settings)
+    refuse_output_in_input(settings.input.paths, settings.output.path)
+    return settings, read_output(settings.output.path)
+
+
+def discover(
+    settings: Settings,
+    *,
+    date: dt.date | None = None,
+    replace: bool = False,
+    output: OutputState | None = None,
+) -> Discovery:
     """List the shards and the output, and compare the columns of all shards; nothing is written.
 
     Args:
         settings: with dates filled in.
         date: the day that was filled in, if any; its input may come later.
         replace: whether what is published may be replaced by another version or without shards that are gone.
+        output: the state of the output, if `open_output` returned it with these settings; else it is listed here.
 
     Raises:
         NightscoreError: of the kind whose exit code tells who can correct it; see `errors`.
@@ -56,10 +78,9 @@ def discover(settings: Settings, *, date: dt.date | None = None, replace: bool =
     for url in settings.input.paths:
         check_store_answers(url)
     local_folder(settings.model)  # refuses a wrong name at once
-    settings = _for_every_machine(settings)
-    refuse_output_in_input(settings.input.paths, settings.output.path)
+    if output is None:
+        settings, output = open_output(settings)
     shards = _find_shards(settings.input, date)
-    output = read_output(settings.output.path)
     headers = _headers(shards.stamps, settings.input, output)
     schemas, partitions = with_partitions({path: headers[path].schema for path in headers}, settings.input)
     output_schema, notices = unify_schemas(schemas, settings.input, partitions)

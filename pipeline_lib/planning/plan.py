@@ -59,6 +59,16 @@ class Plan(ScoringPlan):
         return True
 
     @property
+    def scoring(self) -> ScoringPlan:
+        """What tokenizer and model are made from: equal for nights that differ in their files alone."""
+        settings = self.settings
+        without_paths = {
+            "input": settings.input.model_copy(update={"path": ""}),
+            "output": settings.output.model_copy(update={"path": ""}),
+        }
+        return ScoringPlan(settings.model_copy(update=without_paths), self.checkpoint, self.computation)
+
+    @property
     def rows(self) -> int:
         """Rows in all shards."""
         return sum(shard.rows for shard in self.shards)

@@ -21,24 +21,33 @@ from pipeline_lib.settings.settings import Device, Settings
 PacksOnGpus = Callable[[Settings, Checkpoint], bool]
 """Tells whether the GPUs compute packed rows of a checkpoint right."""
 
+Inspect = Callable[[Settings], Checkpoint]
+"""Inspects the checkpoint that the settings name."""
+
 
 def _never(*_: object) -> bool:
     return False
 
 
-def make_plan(discovery: Discovery, device: Device = "cpu", packs_on_gpus: PacksOnGpus = _never) -> Plan:
+def make_plan(
+    discovery: Discovery,
+    device: Device = "cpu",
+    packs_on_gpus: PacksOnGpus = _never,
+    inspect: Inspect = inspect_checkpoint,
+) -> Plan:
     """Return the plan of a run, from an inspection of the checkpoint, of every shard and of earlier work.
 
     Args:
         discovery: the shards and the output.
         device: the kind of device that the model actors will have.
         packs_on_gpus: asked only where rows may be packed.
+        inspect: inspects the checkpoint.
 
     Raises:
         NightscoreError: of the kind whose exit code tells who can correct it; see `errors`.
     """
     settings = discovery.settings
-    checkpoint = inspect_checkpoint(settings)
+    checkpoint = inspect(settings)
     computation = _computation(discovery, checkpoint, device, packs_on_gpus)
     fingerprint = fingerprint_of(settings, checkpoint, discovery.output_schema, computation)
     version = version_of(fingerprint)

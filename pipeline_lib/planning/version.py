@@ -11,7 +11,7 @@ from pipeline_lib.inputs.schema import OutputSchema
 from pipeline_lib.settings.settings import Settings
 
 # Increased when the program itself gives other scores, rejects or files for the same settings.
-_OUTPUT_FORMAT = 2
+OUTPUT_FORMAT = 2
 # Settings of the input that only name columns to keep.
 _KEPT = ("keep_columns", "partition_columns")
 
@@ -25,7 +25,7 @@ def fingerprint_of(
     float32 the versions of libraries, which the manifest records.
     """
     return {
-        "format": _OUTPUT_FORMAT,
+        "format": OUTPUT_FORMAT,
         "checkpoint": checkpoint.fingerprint,
         "activation": checkpoint.activation,
         "max_tokens": checkpoint.max_tokens,

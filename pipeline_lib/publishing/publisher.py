@@ -33,7 +33,9 @@ def prepare_output(plan: Plan) -> None:
     shard_numbers.save(url, plan.version, plan.shards)
 
 
-def publish(plan: Plan, receipts: Sequence[Receipt], confirm: Callable[[], None]) -> Manifest:
+def publish(
+    plan: Plan, receipts: Sequence[Receipt], confirm: Callable[[], None], accept: str | None = None
+) -> Manifest:
     """Make the slices' files the published version and return its manifest.
 
     Readers that wait for `_SUCCESS`, and read it again after the data, see all of the version or none of it.
@@ -42,6 +44,7 @@ def publish(plan: Plan, receipts: Sequence[Receipt], confirm: Callable[[], None]
         plan: the run's plan.
         receipts: of every slice of the plan, in any order.
         confirm: raises if this run may no longer change what readers see.
+        accept: why the result is published if a gate stops it.
 
     Raises:
         GateError: a limit of the settings was exceeded; everything stays staged, and a published version stays.
@@ -56,7 +59,7 @@ def publish(plan: Plan, receipts: Sequence[Receipt], confirm: Callable[[], None]
         # A slice may have been read before its shard changed.
         list(in_threads(lambda shard: check_unchanged(shard.path, shard.stamp), plan.shards))
         manifest = manifest_of(plan, ordered)
-        check_gates(plan, manifest)
+        manifest = manifest.model_copy(update={"accepted": check_gates(plan, manifest, accept)})
         reached("publisher.before_take_down")
         confirm()
         # Readers wait while parts are added to the published ones.

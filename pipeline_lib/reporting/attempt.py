@@ -3,14 +3,18 @@
 import datetime as dt
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
+from pipeline_lib.execution.executor import Work
+from pipeline_lib.planning.discovery import Discovery
 from pipeline_lib.planning.plan import Plan
-from pipeline_lib.storage.records import Receipt
+from pipeline_lib.reporting.outcome import Outcome
+from pipeline_lib.storage.records import Accepted, Receipt
 
 
-@dataclass
+@dataclass(eq=False)
 class Attempt:
     """The state of an attempt; filled in as the attempt goes on."""
 
@@ -18,9 +22,44 @@ class Attempt:
     """`time.monotonic()` at the start."""
     date: dt.date | None = None
     """The day of `--date`, if the job has one."""
+    accept: str | None = None
+    """Why its result is published even if a gate stops it."""
+    backfill: dict[str, Any] | None = None
+    """What the backfill was asked for that it is a part of; plain JSON values."""
+    accepted: Accepted | None = None
+    """The gates that had stopped what it published."""
+    phase: str = ""
+    """What it does, in words."""
+    discovery: Discovery | None = None
     plan: Plan | None = None
+    is_scoring: bool = False
+    """Whether workers may have staged slices of it."""
+    rows_done: int = 0
+    """Rows that were scored, those of unfinished slices too."""
     receipts: list[Receipt] = field(default_factory=list)
     """Receipts of the slices that this attempt scored."""
+    fail: Callable[[BaseException], None] = lambda _: None
+    """Records that an error or a signal ended it; for a process that can't leave its blocks in order any more."""
+    work: Work = field(default_factory=Work)
+    """What the workers used for it."""
+    outcome: Outcome | None = None
+    """How it ended, once it has."""
+    error: BaseException | None = None
+    """What ended it, if it failed or was stopped."""
+
+    def start_scoring(self, *, is_first: bool = False) -> None:
+        """Note that workers take its slices from now on; the time until now belongs to the nights before it."""
+        if not self.is_scoring:
+            self.is_scoring, self.phase = True, "scoring"
+            self.started = self.started if is_first else time.monotonic()
+
+    def result(self) -> Outcome:
+        """Return how the attempt ended; raise what ended it early."""
+        if self.error:
+            raise self.error
+        if self.outcome is None:
+            raise RuntimeError("the attempt has not ended")
+        return self.outcome
 
     @property
     def staged(self) -> list[Receipt]:

@@ -21,9 +21,10 @@ class Outcome:
     """Rows that this attempt scored or rejected; earlier attempts did the others."""
     seconds: float
     peak_bytes: dict[str, list[int]] = field(default_factory=dict)
-    """See `Work`, also for the next two."""
+    """See `Work`, also for the next three."""
     scoring_seconds: float = 0.0
     busy: dict[str, float] = field(default_factory=dict)
+    model_loads: int = 0
     slices: int = 0
     staged_slices: int = 0
     """Slices with finished files, whichever attempt scored them."""
@@ -31,6 +32,8 @@ class Outcome:
     """Scored rows by label; None where an earlier release, which did not count them, scored some."""
     reject_codes: dict[str, int] | None = None
     """Rejected rows by reason; None in the same case."""
+    accepted_gates: list[str] = field(default_factory=list)
+    """The gates that had stopped the result, if it was accepted all the same."""
     error: str | None = None
     exit_code: int = 0
 
@@ -39,9 +42,9 @@ class Outcome:
         """Rows of this attempt over all of its time, start-up included."""
         return self.rows_this_run / self.seconds if self.seconds else 0.0
 
-    def closing_line(self) -> str:
-        """Return the closing line of a run."""
-        day = f"ds={self.date} " if self.date else ""
+    def closing_line(self, *, with_date: bool = True) -> str:
+        """Return the closing line of a run; without the date where the date stands before it."""
+        day = f"ds={self.date} " if self.date and with_date else ""
         counts = f"in={self.rows:,} scored={self.scored:,} rejected={self.rejected:,}"
         time = duration(self.seconds)
         if self.status in {"PUBLISHED", "COMPLETE"}:
@@ -49,7 +52,8 @@ class Outcome:
             speed = (
                 f"{self.rows_per_second:,.0f} rows/s with start-up" if self.rows_this_run else "nothing to score"
             )
-            return f"{self.status} {day}{counts} {share} {time} {speed}"
+            gates = f", accepted in spite of {', '.join(self.accepted_gates)}" if self.accepted_gates else ""
+            return f"{self.status} {day}{counts} {share} {time} {speed}{gates}"
         if not self.version:
             return f"{self.status} {day}before anything was scored {time}"
         return f"{self.status} {day}{counts} staged={self.staged_slices:,} of {count(self.slices, 'slice')} {time}"

@@ -11,10 +11,7 @@ from rich.progress import Progress as Bar
 
 from pipeline_lib.machine.terminal import printable
 from pipeline_lib.messages import count, duration
-from pipeline_lib.planning.plan import Plan
 from pipeline_lib.reporting.attempt import Attempt
-from pipeline_lib.reporting.plan_lines import plan_lines
-from pipeline_lib.storage.records import Manifest
 
 _SECONDS_BETWEEN_FIRST_LINES = 10.0
 # After the first minute, since a log may grow for hours.
@@ -27,17 +24,20 @@ class Progress:
 
     Args:
         console: where to write; a bar is drawn only if it is a terminal.
+        is_one_night: whether all that is printed is about one night.
     """
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, *, is_one_night: bool = True) -> None:
         self.attempt = Attempt()
-        """How far the run has got."""
+        """How far the run has got, if it is one of one night."""
+        self.is_one_night = is_one_night
         self._console = console
         self._bar: Bar | None = None
         self._total = 0
         self._phase: tuple[str, str] | None = None
         self._phase_began = self._began = self._printed = time.monotonic()
         self._any_rows = False
+        self._told: set[tuple[str, str]] = set()
 
     @contextlib.contextmanager
     def heartbeat(self) -> Iterator[None]:
@@ -48,7 +48,7 @@ class Progress:
             while not is_over.wait(1.0):
                 phase, now = self._phase, time.monotonic()
                 if phase and now - self._printed >= _SECONDS_BETWEEN_FIRST_LINES:
-                    self._print(phase[0], f"still {phase[1]}, {duration(now - self._phase_began)} so far")
+                    self.tell(phase[0], f"still {phase[1]}, {duration(now - self._phase_began)} so far")
 
         thread = threading.Thread(target=beat, name="progress", daemon=True)
         thread.start()
@@ -61,17 +61,18 @@ class Progress:
     def phase(self, doing: str, topic: str = "start") -> None:
         """Print what begins, such as "connecting to Ray"."""
         self._phase, self._phase_began = (topic, doing), time.monotonic()
-        self._print(topic, doing)
+        self.attempt.phase = doing
+        self.tell(topic, doing)
 
-    def planned(self, plan: Plan) -> None:
-        """Print the plan."""
-        for topic, text in plan_lines(plan):
-            self._print(topic, text)
+    def silent_phase(self, doing: str, topic: str = "start") -> None:
+        """Note what begins, which is printed only if it takes long; where rows are counted, these are printed."""
+        if not self._any_rows:
+            self._phase, self._phase_began = (topic, doing), time.monotonic()
 
-    def starting(self, plan: Plan, workers: str) -> None:
+    def starting(self, rows: int, workers: str) -> None:
         """Print what works on the plan, and start counting."""
-        self._print("workers", workers)
-        self._total = sum(part.rows for part in plan.todo)
+        self.tell("workers", workers)
+        self._total = rows
         self._began = time.monotonic()
         self.phase("loading the checkpoint, no rows yet", "scoring")
         if self._console.is_terminal and self._total:
@@ -90,10 +91,12 @@ class Progress:
     def scored(self, rows: int) -> None:
         """Print how many rows of this run are done; called often."""
         now = time.monotonic()
+        self.attempt.rows_done = rows
         if not rows:
             self._began = now  # the models are still loading, which the rate shall not count
         elif not self._any_rows:
             self._any_rows, self._phase = True, None
+            self.attempt.phase = "scoring"
             self._printed = 0.0  # the first rows are printed at once
         rate = rows / max(now - self._began, 1e-9)
         if self._bar:
@@ -104,22 +107,20 @@ class Progress:
             left = f", {duration((self._total - rows) / rate)} left"
             share = rows / max(self._total, 1)
             done = f"{rows:,} of {count(self._total, 'row')} ({share:.0%})"
-            self._print("scoring", f"{done}, {rate:,.0f} rows/s{left}")
+            self.tell("scoring", f"{done}, {rate:,.0f} rows/s{left}")
 
     def note(self, text: str) -> None:
         """Print what the user should know and is no failure."""
-        self._print("note", text)
+        self.tell("note", text)
 
-    def publishing(self) -> None:
-        """Print that scoring is over."""
-        self.close()
-        self.phase("recounting rows, moving parts into place", "publish")
-
-    def published(self, manifest: Manifest) -> None:
-        """Print a note if the slices of a manifest were not all computed in the same way."""
-        ways = len(manifest.computed_by)
-        if ways > 1:
-            self.note(f"slices were computed in {ways} ways; computed_by in the manifest")
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """Remove the bar for as long as the block runs, which prints on the same terminal."""
+        if self._bar:
+            self._bar.stop()
+        yield
+        if self._bar:
+            self._bar.start()
 
     def close(self) -> None:
         """Remove the bar from the terminal; may be called again."""
@@ -131,7 +132,14 @@ class Progress:
         is_first = now - self._began < _SECONDS_OF_FIRST_LINES
         return _SECONDS_BETWEEN_FIRST_LINES if is_first else _SECONDS_BETWEEN_LINES
 
-    def _print(self, topic: str, text: str) -> None:
+    def tell_once(self, topic: str, text: str) -> None:
+        """Print a line unless the same was printed before."""
+        if (topic, text) not in self._told:
+            self._told.add((topic, text))
+            self.tell(topic, text)
+
+    def tell(self, topic: str, text: str) -> None:
+        """Print a line about a topic."""
         self._printed = time.monotonic()
         line = f"{topic:<8} {printable(text)}"
         self._console.print(line, highlight=False, markup=False, emoji=False, soft_wrap=True)

@@ -1,114 +1,165 @@
-"""Record how a run ended, as JSON beside the output."""
+"""The record of a run: a file in `_runs/` that says how an attempt is going, and how it ended."""
 
-import contextlib
 import datetime as dt
+import re
 import uuid
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from collections.abc import Iterable
 from typing import Any
 
-from pipeline_lib.errors import BusyError, NightscoreError
-from pipeline_lib.execution.executor import Work
-from pipeline_lib.machine.library_versions import library_versions
-from pipeline_lib.planning.plan import Plan
-from pipeline_lib.planning.resume.output_state import read_output, staged_receipts
-from pipeline_lib.planning.resume.verification import finished_slices
-from pipeline_lib.reporting.attempt import Attempt, summed
-from pipeline_lib.reporting.outcome import Outcome
-from pipeline_lib.storage.records import METRICS, RUNS, Receipt, to_json
-from pipeline_lib.storage.store_errors import translated_errors
-from pipeline_lib.storage.urls import location_of
+from pydantic import BaseModel, ConfigDict, ValidationError
 
-_NO_WORK = Work()
+from pipeline_lib.errors import BusyError
+from pipeline_lib.storage.location import Location
+from pipeline_lib.storage.records import RUNS, Accepted
+
+RUNNING = "RUNNING"
+"""The status of a record that has no end yet."""
+MOST_RECORDS = 50
+"""A run removes older ones than these."""
+
+_NAME = re.compile(r"(\d{8}T\d{6})(?:\.(\d{6}))?Z-[0-9a-f]{8}\.json")
 
 
-def report(attempt: Attempt, plan: Plan, work: Work = _NO_WORK) -> Outcome:
-    """Record a run that ended well and return how.
+class _Record(BaseModel):
+    # Records of earlier and later releases have other keys.
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+class Provenance(_Record):
+    """What a result is made from; see `planning.provenance`. None where it is not known."""
+
+    settings: dict[str, Any] | None = None
+    checkpoint: str | None = None
+    input_stamp: str | None = None
+    shards: int | None = None
+
+
+class PublishedResult(_Record):
+    """What readers of an output see."""
+
+    version: str
+    rows: int
+    scored: int
+    rejected: int
+    manifest_sha256: str
+    finished_at: str | None = None
+    """When a run published it, as far as records tell."""
+    seconds: float | None = None
+    """How long that run took."""
+    model: str | None = None
+    commit: str | None = None
+    model_sha256: str | None = None
+    """The fingerprint of the checkpoint's files."""
+    accepted: Accepted | None = None
+    made_from: Provenance = Provenance()
+
+
+class RunRecord(_Record):
+    """An attempt of the job, as far as it got; all but the status may be missing in records of earlier releases."""
+
+    status: str
+    """RUNNING, PUBLISHED, COMPLETE, FAILED, or STOPPED by a signal."""
+    date: str | None = None
+    attempt: int = 1
+    """Counts the runs of this output."""
+    host: str = ""
+    pid: int = 0
+    process: str | None = None
+    """As in the lease."""
+    started_at: str | None = None
+    updated_at: str | None = None
+    """When the record was written; every few seconds while the run lives."""
+    finished_at: str | None = None
+    beat: int = 0
+    """Counts how often the record was written."""
+    phase: str = ""
+    """What the run was doing, in words."""
+    exit_code: int | None = None
+    error: str | None = None
+    gate: str | None = None
+    """The gate that stopped the result, or several with commas between."""
+    accepted: Accepted | None = None
+    """The words of `--accept`; its gates are empty where none had stopped the result."""
+    version: str = ""
+    rows: int = 0
+    scored: int = 0
+    """As in `Outcome`, also the next four."""
+    rejected: int = 0
+    rows_this_run: int = 0
+    slices: int = 0
+    staged_slices: int = 0
+    seconds: float = 0.0
+    made_from: Provenance = Provenance()
+    """What this run was given."""
+    published: PublishedResult | None = None
+    """What readers saw when the record was written."""
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the run has ended."""
+        return self.status != RUNNING
+
+
+def parse_run(content: bytes | None) -> RunRecord | None:
+    """Return a record from its JSON, or None if that is missing or something else."""
+    if content is None:
+        return None
+    try:
+        return RunRecord.model_validate_json(content)
+    except ValidationError:
+        return None
+
+
+def read_run(output: Location, name: str) -> RunRecord | None:
+    """Return a record of an output by its name, or None if there is no such record.
+
+    Raises:
+        OSError: the file can't be read, or is a link or a device.
+    """
+    return parse_run((output / RUNS / name).read())
+
+
+def newest_run(output: Location, names: Iterable[str]) -> RunRecord | None:
+    """Return the newest record of an output that did not only find another run at work, or None.
 
     Args:
-        attempt: the run, with the receipts of the slices that it scored.
-        plan: the run's plan.
-        work: memory and time by role.
+        output: the folder of the output.
+        names: of its records, the newest first.
+
+    Raises:
+        OSError: a file can't be read, or is a link or a device.
     """
-    receipts = plan.published.slices if plan.complete and plan.published else attempt.staged
-    outcome = Outcome(
-        **_counted(attempt, receipts),
-        status="COMPLETE" if plan.complete else "PUBLISHED",
-        version=plan.version,
-        rows=plan.rows,
-        slices=plan.slices,
-        peak_bytes=work.peak_bytes,
-        scoring_seconds=round(work.seconds, 3),
-        busy={role: round(share, 4) for role, share in work.busy.items()},
-    )
-    _record(plan, outcome, metrics=not plan.complete)
-    return outcome
+    for name in names:
+        record = read_run(output, name)
+        if record and record.exit_code != BusyError.exit_code:
+            return record
+    return None
 
 
-def failure(attempt: Attempt, error: BaseException) -> Outcome:
-    """Return the outcome of an attempt that an error or a signal ended; its staged slices stay."""
-    plan = attempt.plan
-    return Outcome(
-        **_counted(attempt, attempt.staged),
-        status="STOPPED" if isinstance(error, KeyboardInterrupt) else "FAILED",
-        version=plan.version if plan else "",
-        rows=plan.rows if plan else 0,
-        slices=plan.slices if plan else 0,
-        error=str(error) or "interrupted",
-        exit_code=error.exit_code if isinstance(error, NightscoreError) else 1,
-    )
+def record_names(files: Iterable[str]) -> list[str]:
+    """Return the names of the records among the files of an output, the newest first.
+
+    >>> record_names(["_SUCCESS", "_runs/20261122T010203Z-0a1b2c3d.json", "_runs/note.txt"])
+    ['20261122T010203Z-0a1b2c3d.json']
+    """
+    names = (name.removeprefix(f"{RUNS}/") for name in files if name.startswith(f"{RUNS}/"))
+    return sorted((name for name in names if _NAME.fullmatch(name)), reverse=True)
 
 
-def _counted(attempt: Attempt, receipts: Sequence[Receipt]) -> dict[str, Any]:
-    return {
-        "date": attempt.date.isoformat() if attempt.date else None,
-        "scored": sum(receipt.scored for receipt in receipts),
-        "rejected": sum(receipt.rejected for receipt in receipts),
-        "rows_this_run": sum(receipt.rows for receipt in attempt.receipts),
-        "staged_slices": len(receipts),
-        "seconds": attempt.seconds,
-        "labels": summed(receipt.labels for receipt in receipts),
-        "reject_codes": summed(receipt.reject_codes for receipt in receipts),
-    }
+def new_record_name(now: dt.datetime, newest: str | None) -> str:
+    """Return a name that sorts after all others, also if the clock of another machine is ahead.
 
-
-@contextlib.contextmanager
-def failures_reported(attempt: Attempt) -> Iterator[None]:
-    """Record a failure of ours, or an interruption, that ends the block, then raise it again."""
-    try:
-        yield
-    except (NightscoreError, KeyboardInterrupt) as error:
-        # The user must see the failure itself, also when the storage refuses the record.
-        with contextlib.suppress(NightscoreError):
-            if attempt.plan:
-                if not isinstance(error, BusyError):  # else another run's slices would be counted as ours
-                    attempt.receipts += _unreported_receipts(attempt, attempt.plan)
-                _record(attempt.plan, failure(attempt, error), metrics=False)
-        raise
-
-
-def _unreported_receipts(attempt: Attempt, plan: Plan) -> list[Receipt]:
-    """Return receipts of slices that workers finished but Ray had not yet passed to the driver."""
-    known = {(receipt.shard, receipt.first_row) for receipt in attempt.staged}
-    output = read_output(plan.settings.output.path)
-    staged = staged_receipts(output, plan.version)
-    fresh = tuple(receipt for receipt in staged if (receipt.shard, receipt.first_row) not in known)
-    whole, _ = finished_slices(output, plan.shards, fresh)
-    return list(whole)
-
-
-def _record(plan: Plan, outcome: Outcome, *, metrics: bool) -> None:
-    output = location_of(plan.settings.output.path)
-    now = dt.datetime.now(dt.UTC)
-    record: dict[str, Any] = {
-        **asdict(outcome),
-        "rows_per_second": round(outcome.rows_per_second, 1),
-        "line": outcome.closing_line(),
-        "finished_at": now.isoformat(timespec="seconds"),
-        "libraries": library_versions(),
-    }
-    run = f"{now:%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:8]}"
-    with translated_errors(plan.settings.output.path, "recording the run"):
-        (output / RUNS / f"{run}.json").write(to_json(record))
-        if metrics:
-            (output / METRICS).write(to_json(record))
+    Args:
+        now: in UTC.
+        newest: the name that sorts last so far.
+    """
+    found = _NAME.fullmatch(newest) if newest else None
+    if found:
+        try:
+            last = dt.datetime.strptime(found[1], "%Y%m%dT%H%M%S").replace(tzinfo=dt.UTC)
+            # A record of an earlier release has no fraction, and sorts after all of its second.
+            last += dt.timedelta(microseconds=int(found[2]) + 1) if found[2] else dt.timedelta(seconds=1)
+            now = max(now, last)
+        except (ValueError, OverflowError):  # a name that no run gave
+            pass
+    return f"{now:%Y%m%dT%H%M%S.%f}Z-{uuid.uuid4().hex[:8]}.json"

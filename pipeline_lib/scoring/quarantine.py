@@ -52,7 +52,7 @@ def run_with_quarantine(
         DeviceError: this process can't go on, a new one may.
         FaultError: process after process crashes over this slice, and no row causes it.
     """
-    key = (stage.name, part.shard, part.first_row)
+    key = (stage.name, *part.key)
     history = ledger.begin_work(key)
     if history.is_unsolved:
         raise FaultError(
@@ -89,7 +89,7 @@ def reading_counted(path: str, part: Slice, ledger: CrashLedger) -> Iterator[Non
     Raises:
         FaultError: there were too many crashes.
     """
-    key = ("reader", part.shard, part.first_row)
+    key = ("reader", *part.key)
     history = ledger.begin_work(key)
     if history.crashes >= _CRASHES_WHILE_READING:
         raise FaultError(

@@ -139,6 +139,21 @@ class Location:
         names = {str(path)[len(self.path) :].lstrip("/"): info for path, info in listing if info["type"] == "file"}
         return {name: stamp_of(info) for name, info in names.items() if name}
 
+    def entries_from(self, prefix: str) -> list[dict[str, Any]]:
+        """Return what the file system tells about every file whose path begins with a prefix, by one listing.
+
+        Args:
+            prefix: of a path in this file system, with at least its first folder or bucket.
+
+        Raises:
+            FileNotFoundError: there is no such bucket.
+        """
+        try:
+            entries = self.fs.find(prefix.rpartition("/")[0], detail=True).values()
+        except FileNotFoundError:
+            return []
+        return [entry for entry in entries if entry["type"] == "file" and str(entry["name"]).startswith(prefix)]
+
     def sync(self) -> None:
         """Make renames in the folder survive a power cut where it is local; a missing one is no error."""
 

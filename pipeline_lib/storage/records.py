@@ -132,6 +132,15 @@ class Receipt(_Record):
         return [self.part, self.rejects] if self.rejects else [self.part]
 
 
+class Accepted(_Record):
+    """Why a result was published although a gate stopped it."""
+
+    why: str
+    """The words that were given."""
+    gates: dict[str, str]
+    """What each gate found, by the name of the gate."""
+
+
 class ShardRecord(_Record):
     """A shard as it was when it was scored, and how many of its rows were scored and rejected."""
 
@@ -164,12 +173,18 @@ class Manifest(_Record):
     rejected: int
     drift: Drift | None
     """For scores in half precision only."""
+    accepted: Accepted | None = None
+    """Only where a gate had stopped the result."""
     computed_by: dict[str, int] = {}
     """Number of slices by the receipts' `computed_by`; several entries where devices or libraries differed."""
     shards: list[ShardRecord]
     schemas: list[str] = []
     """The distinct schemas of the shards, as Arrow serialises them, in base64."""
     slices: list[Receipt]
+
+    def to_bytes(self) -> bytes:
+        """Return JSON bytes; those of a result that no gate stopped do not mention gates."""
+        return to_json(self.model_dump(mode="json", exclude=None if self.accepted else {"accepted"}))
 
 
 class Success(_Record):

@@ -128,7 +128,7 @@ class Sleep:
         from pipeline_lib.inputs import columns
 
         began = time.time()
-        with self._monitor.working("model"):
+        with self._monitor.working("model", part):
             time.sleep(self._task.seconds)
             table = columns.without(table, [columns.TOKEN_IDS, columns.TYPE_IDS])
             table = table.append_column(columns.LABEL, pa.repeat(self._label, part.rows))

@@ -2,7 +2,7 @@
 
 import glob
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from pipeline_lib.errors import InputError, InputNotReadyError, did_you_mean, listed
@@ -26,7 +26,9 @@ class DiscoveredShards:
     """For the user: files that are not read, though that is no error."""
 
 
-def find_shards(paths: list[str], *, dated: bool) -> DiscoveredShards:
+def find_shards(
+    paths: list[str], *, dated: bool, locate: Callable[[str], Location] = location_of
+) -> DiscoveredShards:
     """Return every shard under the paths, sorted by path and each once, with notices about files that are not read.
 
     In folders and globs, files and folders whose names start with `_` or `.` are skipped, except `_key=value`
@@ -37,6 +39,7 @@ def find_shards(paths: list[str], *, dated: bool) -> DiscoveredShards:
     Args:
         paths: as in `input.path`.
         dated: whether a date was filled in, so that a missing path may come later.
+        locate: returns the location of a path.
 
     Raises:
         InputError: a path leads nowhere, to nothing that can be read, to data of a kind that is not read, to a pipe
@@ -45,10 +48,10 @@ def find_shards(paths: list[str], *, dated: bool) -> DiscoveredShards:
     """
     shards = DiscoveredShards()
     for path in paths:
-        here = _shards_under(path)
+        here = _shards_under(path, locate(path))
         if not here.stamps:
             with translated_errors(path, "listing the input"):
-                why = _why_nothing(path)
+                why = _why_nothing(path, locate(path))
             missing = InputNotReadyError if dated else InputError
             raise missing(f"input.path: {'; '.join([why, *here.notices])}")
         shards.stamps |= here.stamps
@@ -57,8 +60,7 @@ def find_shards(paths: list[str], *, dated: bool) -> DiscoveredShards:
     return shards
 
 
-def _shards_under(path: str) -> DiscoveredShards:
-    location = location_of(path)
+def _shards_under(path: str, location: Location) -> DiscoveredShards:
     with translated_errors(path, "listing the input"):
         if globs.is_glob(path, location):
             return _matching(path, location)
@@ -119,8 +121,7 @@ def _folders_above(path: str) -> Iterable[str]:
         yield path
 
 
-def _why_nothing(path: str) -> str:
-    location = location_of(path)
+def _why_nothing(path: str, location: Location) -> str:
     name = location.path
     if location.fs.isdir(name):
         return f"the folder {path!r} holds no shard ({listed(FORMATS)})"

@@ -24,17 +24,25 @@ def refuse_output_in_input(paths: list[str], output: str) -> None:
     for path in paths:
         location = location_of(path)
         start = location.url.rstrip("/")
-        with translated_errors(path, "listing the input"):
-            is_glob = globs.is_glob(path, location)
-        if is_glob:
-            inside = globs.takes(start, part) or _in_matched_folder(path, start, part)
-        else:
-            inside = part.startswith(start + "/") and not globs.has_hidden(part[len(start) :])
-        if inside:
+        in_folder = part.startswith(start + "/") and not globs.has_hidden(part[len(start) :])
+        in_glob = _in_glob(path, start, part)
+        if in_folder != in_glob:  # only then the store is asked whether it is a glob
+            with translated_errors(path, "listing the input"):
+                is_glob = globs.is_glob(path, location)
+            in_folder = in_glob if is_glob else in_folder
+        if in_folder:
             raise SettingsError(
                 f"output.path: {output!r} lies in input.path {path!r}, so the next run would read it as input; "
                 "choose a folder elsewhere, or one whose name starts with '_'"
             )
+
+
+def _in_glob(path: str, pattern: str, file: str) -> bool:
+    """Tell whether a path, read as a glob, takes a file or a folder above it; one that can't be read takes none."""
+    try:
+        return globs.takes(pattern, file) or _in_matched_folder(path, pattern, file)
+    except ValueError:  # the listing of the input refuses it
+        return False
 
 
 def _in_matched_folder(path: str, pattern: str, file: str) -> bool:

@@ -99,6 +99,20 @@ def refuse_lost_shards(published: Manifest | None, shards: tuple[Shard, ...]) ->
         )
 
 
+def is_own_output(output: OutputState) -> bool:
+    """Tell whether an output folder is empty or of this job, so that a run may write to it.
+
+    Raises:
+        NightscoreError: the storage failed.
+    """
+    try:
+        with translated_errors(output.url, "looking at the output"):
+            _foreign_files(output)
+    except OutputError:
+        return False
+    return True
+
+
 def _foreign_files(output: OutputState) -> tuple[str, ...]:
     """Return the files that readers see and that no manifest names.
 

@@ -17,6 +17,7 @@ from pipeline_lib.planning.resume.shard_numbers import assign
 from pipeline_lib.publishing.publisher import prepare_output
 from pipeline_lib.reporting.progress import Progress
 from pipeline_lib.storage.location import FileStamp
+from pipeline_lib.storage.records import Receipt
 from tests.conftest import Runner, SettingsMaker, write_parquet
 from tests.helpers.published import published_hashes
 
@@ -55,7 +56,8 @@ def test_a_run_that_scored_the_longest_shard_alone_is_ended_with_the_same_bytes(
     plan = make_plan(discover(settings))
     prepare_output(plan)
     of_longest_shard = dataclasses.replace(plan, shards=plan.shards[-1:])
-    receipt = next(LocalExecutor().receipts(of_longest_shard, Progress(Console(quiet=True))))
+    _, receipt = next(LocalExecutor().results([of_longest_shard], Progress(Console(quiet=True))))
+    assert isinstance(receipt, Receipt)
     assert (receipt.shard, receipt.rows) == (2, 8)
     run_here(settings)
     assert published_hashes(tmp_path / "out") == undisturbed

@@ -21,7 +21,7 @@ from pipeline_lib.publishing.publisher import publish
 from pipeline_lib.publishing.verifier import verify
 from pipeline_lib.reporting.progress import Progress
 from pipeline_lib.settings.settings import Settings
-from pipeline_lib.storage.records import METRICS, RUNS
+from pipeline_lib.storage.records import METRICS, RUNS, Receipt
 from pipeline_lib.storage.urls import location_of
 from tests.conftest import Runner, SettingsMaker
 from tests.helpers.s3_proxy import S3Proxy
@@ -152,7 +152,8 @@ def test_interrupted_while_it_publishes_on_s3_the_next_run_ends_with_the_same_by
 def stage_and_publish(settings: Settings, confirm: Callable[[], None]) -> None:
     """Score in this process and publish for as long as that is confirmed."""
     plan = make_plan(discover(settings))
-    receipts = LocalExecutor().receipts(plan, Progress(Console(quiet=True)))
+    results = [result for _, result in LocalExecutor().results([plan], Progress(Console(quiet=True)))]
+    receipts = [result for result in results if isinstance(result, Receipt)]
     publish(plan, [*plan.finished, *receipts], confirm)
 
 
