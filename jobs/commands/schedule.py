@@ -6,73 +6,71 @@ from typing import Annotated
 
 import typer
 
-from pipeline_lib.errors import NightscoreError, SettingsError
+from jobs.commands.ending import ended
+from jobs.commands.options import Config, Debug, Overrides, TimeZone
+from pipeline_lib.errors import SettingsError
 from pipeline_lib.machine.terminal import escaped_output, printable
 from pipeline_lib.masking import has_secret
 from pipeline_lib.nights.schedules.rendering import Scheduler, schedule_files
 from pipeline_lib.nights.schedules.schedule import Schedule
 from pipeline_lib.settings.settings_file import load_settings
 
+Kind = Annotated[Scheduler, typer.Option("--for", help="What starts the job.")]
+At = Annotated[str, typer.Option(metavar="HH:MM", help="When it starts every day.")]
+Last = Annotated[int, typer.Option(metavar="N", help="Nights to look at, up to yesterday.")]
+Name = Annotated[
+    str, typer.Option(metavar="NAME", help="Name of the schedule. By default that of the settings file.")
+]
+Folder = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FOLDER",
+        help="For cron, systemd and airflow: where Nightscore and its .venv are on the machine that runs it. "
+        "By default the current folder, and the installation that runs this command.",
+    ),
+]
+Image = Annotated[str, typer.Option(metavar="IMAGE", help="For kubernetes and kuberay: the container image.")]
+Namespace = Annotated[str, typer.Option(metavar="NAME", help="For kubernetes and kuberay: the namespace.")]
+Output = Annotated[
+    Path | None, typer.Option(metavar="FOLDER", help="Write the files into this folder instead of printing them.")
+]
+
 
 def schedule(  # noqa: PLR0913 - its options
-    config: Annotated[
-        Path,
-        typer.Argument(metavar="CONFIG", help="YAML file with the job's settings; {date} is in its output.path."),
-    ],
+    config: Config,
+    overrides: Overrides = None,
     *,
-    scheduler: Annotated[Scheduler, typer.Option("--for", help="What starts the job.")],
-    at: Annotated[str, typer.Option(metavar="HH:MM", help="When it starts every day.")] = Schedule.at,
-    timezone: Annotated[
-        str, typer.Option(metavar="ZONE", help="Time zone of the hour and of the dates, such as Europe/Berlin.")
-    ] = Schedule.timezone,
-    last: Annotated[int, typer.Option(metavar="N", help="Nights to look at, up to yesterday.")] = Schedule.last,
-    name: Annotated[
-        str, typer.Option(metavar="NAME", help="Name of the schedule. By default that of the settings file.")
-    ] = Schedule.name,
-    folder: Annotated[
-        str | None,
-        typer.Option(
-            metavar="FOLDER",
-            help="For cron, systemd and airflow: where Nightscore and its .venv are on the machine that runs it. "
-            "By default the current folder, and the installation that runs this command.",
-        ),
-    ] = Schedule.folder,
-    image: Annotated[
-        str, typer.Option(metavar="IMAGE", help="For kubernetes and kuberay: the container image.")
-    ] = Schedule.image,
-    namespace: Annotated[
-        str, typer.Option(metavar="NAME", help="For kubernetes and kuberay: the namespace.")
-    ] = Schedule.namespace,
-    overrides: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Override a setting in each run; repeatable."),
-    ] = None,
-    output: Annotated[
-        Path | None,
-        typer.Option(metavar="FOLDER", help="Write the files into this folder instead of printing them."),
-    ] = None,
+    scheduler: Kind,
+    at: At = Schedule.at,
+    timezone: TimeZone = Schedule.timezone,
+    last: Last = Schedule.last,
+    name: Name = Schedule.name,
+    folder: Folder = Schedule.folder,
+    image: Image = Schedule.image,
+    namespace: Namespace = Schedule.namespace,
+    output: Output = None,
+    debug: Debug = False,
 ) -> None:
     """Make the files with which a scheduler scores, every night, what is missing of the last nights."""
+
+    def job() -> None:
+        chosen = Schedule(
+            config=config,
+            settings=load_settings(config, overrides or ()),
+            overrides=tuple(overrides or ()),
+            name=name,
+            at=at,
+            timezone=timezone,
+            last=last,
+            folder=folder,
+            image=image,
+            namespace=namespace,
+        )
+        _refuse_secrets(chosen)
+        _deliver(schedule_files(scheduler, chosen), output)
+
     with escaped_output():
-        try:
-            chosen = Schedule(
-                config=config,
-                settings=load_settings(config, overrides or ()),
-                overrides=tuple(overrides or ()),
-                name=name,
-                at=at,
-                timezone=timezone,
-                last=last,
-                folder=folder,
-                image=image,
-                namespace=namespace,
-            )
-            _refuse_secrets(chosen)
-            files = schedule_files(scheduler, chosen)
-            _deliver(files, output)
-        except NightscoreError as error:
-            print(f"error: {printable(str(error))}", file=sys.stderr, flush=True)
-            raise typer.Exit(error.exit_code) from None
+        ended(job, debug=debug)
 
 
 def _refuse_secrets(chosen: Schedule) -> None:

@@ -5,11 +5,11 @@ import os
 import re
 import sys
 import unicodedata
-import zoneinfo
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline_lib.errors import SettingsError, did_you_mean
+from pipeline_lib.errors import SettingsError
+from pipeline_lib.nights.dates import MOST_NIGHTS, time_zone
 from pipeline_lib.settings.settings import Settings
 
 # KubeRay allows 36 characters for a RayCronJob, and adds to them for the RayJob and the RayCluster that it makes.
@@ -71,9 +71,9 @@ class Schedule:
             raise SettingsError(
                 f"--at {self.at!r}: expected an hour and a minute from 00:00 to 23:59, such as 03:30"
             )
-        _check_timezone(self.timezone)
-        if self.last < 1:
-            raise SettingsError(f"--last {self.last}: expected the number of nights to look at, 1 or more")
+        time_zone(self.timezone)
+        if not 1 <= self.last <= MOST_NIGHTS:
+            raise SettingsError(f"--last {self.last}: expected a number from 1 to {MOST_NIGHTS:,}")
         if self.folder is not None and not self.folder.startswith("/"):
             raise SettingsError(f"--folder {self.folder!r}: expected an absolute path, such as /opt/nightscore")
 
@@ -130,14 +130,6 @@ class Schedule:
     def first_day(self) -> dt.date:
         """A day before any night that this schedule starts; Airflow wants one."""
         return dt.date(2026, 1, 1)
-
-
-def _check_timezone(name: str) -> None:
-    try:
-        zoneinfo.ZoneInfo(name)
-    except (ValueError, KeyError, OSError):
-        near = did_you_mean(name, zoneinfo.available_timezones()) or "; UTC and Europe/Berlin are examples"
-        raise SettingsError(f"--timezone {name!r}: no such time zone{near}") from None
 
 
 def _as_name(text: str) -> str:

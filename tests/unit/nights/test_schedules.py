@@ -103,7 +103,7 @@ def test_without_a_folder_a_schedule_names_this_installation(
             r"--timezone 'Europe/Berln': no such time zone; did you mean 'Europe/Berlin'",
         ),
         (["--timezone", "../UTC"], r"--timezone '\.\./UTC': no such time zone"),
-        (["--last", "0"], r"--last 0: expected the number of nights to look at, 1 or more"),
+        (["--last", "0"], r"--last 0: expected a number from 1 to 3,660"),
         (["--name", "Reviews_Nightly"], r"--name 'Reviews_Nightly': expected .* such as 'reviews-nightly'"),
         (["--name", "a" * 37], r"--name 'a+': expected at most 36"),
         (["--namespace", "My Space"], r"--namespace 'My Space': expected at most 63"),
