@@ -1,7 +1,8 @@
 """Airflow 3: every night, score what is missing of the last 7 nights.
 
-Made by `nightscore schedule --for airflow`. Needs `apache-airflow-providers-standard`, and Nightscore on
-the machine of the worker. Secrets are environment variables in the extras of the connection named below.
+Made by `nightscore schedule --for airflow`. To install it, copy it into Airflow's folder of DAGs. It needs
+`apache-airflow-providers-standard`, and Nightscore on the machine of the worker. Secrets are environment
+variables in the extras of the connection that is named below.
 """
 
 import datetime as dt

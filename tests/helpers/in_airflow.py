@@ -1,8 +1,8 @@
 """Run by Airflow's own Python: parses the DAGs of a folder, asks a task what it does, and runs a DAG.
 
-`python in_airflow.py FOLDER ASKED RUN ANSWERS` writes into the JSON file ANSWERS the errors of parsing, what the task
-of the DAG ASKED does for each exit code of its command (which ends with the code of the variable `CODE`), and the
-state in which a run of the DAG RUN ends.
+`python in_airflow.py FOLDER ASKED RUN ANSWERS` writes into the JSON file ANSWERS the errors of parsing, what the
+task of the DAG ASKED does for each exit code of its command (which ends with the code of the variable `CODE`), and
+the state in which a run of the DAG RUN ends.
 """
 
 import json

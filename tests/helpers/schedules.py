@@ -126,7 +126,7 @@ def systemd_reads(folder: Path, unit: str) -> list[tuple[str, str]]:
 
 def systemd_arguments(command_line: str) -> list[str]:
     """Return the words of a command line that systemd printed, as it hands them to the program."""
-    quoted = re.findall(r'"((?:[^"\\]|\\.)*)"|([^\s"]+)', command_line)
+    quoted = re.findall(r'"((?:[^"\\]|\\.)*)"|([^ "]+)', command_line)
     program, *arguments = [re.sub(r"\\(.)", r"\1", inner) or bare for inner, bare in quoted]
     return [program, *(argument.replace("$$", "$") for argument in arguments)]
 
