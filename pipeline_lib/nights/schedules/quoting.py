@@ -59,8 +59,11 @@ def systemd_file(path: str) -> str:
 def systemd_words(words: Sequence[str]) -> str:
     """Return words as the value of `ExecStart` (systemd.service(5), "Command lines").
 
-    The program's own path is taken as it is written: variables are not replaced in it.
+    Variables are not replaced in the path of the program. That path can't have quotes or backslashes, so a shell
+    starts a program with such a path.
     """
+    if set(words[0]) & set("\"'\\"):
+        words = ["/bin/sh", "-c", 'exec "$0" "$@"', *words]
     program, *arguments = words
     return " ".join([_systemd_word(program), *(_systemd_word(word).replace("$", "$$") for word in arguments)])
 

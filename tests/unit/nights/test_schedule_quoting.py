@@ -20,6 +20,7 @@ from tests.helpers.schedules import (
     documents,
     needs_systemd,
     systemd_arguments,
+    systemd_complaints,
     systemd_reads,
 )
 
@@ -79,7 +80,7 @@ def test_a_shell_does_what_the_line_of_the_crontab_says(tmp_path: Path) -> None:
 
 
 @needs_systemd
-@settings(max_examples=8)
+@settings(max_examples=8, deadline=None)
 @given(words=st.lists(st.tuples(names, names, texts), min_size=8, max_size=8))
 def test_systemd_gets_the_words_and_paths_that_were_meant(
     words: list[tuple[str, str, str]], tmp_path_factory: pytest.TempPathFactory
@@ -99,7 +100,9 @@ def test_systemd_gets_the_words_and_paths_that_were_meant(
     unit = folder / "n.service"
     unit.write_text("[Service]\nType=oneshot\n" + "\n".join(lines) + "\n", encoding="utf-8")
     read = systemd_reads(folder, "n.service")
-    assert [systemd_arguments(value) for name, value in read if name == "Command Line"] == meant
+    commands = [systemd_arguments(value) for name, value in read if name == "Command Line"]
+    through_a_shell = ["/bin/sh", "-c", 'exec "$0" "$@"']
+    assert [words[3:] if words[:3] == through_a_shell else words for words in commands] == meant
     # The last of several working folders counts.
     last = Path(meant[-1][0]).parents[2]
     assert dict(read)["WorkingDirectory"] == str(last)
@@ -144,3 +147,20 @@ def test_the_entrypoint_in_a_container_is_what_was_meant(scheduler: str, tmp_pat
     ).stdout.split("\0")
     assert words == ["nightscore", *chosen.arguments("/etc/nightscore/settings.yaml"), ""]
     assert found["ConfigMap"]["data"]["settings.yaml"] == "model: {name: m}\n"
+
+
+@needs_systemd
+def test_systemd_refuses_a_program_with_quotes_in_its_path_which_the_shell_then_starts(tmp_path: Path) -> None:
+    program = tmp_path / 'it\'s "n"' / ".venv" / "bin" / "nightscore"
+    program.parent.mkdir(parents=True)
+    program.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
+    program.chmod(0o700)
+    for value, taken in (
+        (f'"{program}" a'.replace('"n"', '\\"n\\"'), False),
+        (quoting.systemd_words([str(program), "a  b$"]), True),
+    ):
+        (tmp_path / "n.service").write_text(f"[Service]\nType=oneshot\nExecStart={value}\n")
+        assert bool(systemd_complaints(tmp_path, "n.service")) is not taken
+    (command,) = [value for name, value in systemd_reads(tmp_path, "n.service") if name == "Command Line"]
+    said = subprocess.run(systemd_arguments(command), capture_output=True, text=True, check=True).stdout
+    assert said == "a  b$\n"
