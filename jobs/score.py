@@ -30,6 +30,7 @@ from jobs.commands.options import (
     day_of,
     executor_for,
 )
+from jobs.commands.schedule import schedule
 from jobs.commands.watching import Log, LogFormat, MetricsPath, Watched, job_name, wants_json
 from pipeline_lib.errors import NightscoreError
 from pipeline_lib.machine.terminal import escaped_output, printable
@@ -196,6 +197,7 @@ def status(  # noqa: PLR0913 - its options
 
 
 app.command()(backfill)
+app.command()(schedule)
 
 
 @app.command()

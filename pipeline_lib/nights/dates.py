@@ -39,7 +39,7 @@ def dates_of(wanted: DateRange, now: dt.datetime) -> list[dt.date]:
     Raises:
         SettingsError: the options contradict each other, or one is no date, number or time zone.
     """
-    zone = _zone(wanted.timezone)
+    zone = time_zone(wanted.timezone)
     if wanted.last is not None:
         if wanted.first is not None or wanted.to is not None:
             raise SettingsError("--last N, or --from and --to, but not both")
@@ -70,7 +70,12 @@ def parse_date(text: str, option: str) -> dt.date:
         raise SettingsError(f"{option} {text!r}: expected YYYY-MM-DD, such as 2026-11-22") from None
 
 
-def _zone(name: str) -> zoneinfo.ZoneInfo:
+def time_zone(name: str) -> zoneinfo.ZoneInfo:
+    """Return the time zone of an IANA name.
+
+    Raises:
+        SettingsError: there is none of that name.
+    """
     try:
         return zoneinfo.ZoneInfo(name)
     except (OSError, ValueError, zoneinfo.ZoneInfoNotFoundError):

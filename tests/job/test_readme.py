@@ -24,6 +24,7 @@ PAPERS = [
     README,
     SETTINGS,
     ARCHITECTURE,
+    ROOT / "configs" / "schedules" / "README.md",
     ROOT / "jobs" / "bench" / "README.md",
     ROOT / ".github" / "CONTRIBUTING.md",
 ]
