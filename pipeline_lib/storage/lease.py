@@ -19,13 +19,15 @@ from pipeline_lib.storage import compare_and_swap
 from pipeline_lib.storage.compare_and_swap import TaggedContent
 from pipeline_lib.storage.location import Location
 from pipeline_lib.storage.records import LEASE, LeaseRecord, parse
-from pipeline_lib.storage.store_errors import translated_errors
+from pipeline_lib.storage.store_errors import translated_errors, with_retries
 from pipeline_lib.storage.urls import location_of
 
 SECONDS_TO_LIVE = 60.0
 SETTLE_SECONDS = 2.0
 _SECONDS_BETWEEN_BEATS = 5.0
 _POLL_SECONDS = 1.0
+_TRIES = 3
+_SECONDS_UNTIL_WRITTEN = 0.5
 
 
 class Lease:
@@ -44,13 +46,7 @@ class Lease:
             OSError: the storage failed.
         """
         with self._lock:
-            if not self._lost:
-                record = self._record.model_copy(update={"beat": self._record.beat + 1})
-                written = compare_and_swap.write(
-                    self._file, record.to_bytes(), self._current, conditional=self._conditional
-                )
-                self._lost = written is None
-                self._record, self._current = record, written or self._current
+            self._lost = self._lost or not self._beaten()
         if self._lost:
             raise BusyError(
                 "this run was taken for dead, and another one holds the output now; nothing is published"
@@ -58,8 +54,26 @@ class Lease:
 
     def release(self) -> None:
         """Remove the lease; one that can't be removed has no living owner for the next run."""
-        with self._lock, contextlib.suppress(OSError):
-            compare_and_swap.remove(self._file, self._current)
+        with self._lock, contextlib.suppress(Exception):  # whatever the storage's library raises
+            compare_and_swap.remove(self._file, lambda current: _run_of(current) == self._record.run)
+
+    def _beaten(self) -> bool:
+        """Raise the count; return whether the lease is still ours."""
+        for _ in range(_TRIES):
+            record = self._record.model_copy(update={"beat": self._record.beat + 1})
+            written = compare_and_swap.write(
+                self._file, record.to_bytes(), self._current, conditional=self._conditional
+            )
+            if written is not None:
+                self._record, self._current = record, written
+                return True
+            # An earlier write of ours may have been done while its answer was lost.
+            current = _read(self._file)
+            ours = parse(LeaseRecord, current.content) if current else None
+            if current is None or ours is None or ours.run != self._record.run:
+                return False
+            self._record, self._current = ours, current
+        return False
 
 
 @contextlib.contextmanager
@@ -73,8 +87,15 @@ def leased(url: str, on_wait: Callable[[str], None] | None = None) -> Iterator[L
     Raises:
         BusyError: another run holds it, or may hold it.
     """
-    with translated_errors(url, "taking the lease of the output"):
-        lease = _acquire(location_of(url) / LEASE, url, on_wait)
+    record = LeaseRecord(
+        run=uuid.uuid4().hex, host=os.uname().nodename, pid=os.getpid(), process=identity(os.getpid())
+    )
+
+    def acquired() -> Lease:
+        with translated_errors(url, "taking the lease of the output"):
+            return _acquire(location_of(url) / LEASE, record, url, on_wait)
+
+    lease = with_retries(acquired)
     done = threading.Event()
 
     def heartbeat() -> None:
@@ -93,14 +114,13 @@ def leased(url: str, on_wait: Callable[[str], None] | None = None) -> Iterator[L
         lease.release()
 
 
-def _acquire(file: Location, url: str, on_wait: Callable[[str], None] | None) -> Lease:
-    record = LeaseRecord(
-        run=uuid.uuid4().hex, host=os.uname().nodename, pid=os.getpid(), process=identity(os.getpid())
-    )
+def _acquire(file: Location, record: LeaseRecord, url: str, on_wait: Callable[[str], None] | None) -> Lease:
     conditional: bool | None = None
     while True:
-        current = compare_and_swap.read(file)
-        if current is not None and not _is_free(file, current, url, on_wait):
+        current = _read(file)
+        # A lease that is ours already was written by a try whose answer was lost.
+        is_taken = current is not None and _run_of(current) != record.run
+        if is_taken and current and not _is_free(file, current, url, on_wait):
             raise BusyError(f"{url!r}: {_owner_name(current)} is at work on this output; leave it to that one")
         if conditional is None:
             conditional = compare_and_swap.has_conditional_writes(file)
@@ -113,7 +133,8 @@ def _acquire(file: Location, url: str, on_wait: Callable[[str], None] | None) ->
         if written is not None and not conditional:
             # Whoever read before this write has written by now; of several the last writer has the lease.
             time.sleep(SETTLE_SECONDS)
-            written = written if compare_and_swap.read(file) == written else None
+            current = _read(file)
+            written = current if current and _run_of(current) == record.run else None
         if written is not None:
             return Lease(file, record, written, conditional=conditional)
 
@@ -139,6 +160,21 @@ def _is_free(file: Location, current: TaggedContent, url: str, on_wait: Callable
         if now != current:
             return now is None
     return True
+
+
+def _read(file: Location) -> TaggedContent | None:
+    """Read a lease; one that is no record may be half written, since not every store shows whole files only."""
+    for _ in range(_TRIES):
+        current = compare_and_swap.read(file)
+        if current is None or _run_of(current):
+            break
+        time.sleep(_SECONDS_UNTIL_WRITTEN)
+    return current
+
+
+def _run_of(current: TaggedContent) -> str:
+    owner = parse(LeaseRecord, current.content)
+    return owner.run if owner else ""
 
 
 def _owner_name(current: TaggedContent) -> str:
