@@ -32,6 +32,7 @@ soak: .venv/dev ## Kill runs at random, 200 times, and compare every byte; start
 	@$(BIN)/python -m tests.faults.soak kills
 	@$(BIN)/python -m tests.faults.soak races
 	@$(BIN)/python -m tests.faults.soak nodes
+	@$(BIN)/python -m tests.faults.soak s3
 
 bench: .venv/dev ## Time the job against the pipeline and others, on generated reviews
 	@$(BIN)/python -m jobs.bench

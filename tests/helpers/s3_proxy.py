@@ -88,6 +88,7 @@ class S3Proxy:
         other_etags: have ETags that are no MD5 of the content, as buckets with keys of their own have.
         stale_seconds: the age of the oldest listing that a stale one may be.
         pause: seconds between the pieces of a slow read.
+        keeps_listings: whether stale listings are the last ones that were right, or those from before.
     """
 
     server: str
@@ -96,6 +97,7 @@ class S3Proxy:
     other_etags: bool = False
     stale_seconds: float = 60.0
     pause: float = 0.02
+    keeps_listings: bool = True
     seen: list[Request] = field(default_factory=list)
     _listings: dict[str, tuple[float, _Reply]] = field(default_factory=dict)
 
@@ -196,7 +198,7 @@ class S3Proxy:
         if fault is Fault.STALE:
             usable = before is not None and now - before[0] < self.stale_seconds and before[1][2] != reply[2]
             return (before[1], fault) if before and usable else (reply, None)
-        if reply[0] == http.HTTPStatus.OK:
+        if reply[0] == http.HTTPStatus.OK and self.keeps_listings:
             self._listings[handler.path] = (now, reply)
         return reply, fault
 
