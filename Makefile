@@ -44,6 +44,9 @@ bench-gpu: .venv/dev ## On a machine with a GPU: check the answers, then time al
 	@$(BIN)/pytest tests/unit/engines/test_gpu.py
 	@$(BIN)/python -m jobs.bench.gpu
 
+bench-s3: .venv/dev ## Count the requests and bytes of each command against an S3 server
+	@$(BIN)/python -m tests.helpers.s3_requests
+
 bad-inputs: .venv/dev ## Try every kind of bad input, and show what each gets
 	@$(BIN)/python -m tests.bad_inputs.bad_inputs
 
@@ -78,4 +81,4 @@ help: ## Show this list
 	@$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[cluster,dev]'
 	@touch $@
 
-.PHONY: run test test-all coverage check soak bench bench-scale bench-gpu bad-inputs setup format lint typecheck help
+.PHONY: run test test-all coverage check soak bench bench-scale bench-gpu bench-s3 bad-inputs setup format lint typecheck help
