@@ -28,7 +28,7 @@ coverage: .venv/dev ## Measure how much of the pure modules their own tests cove
 
 check: lint typecheck coverage test-all ## Lint, types, import contract, coverage of the pure modules, all tests
 
-soak: .venv/dev ## Kill runs at random, 200 times, and compare every byte; start pairs of runs; lose a machine
+soak: .venv/dev ## Kill runs at random, 200 times, and compare every byte; start pairs; lose a machine; fail S3 requests
 	@$(BIN)/python -m tests.faults.soak kills
 	@$(BIN)/python -m tests.faults.soak races
 	@$(BIN)/python -m tests.faults.soak nodes

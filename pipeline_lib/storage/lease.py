@@ -43,7 +43,7 @@ class Lease:
 
         Raises:
             BusyError: another run took this one for dead and holds the output now.
-            OSError: the storage failed.
+            Exception: the storage failed.
         """
         with self._lock:
             self._lost = self._lost or not self._beaten()
@@ -67,12 +67,11 @@ class Lease:
             if written is not None:
                 self._record, self._current = record, written
                 return True
-            # An earlier write of ours may have been done while its answer was lost.
+            # An earlier write of ours may have been done while its answer was lost, or broken off in the middle.
             current = _read(self._file)
-            ours = parse(LeaseRecord, current.content) if current else None
-            if current is None or ours is None or ours.run != self._record.run:
+            if current is None or _run_of(current) not in ("", self._record.run):
                 return False
-            self._record, self._current = ours, current
+            self._record, self._current = parse(LeaseRecord, current.content) or record, current
         return False
 
 
@@ -119,8 +118,8 @@ def _acquire(file: Location, record: LeaseRecord, url: str, on_wait: Callable[[s
     while True:
         current = _read(file)
         # A lease that is ours already was written by a try whose answer was lost.
-        is_taken = current is not None and _run_of(current) != record.run
-        if is_taken and current and not _is_free(file, current, url, on_wait):
+        is_other = current is not None and _run_of(current) != record.run
+        if current and is_other and not _is_free(file, current, url, on_wait):
             raise BusyError(f"{url!r}: {_owner_name(current)} is at work on this output; leave it to that one")
         if conditional is None:
             conditional = compare_and_swap.has_conditional_writes(file)
@@ -173,6 +172,7 @@ def _read(file: Location) -> TaggedContent | None:
 
 
 def _run_of(current: TaggedContent) -> str:
+    """Return the id of a lease's run; it is empty if the content is no record of a lease."""
     owner = parse(LeaseRecord, current.content)
     return owner.run if owner else ""
 
