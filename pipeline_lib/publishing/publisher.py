@@ -3,7 +3,7 @@
 import contextlib
 from collections.abc import Callable, Sequence
 
-from pipeline_lib.errors import BusyError
+from pipeline_lib.errors import BusyError, FaultError
 from pipeline_lib.machine.failpoints import reached
 from pipeline_lib.machine.parallel import in_threads
 from pipeline_lib.planning.plan import Plan
@@ -103,7 +103,9 @@ def finish_cleanup(plan: Plan) -> None:
         return
     url = plan.settings.output.path
     with contextlib.suppress(BusyError), leased(url), translated_errors(url, "cleaning"):
-        cleanup.remove_staging(location_of(url), plan.version)
+        output = location_of(url)
+        cleanup.remove_staging(output, plan.version)
+        cleanup.remove_probes(output, output.files())
 
 
 def _move(output: Location, current: CurrentFiles) -> None:
@@ -113,10 +115,13 @@ def _move(output: Location, current: CurrentFiles) -> None:
         file = current[name]
         if file.path == name:
             return
-        if output.is_local:
-            (output / file.path).move_to(output / name)
-        else:
-            (output / file.path).copy_to(output / name, file.stamp.size)
+        try:
+            if output.is_local:
+                (output / file.path).move_to(output / name)
+            else:
+                (output / file.path).copy_to(output / name, file.stamp.size)
+        except FileNotFoundError as error:
+            raise FaultError(f"{file.path!r} was removed while it was published; run again") from error
         reached("publisher.while_moving")
 
     list(in_threads(move, current))

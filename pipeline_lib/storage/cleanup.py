@@ -64,9 +64,18 @@ def remove_unlisted_files(output: Location, manifest: Manifest, former: Manifest
             (output / name).remove()
         else:
             set_aside(output, output, [name])
-    for name in files:
-        if _TEMPORARY.fullmatch(name):
-            (output / name).remove()
+    remove_probes(output, files)
+
+
+def remove_probes(output: Location, files: Files) -> None:
+    """Remove what a killed run left that tried whether a store's writes may be conditional."""
+    for name in probes(files):
+        (output / name).remove()
+
+
+def probes(files: Files) -> list[str]:
+    """Return the names of files that are there for a moment only, unless a run is killed."""
+    return [name for name in files if _TEMPORARY.fullmatch(name)]
 
 
 def remove_staging(output: Location, version: str | None = None, known: Iterable[str] = ()) -> None:

@@ -35,6 +35,15 @@ class S3Location(Location):
         bucket, key, _ = self.fs.split_path(self.path)
         return self.fs.call_s3(method, Bucket=bucket, Key=key, **arguments)
 
+    def stamp_now(self) -> FileStamp | None:
+        """Return the size and the ETag of the object by one request, or None if there is no object."""
+        try:
+            answer = self.call("head_object")
+        except FileNotFoundError:
+            return None
+        etag = str(answer.get("ETag", "")).strip('"')
+        return FileStamp(int(answer["ContentLength"]), etag, etag=bool(etag))
+
     def read_with_etag(self, start: int = 0) -> tuple[bytes, str]:
         """Return the bytes from `start` on and the ETag in quotes, by one request, so that they belong together.
 

@@ -15,7 +15,7 @@ from pipeline_lib.publishing.verifier import verify
 from pipeline_lib.settings.settings import Settings
 from tests.conftest import Runner, SettingsMaker
 from tests.helpers.command_line import error_line, nightscore
-from tests.helpers.s3_faults import first_times
+from tests.helpers.s3_faults import always, first_times
 from tests.helpers.s3_proxy import Fault, S3Proxy, hang
 from tests.helpers.servers import s3_at
 
@@ -97,6 +97,15 @@ def test_an_endpoint_that_accepts_and_never_answers_is_given_up_within_a_minute(
         discover(settings)
     assert time.monotonic() - began < 60
     assert "\n" not in str(told.value)
+
+
+def test_a_store_that_fails_is_not_taken_for_one_without_the_file(
+    settings_for: SettingsMaker, proxy: S3Proxy
+) -> None:
+    proxy.answer = always(f"HEAD /{BUCKET}/in/a.parquet", Fault.SLOW_DOWN)
+    with pytest.raises(FaultError, match="SlowDown") as told:
+        discover(settings_for(input={"path": f"s3://{BUCKET}/in/a.parquet"}))
+    assert told.value.exit_code == 1
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ class EarlierWork:
     foreign_files: tuple[str, ...]
     """Files that readers see and that no manifest names."""
     needs_cleanup: bool
-    """Whether staged files of this version, or a lease, exist."""
+    """Whether staged files of this version, a lease or a probe of the store exist."""
 
     @property
     def shard_numbers(self) -> dict[str, int]:
@@ -78,7 +78,7 @@ def find_earlier_work(
         same_scores=same_scores,
         receipts=tuple(newest.values()),
         foreign_files=foreign_files,
-        needs_cleanup=LEASE in output.files or output.has_staged(version),
+        needs_cleanup=LEASE in output.files or output.has_staged(version) or bool(cleanup.probes(output.files)),
     )
 
 
