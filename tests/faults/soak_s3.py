@@ -35,6 +35,7 @@ from pipeline_lib.reporting.progress import Progress
 from pipeline_lib.settings.settings_file import load_settings
 from tests.faults import soak
 from tests.helpers import tiny_checkpoints
+from tests.helpers.published import Poller, read_whole_version
 from tests.helpers.s3_faults import RandomFaults
 from tests.helpers.s3_proxy import S3Proxy
 from tests.helpers.servers import access_to, moto_server, rclone_server, s3_at
@@ -84,6 +85,29 @@ class Store:
     def open_uploads(self) -> int:
         """Return the number of uploads of several parts that were begun and not ended."""
         return len(self.fs.call_s3("list_multipart_uploads", Bucket=BUCKET).get("Uploads", ()))
+
+
+class Reader(Poller):
+    """Reads the output of a store again and again, without the proxy."""
+
+    def __init__(self, store: Store) -> None:
+        super().__init__(Path(), pause=0.5)
+        self._store = store
+
+    def read(self) -> tuple[str, int] | None:
+        """Return the version and its rows, or None if it was not to be had."""
+        fs = self._store.fs
+
+        def success() -> bytes | None:
+            with contextlib.suppress(FileNotFoundError):
+                return bytes(fs.cat_file(f"{BUCKET}/out/_SUCCESS"))
+            return None
+
+        def parts() -> list[pa.Table]:
+            paths = fs.glob(f"{BUCKET}/out/part-*.parquet")
+            return [pq.read_table(io.BytesIO(fs.cat_file(path))) for path in paths]
+
+        return read_whole_version(success, parts)
 
 
 @contextlib.contextmanager
@@ -177,6 +201,27 @@ def until_published_on_ray(store: Store, version: str, rng: random.Random) -> No
     raise AssertionError(f"not published by {MOST_RUNS} runs on Ray: {store.counts}")
 
 
+def _soak(store: Store, rounds: int, rng: random.Random, expected: dict[str, dict[str, str]]) -> Counter[str]:
+    """Publish in rounds; return how many rows and files are lost, there twice or left over."""
+    ids, left, began = store.ids(), Counter[str](), time.monotonic()
+    for number in range(rounds):
+        version = list(VERSIONS)[number % 2]
+        store.proxy.answer = RandomFaults(rng.randrange(10**9))
+        on_ray = number % ROUNDS_A_RAY == ROUNDS_A_RAY - 1
+        (until_published_on_ray if on_ray else until_published)(store, version, rng)
+        store.proxy.answer = lambda _method, _path: None
+        again = run_here(store.config, version)
+        assert (again.status, again.rows_this_run) == ("COMPLETE", 0), again
+        now = store.published()
+        differ = sorted(set(now.items()) ^ set(expected[version].items()))
+        assert not differ, f"other files after {dict(store.counts)}: {differ[:9]}"
+        lost, twice = ids - store.ids(), store.ids() - ids
+        left.update({"lost": lost.total(), "twice": twice.total(), "uploads": store.open_uploads()})
+        left["staged"] += sum("_staging/" in name for name in now)
+        print(f"{time.monotonic() - began:6.0f} s: {number + 1:3} rounds {dict(store.counts)}", flush=True)
+    return left
+
+
 def soak_server(server: str, rounds: int, seed: int, home: Path) -> dict[str, Any]:
     """Return the figures of some rounds on one server."""
     rng, began = random.Random(seed), time.monotonic()
@@ -185,27 +230,10 @@ def soak_server(server: str, rounds: int, seed: int, home: Path) -> dict[str, An
         for version in VERSIONS:
             run_here(store.config, version)
             expected[version] = store.published()
-        ids = store.ids()
-        left = Counter[str]()
-        for number in range(rounds):
-            version = list(VERSIONS)[number % 2]
-            store.proxy.answer = RandomFaults(rng.randrange(10**9))
-            on_ray = number % ROUNDS_A_RAY == ROUNDS_A_RAY - 1
-            (until_published_on_ray if on_ray else until_published)(store, version, rng)
-            store.proxy.answer = lambda _method, _path: None
-            again = run_here(store.config, version)
-            assert (again.status, again.rows_this_run) == ("COMPLETE", 0), again
-            now = store.published()
-            differ = sorted(set(now.items()) ^ set(expected[version].items()))
-            assert not differ, f"other files after {dict(store.counts)}: {differ[:9]}"
-            lost, twice = ids - store.ids(), store.ids() - ids
-            left.update({"lost": lost.total(), "twice": twice.total(), "uploads": store.open_uploads()})
-            left["staged"] += sum("_staging/" in name for name in now)
-            print(
-                f"{time.monotonic() - began:6.0f} s {server}: {number + 1:3} rounds {dict(store.counts)}",
-                flush=True,
-            )
+        with Reader(store) as reader:
+            left = _soak(store, rounds, rng, expected)
         assert not +left, left
+        assert not reader.faults, reader.faults[:3]
         requests = len(store.proxy.seen)
         faults = dict(sorted(store.proxy.faults().items()))
     return {
@@ -217,6 +245,9 @@ def soak_server(server: str, rounds: int, seed: int, home: Path) -> dict[str, An
         "rows twice": left["twice"],
         "uploads left open": left["uploads"],
         "files left staged": left["staged"],
+        "reads of a whole version": sum(reader.whole.values()),
+        "reads that had to wait": reader.waits,
+        "reads of anything else": len(reader.faults),
         "seconds": round(time.monotonic() - began),
     }
 

@@ -216,6 +216,8 @@ def test_a_file_whose_reads_are_cut_is_compared_again(folder: S3Location, proxy:
     assert integrity.fault(file, record, file.stamp()) == "has other content than was written"
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("server", ["moto"], indirect=True)
 def test_a_store_that_stays_away_ends_a_comparison_as_a_fault(folder: S3Location, proxy: S3Proxy) -> None:
     (folder / "part-00000-000000000.parquet").write(b"no Parquet")
     record = FileRecord(file="part-00000-000000000.parquet", rows=1, bytes=10, sha256="0" * 64)
