@@ -16,14 +16,16 @@ _LARGEST_PUT = 5 << 30
 _SECONDS_BEFORE_READING_AGAIN = (0.1, 0.5)
 _TOO_SHORT_CODES = {"InvalidRange", "416"}
 
-TIMEOUTS: dict[str, Any] = {
+CLIENT_CONFIG: dict[str, Any] = {
     "connect_timeout": 10,
     "read_timeout": 15,
     "retries": {"mode": "standard", "total_max_attempts": 3},
+    "response_checksum_validation": "when_required",
 }
 """How long botocore waits, in seconds: an endpoint that accepts and never answers is given up within a minute.
 
 A timeout starts again whenever bytes arrive, so that a slow server and a large upload may take their time.
+Some servers, as rclone's, answer the read of a range with the whole object's checksum; botocore would refuse it.
 """
 
 

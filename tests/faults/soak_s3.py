@@ -33,7 +33,6 @@ from pipeline_lib.execution.local_executor import LocalExecutor
 from pipeline_lib.reporting.outcome import Outcome
 from pipeline_lib.reporting.progress import Progress
 from pipeline_lib.settings.settings_file import load_settings
-from tests.faults import soak
 from tests.helpers import tiny_checkpoints
 from tests.helpers.published import Poller, read_whole_version
 from tests.helpers.s3_faults import RandomFaults
@@ -44,6 +43,8 @@ BUCKET = "soak"
 SERVERS = ("moto", "rclone")
 VERSIONS: dict[str, list[str]] = {"plain": [], "with logits": ["output.logits=true"]}
 MOST_RUNS = 40
+# About as many as a run has that is not disturbed, so that a kill finds it at any moment.
+MOST_REQUESTS = 100
 LONGEST_RUN_SECONDS = 180
 # One round in so many runs on Ray, where a model actor is killed too; the others run in one process.
 ROUNDS_A_RAY = 10
@@ -161,17 +162,23 @@ def start(store: Store, version: str, said: Path) -> ForkServerProcess:
     return process
 
 
+def _lives_until(store: Store, run: ForkServerProcess, requests: int) -> bool:
+    """Wait until there were so many more requests; return whether the run has not ended before."""
+    end = len(store.proxy.seen) + requests
+    while run.is_alive() and len(store.proxy.seen) < end:
+        time.sleep(0.005)
+    return run.is_alive()
+
+
 def until_published(store: Store, version: str, rng: random.Random) -> None:
     """Start runs, and kill some of them at random moments, until one ends well."""
     for _ in range(MOST_RUNS):
         with tempfile.TemporaryDirectory() as folder:
             said = [Path(folder, f"{number}.txt") for number in range(1 + (rng.random() < 0.1))]
             runs = [start(store, version, each) for each in said]
-            if rng.random() < 0.5:
-                runs[0].join(rng.uniform(0.2, 6))
-                if runs[0].is_alive():
-                    runs[0].kill()
-                    store.counts["kills of the driver"] += 1
+            if rng.random() < 0.6 and _lives_until(store, runs[0], rng.randrange(MOST_REQUESTS)):
+                runs[0].kill()
+                store.counts["kills of the driver"] += 1
             for run, words in zip(runs, said, strict=True):
                 run.join(LONGEST_RUN_SECONDS)
                 spoken = words.read_text() if words.exists() else ""
@@ -185,6 +192,8 @@ def until_published(store: Store, version: str, rng: random.Random) -> None:
 
 def until_published_on_ray(store: Store, version: str, rng: random.Random) -> None:
     """Start the command with Ray, and kill a model actor or all processes, until it ends well."""
+    from tests.faults import soak  # which imports this module
+
     random.seed(rng.random())
     options = [word for setting in VERSIONS[version] for word in ("--set", setting)]
     for attempt in range(MOST_RUNS):

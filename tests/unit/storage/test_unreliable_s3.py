@@ -111,6 +111,14 @@ def test_a_write_that_is_never_done_is_a_fault(fault: Fault, folder: S3Location,
     assert (folder / "file").read() in (None, b"cont"[:3])  # rclone keeps the half that came
 
 
+def test_a_part_of_a_file_is_read_from_a_server_that_tells_the_checksum_of_the_whole(folder: S3Location) -> None:
+    (folder / "file").write(bytes(range(100)))
+    assert (folder / "file").read_with_etag(90)[0] == bytes(range(90, 100))
+    with (folder / "file").open() as file:
+        file.seek(50)
+        assert file.read(3) == bytes([50, 51, 52])
+
+
 def test_a_large_file_is_written_by_one_request_so_that_a_kill_leaves_no_open_upload(
     folder: S3Location, proxy: S3Proxy
 ) -> None:
