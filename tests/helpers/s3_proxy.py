@@ -158,7 +158,7 @@ class S3Proxy:
                 handler.path,
                 len(reply[2]),
                 len(body),
-                str(fault or (told and told[1]) or ""),
+                fault or (told[1] if isinstance(told, tuple) else ""),
                 is_copy="x-amz-copy-source" in handler.headers,
             )
         )
