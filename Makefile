@@ -28,10 +28,11 @@ coverage: .venv/dev ## Measure how much of the pure modules their own tests cove
 
 check: lint typecheck coverage test-all ## Lint, types, import contract, coverage of the pure modules, all tests
 
-soak: .venv/dev ## Kill runs at random, 200 times, and compare every byte; start pairs of runs; lose a machine
+soak: .venv/dev ## Kill runs at random, 200 times, and compare every byte; start pairs; lose a machine; fail S3 requests
 	@$(BIN)/python -m tests.faults.soak kills
 	@$(BIN)/python -m tests.faults.soak races
 	@$(BIN)/python -m tests.faults.soak nodes
+	@$(BIN)/python -m tests.faults.soak s3
 
 bench: .venv/dev ## Time the job against the pipeline and others, on generated reviews
 	@$(BIN)/python -m jobs.bench
@@ -42,6 +43,9 @@ bench-scale: .venv/dev ## Plan up to 100,000 shards, and run on up to 16 simulat
 bench-gpu: .venv/dev ## On a machine with a GPU: check the answers, then time all there is to time, in minutes
 	@$(BIN)/pytest tests/unit/engines/test_gpu.py
 	@$(BIN)/python -m jobs.bench.gpu
+
+bench-s3: .venv/dev ## Count the requests and bytes of each command against an S3 server
+	@$(BIN)/python -m tests.helpers.s3_requests
 
 bad-inputs: .venv/dev ## Try every kind of bad input, and show what each gets
 	@$(BIN)/python -m tests.bad_inputs.bad_inputs
@@ -82,4 +86,4 @@ help: ## Show this list
 	@$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[cluster,dev]'
 	@touch $@
 
-.PHONY: run test test-all coverage check soak bench bench-scale bench-gpu bad-inputs monitoring-tools setup format lint typecheck help
+.PHONY: run test test-all coverage check soak bench bench-scale bench-gpu bench-s3 bad-inputs monitoring-tools setup format lint typecheck help

@@ -1,7 +1,6 @@
 """What the tests share: one Ray, small checkpoints and small inputs, all real."""
 
 import os
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,7 @@ from pipeline_lib.settings.settings import Settings
 from pipeline_lib.settings.settings_file import parse_settings
 from tests.helpers import tiny_checkpoints
 from tests.helpers.distribution import OneRayScheduling, needs_ray
-from tests.helpers.servers import access_to, free_port, running_server, wait_for_server
+from tests.helpers.servers import access_to, moto_server
 
 # A busy machine is no failure.
 hypothesis.settings.register_profile("tests", deadline=None)
@@ -102,10 +101,7 @@ def _a_home_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> None:
 @pytest.fixture(scope="session")
 def s3_server() -> Iterator[str]:
     """A real S3 server on loopback; libraries find it by the usual environment variables."""
-    port = free_port()
-    endpoint = f"http://127.0.0.1:{port}"
-    with running_server([str(Path(sys.executable).parent / "moto_server"), "-H", "127.0.0.1", "-p", str(port)]):
-        wait_for_server(endpoint)
+    with moto_server() as endpoint:
         os.environ |= access_to(endpoint)
         yield endpoint
 

@@ -96,8 +96,9 @@ def _computation(
 def _without_earlier_work(plan: Plan, output: OutputState, earlier: EarlierWork) -> Plan:
     """Return a plan in which slices whose files verify are finished, and published scores are taken over."""
     url = plan.settings.output.path
-    saved_numbers = shard_numbers.read(url, plan.version) if earlier.has_shard_numbers else {}
-    shards = shard_numbers.assign(plan.shards, earlier.shard_numbers, saved_numbers)
+    numbers = earlier.shard_numbers
+    has_new = any(shard.path not in numbers for shard in plan.shards)
+    shards = shard_numbers.assign(plan.shards, numbers, shard_numbers.read(url, plan.version) if has_new else {})
     if not plan.may_replace:
         refuse_lost_shards(earlier.published or earlier.same_scores, shards)
     finished, damaged = finished_slices(output, shards, earlier.receipts)

@@ -3,19 +3,33 @@
 import contextlib
 from collections.abc import Callable, Sequence
 
-from pipeline_lib.errors import BusyError
+from pipeline_lib.errors import BusyError, FaultError
 from pipeline_lib.machine.failpoints import reached
 from pipeline_lib.machine.parallel import in_threads
 from pipeline_lib.planning.plan import Plan
 from pipeline_lib.planning.resume import shard_numbers
-from pipeline_lib.publishing.accounting import CurrentFiles, check_rows_add_up, current_files
+from pipeline_lib.publishing.accounting import (
+    CurrentFiles,
+    check_rows_add_up,
+    current_files,
+    published_stamps,
+)
 from pipeline_lib.publishing.gates import check_gates
 from pipeline_lib.publishing.manifest import manifest_of, success_of, with_etags
 from pipeline_lib.storage import cleanup
 from pipeline_lib.storage.integrity import check_unchanged
 from pipeline_lib.storage.lease import leased
 from pipeline_lib.storage.location import Location
-from pipeline_lib.storage.records import MANIFEST, REJECTS, STAGING, SUCCESS, Manifest, Receipt
+from pipeline_lib.storage.records import (
+    MANIFEST,
+    REJECTS,
+    STAGING,
+    SUCCESS,
+    Manifest,
+    Receipt,
+    parse,
+    staged_names,
+)
 from pipeline_lib.storage.store_errors import translated_errors
 from pipeline_lib.storage.urls import location_of
 
@@ -54,8 +68,8 @@ def publish(
     output = location_of(plan.settings.output.path)
     ordered = sorted(receipts, key=lambda receipt: (receipt.shard, receipt.first_row))
     with translated_errors(plan.settings.output.path, "publishing"):
-        current = current_files(ordered, output.files())
-        check_rows_add_up(plan, ordered, output, current)
+        current = current_files(ordered, output, output.files())
+        check_rows_add_up(plan, ordered, current)
         # A slice may have been read before its shard changed.
         list(in_threads(lambda shard: check_unchanged(shard.path, shard.stamp), plan.shards))
         manifest = manifest_of(plan, ordered)
@@ -69,8 +83,11 @@ def publish(
         _move(output, current)
         reached("publisher.after_moving")
         files = output.files()
-        manifest = manifest.model_copy(update={"slices": with_etags(ordered, files)})
-        cleanup.remove_unlisted_files(output, manifest, files)
+        records = [file for receipt in ordered for file in receipt.files]
+        stamps = published_stamps(output, current, records, files)
+        manifest = manifest.model_copy(update={"slices": with_etags(ordered, stamps)})
+        former = parse(Manifest, (output / MANIFEST).read())
+        cleanup.remove_unlisted_files(output, manifest, former, files)
         reached("publisher.after_sweep")
         confirm()
         content = manifest.to_bytes()
@@ -78,7 +95,7 @@ def publish(
         reached("publisher.after_manifest")
         (output / SUCCESS).write(success_of(manifest, content).to_bytes())
         reached("publisher.after_success")
-        cleanup.remove_staging(output)
+        cleanup.remove_staging(output, known=staged_names(ordered))
         reached("publisher.after_cleaning")
     return manifest
 
@@ -89,20 +106,25 @@ def finish_cleanup(plan: Plan) -> None:
         return
     url = plan.settings.output.path
     with contextlib.suppress(BusyError), leased(url), translated_errors(url, "cleaning"):
-        cleanup.remove_staging(location_of(url), plan.version)
+        output = location_of(url)
+        cleanup.remove_staging(output, plan.version)
+        cleanup.remove_probes(output, output.files())
 
 
 def _move(output: Location, current: CurrentFiles) -> None:
     """Move files into place; in a store they are copied, and the staged ones removed all together at the end."""
 
     def move(name: str) -> None:
-        path, stamp = current[name]
-        if path == name:
+        file = current[name]
+        if file.path == name:
             return
-        if output.is_local:
-            (output / path).move_to(output / name)
-        else:
-            (output / path).copy_to(output / name, stamp.size)
+        try:
+            if output.is_local:
+                (output / file.path).move_to(output / name)
+            else:
+                (output / file.path).copy_to(output / name, file.stamp.size)
+        except FileNotFoundError as error:
+            raise FaultError(f"{file.path!r} was removed while it was published; run again") from error
         reached("publisher.while_moving")
 
     list(in_threads(move, current))

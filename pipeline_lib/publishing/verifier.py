@@ -27,11 +27,15 @@ def verify(path: str) -> tuple[Manifest, list[str]]:
         return manifest, [
             *_check_success(success, manifest, whole=output.is_complete),
             *_check_files(output, manifest),
-            *(f"{name}: is not in {MANIFEST}" for name in cleanup.unlisted_files(manifest, output.files)),
+            *(f"{name}: is not in {MANIFEST}" for name in _unlisted(output, manifest)),
             *_check_version(manifest),
             *_check_slices(manifest),
             *_check_counts(manifest),
         ]
+
+
+def _unlisted(output: OutputState, manifest: Manifest) -> list[str]:
+    return cleanup.existing_unlisted_files(location_of(output.url), manifest, output.files)
 
 
 def _check_success(success: Success, manifest: Manifest, *, whole: bool) -> list[str]:

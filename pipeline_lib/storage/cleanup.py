@@ -1,6 +1,7 @@
 """Cleanup of an output folder: partial files of crashed runs go, files that do not belong there are set aside."""
 
 import contextlib
+import itertools
 import re
 from collections.abc import Iterable
 
@@ -16,7 +17,7 @@ _PART = re.compile(r"part-\d{5,}-\d{9,}\.parquet")
 
 def foreign_files(output: Location, manifest: Manifest | None, files: Files) -> list[str]:
     """Return the files that readers would see and that this program did not write."""
-    return [name for name in unlisted_files(manifest, files) if not _is_own_part(output, name)]
+    return [name for name in existing_unlisted_files(output, manifest, files) if not _is_own_part(output, name)]
 
 
 def remove_partial_files(output: Location, version: str) -> None:
@@ -40,37 +41,72 @@ def set_aside(output: Location, folder: Location, names: Iterable[str]) -> None:
         if taken is None:
             taken = set(aside.names())
         flat = file.replace("/", "-")
-        name = next(f"{flat}.{count}" for count in range(len(taken) + 1) if f"{flat}.{count}" not in taken)
+        names = (f"{flat}.{number}" for number in itertools.count())
+        # The listing of a store may lack what was set aside a moment ago.
+        name = next(name for name in names if name not in taken and (aside / name).stamp_now() is None)
         with contextlib.suppress(FileNotFoundError):
             (folder / file).move_to(aside / name)
             taken.add(name)
 
 
-def remove_unlisted_files(output: Location, manifest: Manifest, files: Files) -> None:
-    """Leave readers only the manifest's files: old parts of this program are removed, foreign files set aside."""
-    for name in unlisted_files(manifest, files):
+def remove_unlisted_files(output: Location, manifest: Manifest, former: Manifest | None, files: Files) -> None:
+    """Leave readers only the manifest's files: old parts of this program are removed, foreign files set aside.
+
+    Args:
+        output: the folder.
+        manifest: what readers shall see.
+        former: what they saw before, if anything: a listing may lack some of it.
+        files: a listing of the folder.
+    """
+    unseen = _files_of(former) - _files_of(manifest) - files.keys()
+    for name in [*unlisted_files(manifest, files), *(name for name in unseen if (output / name).stamp_now())]:
         if _is_own_part(output, name):
             (output / name).remove()
         else:
             set_aside(output, output, [name])
-    for name in files:
-        if _TEMPORARY.fullmatch(name):
-            (output / name).remove()
+    remove_probes(output, files)
 
 
-def remove_staging(output: Location, version: str | None = None) -> None:
-    """Remove the staged files of one version, or of all, once they are published."""
+def remove_probes(output: Location, files: Files) -> None:
+    """Remove what a killed run left that tried whether a store's writes may be conditional."""
+    for name in probes(files):
+        (output / name).remove()
+
+
+def probes(files: Files) -> list[str]:
+    """Return the names of files that are there for a moment only, unless a run is killed."""
+    return [name for name in files if _TEMPORARY.fullmatch(name)]
+
+
+def remove_staging(output: Location, version: str | None = None, known: Iterable[str] = ()) -> None:
+    """Remove the staged files of one version, or of all, once they are published.
+
+    Args:
+        output: the folder.
+        version: None for all.
+        known: paths below `_staging/` of files that a listing may lack.
+    """
     staging = output / STAGING
     if version:
         (staging / version).remove_tree()
     if not version or not staging.names():
-        staging.remove_tree()
+        staging.remove_tree(known)
 
 
 def unlisted_files(manifest: Manifest | None, files: Files) -> list[str]:
     """Return the files that readers of the folder see and that the manifest does not name."""
-    listed = {file.file for receipt in manifest.slices for file in receipt.files} if manifest else set()
-    return sorted(name for name in files if name not in listed and _is_visible(name))
+    named = _files_of(manifest)
+    return sorted(name for name in files if name not in named and _is_visible(name))
+
+
+def existing_unlisted_files(output: Location, manifest: Manifest | None, files: Files) -> list[str]:
+    """Return the unlisted files that exist: the listing of a store may show what was removed a moment ago."""
+    names = unlisted_files(manifest, files)
+    return names if output.is_local else [name for name in names if (output / name).stamp_now()]
+
+
+def _files_of(manifest: Manifest | None) -> set[str]:
+    return {file.file for receipt in manifest.slices for file in receipt.files} if manifest else set()
 
 
 def _is_visible(name: str) -> bool:

@@ -4,14 +4,18 @@ import contextlib
 import fcntl
 import hashlib
 import os
+import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from pipeline_lib.storage.location import Location
 from pipeline_lib.storage.s3 import S3Location, error_code
 
-_REFUSED_CODES = {"PreconditionFailed", "412", "ConditionalRequestConflict", "409", "NoSuchKey", "404"}
+# Another write of the same file is under way; S3's documentation says to repeat the request.
+_CONFLICT_CODES = {"ConditionalRequestConflict", "OperationAborted", "409"}
+_SECONDS_BETWEEN_CONFLICTS = (0.2, 0.5, 1.0)
+_REFUSED_CODES = {"PreconditionFailed", "412", *_CONFLICT_CODES, "NoSuchKey", "404"}
 _UNSUPPORTED_CODES = {"NotImplemented", "501", "InvalidArgument", "InvalidRequest", "400"}
 
 
@@ -77,10 +81,11 @@ def write(
     return _write_after_reading(file, content, expected)
 
 
-def remove(file: Location, expected: TaggedContent) -> None:
-    """Remove a file if its content is still the expected one."""
+def remove(file: Location, is_expected: Callable[[TaggedContent], bool]) -> None:
+    """Remove a file if its content is still an expected one."""
     with _locked_folder(file) if file.is_local else contextlib.nullcontext():
-        if read(file) == expected:
+        current = read(file)
+        if current and is_expected(current):
             file.remove()
 
 
@@ -121,11 +126,16 @@ def _locked_folder(file: Location) -> Iterator[None]:
 
 def _write_s3(file: S3Location, content: bytes, expected: TaggedContent | None) -> TaggedContent | None:
     condition = {"IfMatch": expected.tag} if expected else {"IfNoneMatch": "*"}
-    try:
-        answer = file.call("put_object", Body=content, **condition)
-    except OSError:
-        # The write was refused, or done while its answer was lost: a repeated request meets its own first write.
-        if read(file) == expected:
-            raise
-        return _read_if(file, content)
-    return TaggedContent(content, answer["ETag"])
+    for seconds in (*_SECONDS_BETWEEN_CONFLICTS, None):
+        try:
+            answer = file.call("put_object", Body=content, **condition)
+        except Exception as error:
+            # It was refused, or done while its answer was lost: a repeated request meets its own first write.
+            if read(file) != expected:
+                return _read_if(file, content)
+            if seconds is None or error_code(error) not in _CONFLICT_CODES:
+                raise
+            time.sleep(seconds)
+        else:
+            return TaggedContent(content, answer["ETag"])
+    raise AssertionError("the last conflict was raised")

@@ -5,7 +5,7 @@ import os
 import shutil
 import stat
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import IO, ClassVar, Self
 
 from pipeline_lib.storage.location import Files, FileStamp, Location
@@ -40,8 +40,9 @@ class DiskLocation(Location):
         os.makedirs(os.path.dirname(target.path), exist_ok=True)
         os.replace(self.path, target.path)
 
-    def remove_tree(self) -> None:
+    def remove_tree(self, known: Iterable[str] = ()) -> None:
         """Remove the folder with all that is in it; a link is removed, and what it leads to stays."""
+        del known
         if os.path.islink(self.path):
             os.unlink(self.path)
         elif os.path.isdir(self.path):

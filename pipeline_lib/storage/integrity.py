@@ -12,7 +12,7 @@ from pipeline_lib.errors import FaultError
 from pipeline_lib.machine.parallel import in_threads
 from pipeline_lib.storage.location import FileStamp, Location
 from pipeline_lib.storage.records import SUCCESS, VERSION_KEY, FileRecord, Receipt, Success, parse
-from pipeline_lib.storage.store_errors import translated_errors
+from pipeline_lib.storage.store_errors import translated_errors, with_retries
 from pipeline_lib.storage.urls import location_of
 
 _FOOTER_BYTES = 64 << 10
@@ -61,7 +61,26 @@ def fault(file: Location, record: FileRecord, stamp: FileStamp | None) -> str | 
     """Return what is wrong with a file of the output, or None if it is the one that was written.
 
     The whole file is read, and its size, hash, footer and row count are compared: a size alone proves nothing.
+
+    Args:
+        file: the file.
+        record: what was written.
+        stamp: its state by a listing, which in a store may be older than the file; None if the listing lacks it.
+
+    Raises:
+        NightscoreError: the storage failed, and all retries too.
     """
+
+    def compared() -> str | None:
+        with translated_errors(file.url, "comparing the file"):
+            return _difference(file, record, stamp)
+
+    return with_retries(compared)
+
+
+def _difference(file: Location, record: FileRecord, stamp: FileStamp | None) -> str | None:
+    if not file.is_local and (stamp is None or stamp.size != record.bytes):
+        stamp = file.stamp_now()
     if stamp is None:
         return "is missing"
     if not stamp.regular:
@@ -80,27 +99,36 @@ def fault(file: Location, record: FileRecord, stamp: FileStamp | None) -> str | 
 
 
 def version_fault(file: Location, version: str) -> str | None:
-    """Return what is wrong with the version in a Parquet file's footer, or None."""
-    with file.open() as content:
-        actual = (
-            (pq.read_schema(content).metadata or {}).get(VERSION_KEY.encode(), b"none").decode(errors="replace")
-        )
+    """Return what is wrong with the version in a Parquet file's footer, or None.
+
+    Raises:
+        NightscoreError: the storage failed, and all retries too.
+    """
+
+    def metadata() -> dict[bytes, bytes]:
+        with translated_errors(file.url, "reading the footer"), file.open() as content:
+            return pq.read_schema(content).metadata or {}
+
+    actual = with_retries(metadata).get(VERSION_KEY.encode(), b"none").decode(errors="replace")
     return None if actual == version else f"is of version {actual}"
 
 
-def count_rows(file: Location, size: int) -> int | None:
+def count_rows(file: Location, stamp: FileStamp) -> int | None:
     """Return the number of rows in a Parquet file's footer, or None if it has no footer.
 
     Args:
         file: the file.
-        size: its bytes; a store is asked only for the last of them, by one request.
+        stamp: its state; a store is asked only for its last bytes, by one request.
+
+    Raises:
+        FileNotFoundError: there is no file in this state, as far as the store can tell.
     """
     if file.is_local:
         with file.open() as content:
             return _rows_of(content)
-    rows = _rows_of(io.BytesIO(file.read_end(size, _FOOTER_BYTES)))
-    if rows is None and size > _FOOTER_BYTES:  # a footer of many columns
-        rows = _rows_of(io.BytesIO(file.read_end(size, size)))
+    rows = _rows_of(io.BytesIO(file.read_end(stamp, _FOOTER_BYTES)))
+    if rows is None and stamp.size > _FOOTER_BYTES:  # a footer of many columns
+        rows = _rows_of(io.BytesIO(file.read_end(stamp, stamp.size)))
     return rows
 
 

@@ -20,13 +20,15 @@ from pipeline_lib.storage import compare_and_swap
 from pipeline_lib.storage.compare_and_swap import TaggedContent
 from pipeline_lib.storage.location import Location
 from pipeline_lib.storage.records import LEASE, LeaseRecord, parse
-from pipeline_lib.storage.store_errors import translated_errors
+from pipeline_lib.storage.store_errors import translated_errors, with_retries
 from pipeline_lib.storage.urls import location_of
 
 SECONDS_TO_LIVE = 60.0
 SETTLE_SECONDS = 2.0
 _SECONDS_BETWEEN_BEATS = 5.0
 _POLL_SECONDS = 1.0
+_TRIES = 3
+_SECONDS_UNTIL_WRITTEN = 0.5
 
 
 @dataclass(frozen=True)
@@ -51,16 +53,10 @@ class Lease:
 
         Raises:
             BusyError: another run took this one for dead and holds the output now.
-            OSError: the storage failed.
+            Exception: the storage failed.
         """
         with self._lock:
-            if not self._lost:
-                record = self._record.model_copy(update={"beat": self._record.beat + 1})
-                written = compare_and_swap.write(
-                    self._file, record.to_bytes(), self._current, conditional=self._conditional
-                )
-                self._lost = written is None
-                self._record, self._current = record, written or self._current
+            self._lost = self._lost or not self._beaten()
         if self._lost:
             raise BusyError(
                 "this run was taken for dead, and another one holds the output now; nothing is published"
@@ -68,8 +64,25 @@ class Lease:
 
     def release(self) -> None:
         """Remove the lease; one that can't be removed has no living owner for the next run."""
-        with self._lock, contextlib.suppress(OSError):
-            compare_and_swap.remove(self._file, self._current)
+        with self._lock, contextlib.suppress(Exception):  # whatever the storage's library raises
+            compare_and_swap.remove(self._file, lambda current: _run_of(current) == self._record.run)
+
+    def _beaten(self) -> bool:
+        """Raise the count; return whether the lease is still ours."""
+        for _ in range(_TRIES):
+            record = self._record.model_copy(update={"beat": self._record.beat + 1})
+            written = compare_and_swap.write(
+                self._file, record.to_bytes(), self._current, conditional=self._conditional
+            )
+            if written is not None:
+                self._record, self._current = record, written
+                return True
+            # An earlier write of ours may have been done while its answer was lost, or broken off in the middle.
+            current = _read(self._file)
+            if current is None or _run_of(current) not in ("", self._record.run):
+                return False
+            self._record, self._current = parse(LeaseRecord, current.content) or record, current
+        return False
 
 
 def sighting(url: str, files: Container[str]) -> Sighting | None:
@@ -100,8 +113,15 @@ def leased(url: str, on_wait: Callable[[str], None] | None = None, seen: Sightin
     Raises:
         BusyError: another run holds it, or may hold it.
     """
-    with translated_errors(url, "taking the lease of the output"):
-        lease = _acquire(url, on_wait, seen)
+    record = LeaseRecord(
+        run=uuid.uuid4().hex, host=os.uname().nodename, pid=os.getpid(), process=identity(os.getpid())
+    )
+
+    def acquired() -> Lease:
+        with translated_errors(url, "taking the lease of the output"):
+            return _acquire(record, url, on_wait, seen)
+
+    lease = with_retries(acquired)
     done = threading.Event()
 
     def heartbeat() -> None:
@@ -120,16 +140,17 @@ def leased(url: str, on_wait: Callable[[str], None] | None = None, seen: Sightin
         lease.release()
 
 
-def _acquire(url: str, on_wait: Callable[[str], None] | None, seen: Sighting | None) -> Lease:
+def _acquire(
+    record: LeaseRecord, url: str, on_wait: Callable[[str], None] | None, seen: Sighting | None
+) -> Lease:
     file = location_of(url) / LEASE
-    record = LeaseRecord(
-        run=uuid.uuid4().hex, host=os.uname().nodename, pid=os.getpid(), process=identity(os.getpid())
-    )
     conditional: bool | None = None
     while True:
-        current = compare_and_swap.read(file)
+        current = _read(file)
         first_seen = seen.at if seen and seen.content == current else time.monotonic()
-        if current is not None and not _is_free(url, current, first_seen, on_wait):
+        # A lease that is ours already was written by a try whose answer was lost.
+        is_other = current is not None and _run_of(current) != record.run
+        if current and is_other and not _is_free(url, current, first_seen, on_wait):
             raise BusyError(f"{url!r}: {_owner_name(current)} is at work on this output; leave it to that one")
         if conditional is None:
             conditional = compare_and_swap.has_conditional_writes(file)
@@ -142,7 +163,8 @@ def _acquire(url: str, on_wait: Callable[[str], None] | None, seen: Sighting | N
         if written is not None and not conditional:
             # Whoever read before this write has written by now; of several the last writer has the lease.
             time.sleep(SETTLE_SECONDS)
-            written = written if compare_and_swap.read(file) == written else None
+            current = _read(file)
+            written = current if current and _run_of(current) == record.run else None
         if written is not None:
             return Lease(file, record, written, conditional=conditional)
 
@@ -166,10 +188,26 @@ def _is_free(url: str, current: TaggedContent, first_seen: float, on_wait: Calla
         on_wait(f"{_owner_name(current)} holds {url!r}; waiting up to {left:.0f} s for a sign of life")
     while time.monotonic() < deadline:
         time.sleep(_POLL_SECONDS)
-        now = compare_and_swap.read(location_of(url) / LEASE)
+        now = _read(location_of(url) / LEASE)
         if now != current:
             return now is None
     return True
+
+
+def _read(file: Location) -> TaggedContent | None:
+    """Read a lease; one that is no record may be half written, since not every store shows whole files only."""
+    for _ in range(_TRIES):
+        current = compare_and_swap.read(file)
+        if current is None or _run_of(current):
+            break
+        time.sleep(_SECONDS_UNTIL_WRITTEN)
+    return current
+
+
+def _run_of(current: TaggedContent) -> str:
+    """Return the id of a lease's run; it is empty if the content is no record of a lease."""
+    owner = parse(LeaseRecord, current.content)
+    return owner.run if owner else ""
 
 
 def _owner_name(current: TaggedContent) -> str:

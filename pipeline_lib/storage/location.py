@@ -1,6 +1,7 @@
 """One value for the place of a file or a folder that fsspec reaches: a local path, `s3://...` or another URL."""
 
 import contextlib
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import IO, Any, ClassVar, Self
 
@@ -71,9 +72,24 @@ class Location:
         except FileNotFoundError:
             return None
 
-    def read_end(self, size: int, most: int) -> bytes:
-        """Return the last bytes of the file, at most `most` of its `size` bytes."""
-        return bytes(self.fs.cat_file(self.path, start=max(size - most, 0), end=size))
+    def stamp_now(self) -> FileStamp | None:
+        """Return the size and the tag of the file, or None if there is no file; a listing may be older."""
+        try:
+            return self.stamp()
+        except FileNotFoundError:
+            return None
+
+    def read_end(self, stamp: FileStamp, most: int) -> bytes:
+        """Return the last bytes of the file, at most `most` of them.
+
+        Args:
+            stamp: the state of the file.
+            most: number of bytes.
+
+        Raises:
+            FileNotFoundError: there is no file in this state, as far as the store can tell.
+        """
+        return bytes(self.fs.cat_file(self.path, start=max(stamp.size - most, 0), end=stamp.size))
 
     def write(self, content: bytes) -> str | None:
         """Write the file so that readers see all of it or none of it, also after a crash; return any ETag.
@@ -108,8 +124,13 @@ class Location:
         with contextlib.suppress(FileNotFoundError):
             self.fs.rm_file(self.path)
 
-    def remove_tree(self) -> None:
-        """Remove the folder of exactly this name with all that is in it; a missing one is no error."""
+    def remove_tree(self, known: Iterable[str] = ()) -> None:
+        """Remove the folder of exactly this name with all that is in it; a missing one is no error.
+
+        Args:
+            known: paths below the folder that a listing of a store may lack, since they are new.
+        """
+        del known
         with contextlib.suppress(FileNotFoundError):
             for path in self.fs.find(self.path):
                 self.fs.rm_file(path)

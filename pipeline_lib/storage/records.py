@@ -1,6 +1,7 @@
 """The JSON records beside the data: receipts of slices, the manifest, the lease and the mark of completeness."""
 
 import json
+from collections.abc import Iterable
 from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -196,6 +197,16 @@ class Success(_Record):
     rejected: _Count
     manifest: str = MANIFEST
     manifest_sha256: _Hash
+
+
+def staged_names(receipts: Iterable[Receipt]) -> list[str]:
+    """Return the paths below `_staging/` of all that runs stage for some slices."""
+    names = {f"{receipt.version}/{NUMBERS}" for receipt in receipts}
+    for receipt in receipts:
+        ending = len(".parquet")
+        names |= {f"{receipt.version}/{file.file}" for file in receipt.files}
+        names.add(f"{receipt.version}/{receipt.part.file[:-ending]}.json")
+    return sorted(names)
 
 
 def parse(kind: type[_R], content: bytes | None) -> _R | None:

@@ -1,7 +1,8 @@
 """What the job asks of S3 beyond fsspec: listings, plain copies, removal by the thousand, and its error codes."""
 
 import contextlib
-from collections.abc import Iterator
+import time
+from collections.abc import Iterable, Iterator
 from typing import Any, Self
 
 from fsspec.asyn import sync
@@ -11,15 +12,20 @@ from pipeline_lib.storage.location import Files, FileStamp, Location
 _KEYS_A_REQUEST = 1000
 # A larger object can't be copied by one request.
 _LARGEST_COPY = 5 << 30
+_LARGEST_PUT = 5 << 30
+_SECONDS_BEFORE_READING_AGAIN = (0.1, 0.5)
+_TOO_SHORT_CODES = {"InvalidRange", "416"}
 
-TIMEOUTS: dict[str, Any] = {
+CLIENT_CONFIG: dict[str, Any] = {
     "connect_timeout": 10,
     "read_timeout": 15,
     "retries": {"mode": "standard", "total_max_attempts": 3},
+    "response_checksum_validation": "when_required",
 }
 """How long botocore waits, in seconds: an endpoint that accepts and never answers is given up within a minute.
 
 A timeout starts again whenever bytes arrive, so that a slow server and a large upload may take their time.
+Some servers, as rclone's, answer the read of a range with the whole object's checksum; botocore would refuse it.
 """
 
 
@@ -31,21 +37,44 @@ class S3Location(Location):
         bucket, key, _ = self.fs.split_path(self.path)
         return self.fs.call_s3(method, Bucket=bucket, Key=key, **arguments)
 
+    def stamp_now(self) -> FileStamp | None:
+        """Return the size and the ETag of the object by one request, or None if there is no object."""
+        try:
+            answer = self.call("head_object")
+        except FileNotFoundError:
+            return None
+        etag = str(answer.get("ETag", "")).strip('"')
+        return FileStamp(int(answer["ContentLength"]), etag, etag=bool(etag))
+
     def read_with_etag(self, start: int = 0) -> tuple[bytes, str]:
         """Return the bytes from `start` on and the ETag in quotes, by one request, so that they belong together.
+
+        botocore repeats a request that fails, but not the reading of a body that ends too early.
 
         Raises:
             FileNotFoundError: there is no such object.
         """
-        answer = self.call("get_object", **({"Range": f"bytes={start}-"} if start else {}))
-        try:
-            return bytes(sync(self.fs.loop, answer["Body"].read)), str(answer["ETag"])
-        finally:
-            answer["Body"].close()
+        for seconds in _SECONDS_BEFORE_READING_AGAIN:
+            answer = self._object(start)
+            try:
+                return self._body(answer)
+            except OSError:
+                raise
+            except Exception:  # noqa: BLE001 - aiohttp, aiobotocore and botocore have each their own
+                time.sleep(seconds)
+        return self._body(self._object(start))
 
-    def read_end(self, size: int, most: int) -> bytes:
-        """Return the last bytes of the object by one request."""
-        return self.read_with_etag(max(size - most, 0))[0]
+    def read_end(self, stamp: FileStamp, most: int) -> bytes:
+        """Return the last bytes of the object by one request, whose ETag shows whether it is in the given state."""
+        try:
+            content, etag = self.read_with_etag(max(stamp.size - most, 0))
+        except OSError as error:
+            if error_code(error) not in _TOO_SHORT_CODES:
+                raise
+            raise FileNotFoundError(f"{self.path!r} is shorter than {stamp.size:,} bytes") from error
+        if stamp.etag and etag.strip('"') != stamp.tag:
+            raise FileNotFoundError(f"{self.path!r} is another object by now")
+        return content
 
     def copy_to(self, target: Self, size: int = 0) -> None:
         """Copy the object within its store, by one request where its size allows it."""
@@ -55,14 +84,18 @@ class S3Location(Location):
             bucket, key, _ = self.fs.split_path(self.path)
             target.call("copy_object", CopySource={"Bucket": bucket, "Key": key})
 
-    def remove_tree(self) -> None:
+    def remove_tree(self, known: Iterable[str] = ()) -> None:
         """Remove all objects below the folder, a thousand with each request.
+
+        Args:
+            known: paths below the folder that are removed even if the listing lacks them.
 
         Raises:
             OSError: the store kept one.
         """
         bucket, key, _ = self.fs.split_path(self.path)
-        keys = [f"{key}/{name}" if key else name for name, _, _ in self._objects()]
+        names = sorted({*known, *(name for name, _, _ in self._objects())})
+        keys = [f"{key}/{name}" if key else name for name in names]
         for start in range(0, len(keys), _KEYS_A_REQUEST):
             batch = [{"Key": key} for key in keys[start : start + _KEYS_A_REQUEST]]
             answer = self.fs.call_s3("delete_objects", Bucket=bucket, Delete={"Objects": batch, "Quiet": True})
@@ -104,6 +137,22 @@ class S3Location(Location):
 
     def _get(self) -> bytes:
         return self.read_with_etag()[0]
+
+    def _put(self, content: bytes) -> str | None:
+        """Write the object by one request: a killed process leaves no open upload of several parts behind."""
+        if len(content) > _LARGEST_PUT:
+            return super()._put(content)
+        return str(self.call("put_object", Body=content).get("ETag", "")).strip('"') or None
+
+    def _object(self, start: int) -> dict[str, Any]:
+        answer: dict[str, Any] = self.call("get_object", **({"Range": f"bytes={start}-"} if start else {}))
+        return answer
+
+    def _body(self, answer: dict[str, Any]) -> tuple[bytes, str]:
+        try:
+            return bytes(sync(self.fs.loop, answer["Body"].read)), str(answer["ETag"])
+        finally:
+            answer["Body"].close()
 
     def _objects(self) -> Iterator[tuple[str, int, str]]:
         """Yield the path below the folder, the size and the ETag of every object."""

@@ -79,4 +79,4 @@ def _store_options(url: str) -> dict[str, Any]:
     if scheme not in {"s3", "s3a"}:
         return {}
     configured = fsspec.config.conf.get(scheme, {}).get("config_kwargs", {})
-    return {"config_kwargs": {**s3.TIMEOUTS, **configured}}
+    return {"config_kwargs": {**s3.CLIENT_CONFIG, **configured}}

@@ -5,6 +5,7 @@ python -m tests.faults.soak kills --kills 200     the driver with all its proces
                                                   two versions replace each other all the while
 python -m tests.faults.soak races --races 20      two runs at once; then both killed, and a third
 python -m tests.faults.soak nodes                 a machine of a cluster removed without grace
+python -m tests.faults.soak s3 --rounds 50        kills and failing requests, on two S3 servers
 """
 
 import argparse
@@ -257,9 +258,11 @@ def nodes(seed: int, home: Path) -> dict[str, Any]:
 def main() -> None:
     """Run one kind of soak and print its figures as JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("kind", choices=["kills", "races", "nodes"])
+    parser.add_argument("kind", choices=["kills", "races", "nodes", "s3"])
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--races", type=int, default=20)
+    parser.add_argument("--rounds", type=int, default=50, help="of s3, on each server")
+    parser.add_argument("--server", choices=["moto", "rclone"], help="of s3; both if none is named")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
     given = parser.parse_args()
     print(f"seed {given.seed}", flush=True)
@@ -268,6 +271,11 @@ def main() -> None:
             figures = kills(given.kills, given.seed, Path(folder))
         elif given.kind == "races":
             figures = races(given.races, given.seed, Path(folder))
+        elif given.kind == "s3":
+            from tests.faults import soak_s3  # which imports this module
+
+            servers = (given.server,) if given.server else soak_s3.SERVERS
+            figures = soak_s3.s3(given.rounds, servers, given.seed, Path(folder))
         else:
             figures = nodes(given.seed, Path(folder))
     print(json.dumps(figures, indent=2))

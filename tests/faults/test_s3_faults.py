@@ -2,7 +2,6 @@
 
 import os
 import time
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,7 +15,8 @@ from pipeline_lib.publishing.verifier import verify
 from pipeline_lib.settings.settings import Settings
 from tests.conftest import Runner, SettingsMaker
 from tests.helpers.command_line import error_line, nightscore
-from tests.helpers.s3_proxy import Answer, S3Proxy, hang
+from tests.helpers.s3_faults import always, first_times
+from tests.helpers.s3_proxy import Fault, S3Proxy, hang
 from tests.helpers.servers import s3_at
 
 BUCKET = f"faults-{os.getpid()}"
@@ -47,19 +47,6 @@ def settings(settings_for: SettingsMaker, request: pytest.FixtureRequest) -> Set
     return settings_for(input={"path": f"s3://{BUCKET}/in"}, output={"path": out}, tuning={"rows_per_slice": 6})
 
 
-def first_times(times: int, word: str, status: int, code: str) -> Answer:
-    """Fail the first requests of a kind, then pass them on."""
-    seen: Counter[str] = Counter()
-
-    def answer(method: str, path: str) -> tuple[int, str] | None:
-        if word not in f"{method} {path}":
-            return None
-        seen["all"] += 1
-        return (status, code) if seen["all"] <= times else None
-
-    return answer
-
-
 @pytest.mark.parametrize(
     "fault",
     [
@@ -74,9 +61,9 @@ def test_a_passing_fault_of_the_store_in_a_worker_is_tried_again(
 ) -> None:
     times, word, status, code = fault
     seen = {"begun": False}
-    fails = first_times(times, word.format(BUCKET), status, code)
+    fails = first_times(times, word.format(BUCKET), (status, code))
 
-    def answer(method: str, path: str) -> tuple[int, str] | None:
+    def answer(method: str, path: str) -> tuple[int, str] | Fault | None:
         # The lease is the driver's; from the first part's shard on, the work is a worker's.
         seen["begun"] = seen["begun"] or (method == "PUT" and path.endswith("_lease.json"))
         return fails(method, path) if seen["begun"] and ".json" not in path and ".tmp" not in path else None
@@ -110,6 +97,15 @@ def test_an_endpoint_that_accepts_and_never_answers_is_given_up_within_a_minute(
         discover(settings)
     assert time.monotonic() - began < 60
     assert "\n" not in str(told.value)
+
+
+def test_a_store_that_fails_is_not_taken_for_one_without_the_file(
+    settings_for: SettingsMaker, proxy: S3Proxy
+) -> None:
+    proxy.answer = always(f"HEAD /{BUCKET}/in/a.parquet", Fault.SLOW_DOWN)
+    with pytest.raises(FaultError, match="SlowDown") as told:
+        discover(settings_for(input={"path": f"s3://{BUCKET}/in/a.parquet"}))
+    assert told.value.exit_code == 1
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import hashlib
 import json
 import threading
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
@@ -23,21 +24,31 @@ def published_hashes(folder: Path) -> dict[str, str]:
 
 
 def read_version(folder: Path) -> tuple[str, int] | None:
+    """Read an output on a disk as its users are told to; see `read_whole_version`."""
+    return read_whole_version(
+        lambda: _success(folder),
+        lambda: [pq.read_table(path) for path in sorted(folder.glob("part-*.parquet"))],
+    )
+
+
+def read_whole_version(
+    read_success: Callable[[], bytes | None], read_parts: Callable[[], list[pa.Table]]
+) -> tuple[str, int] | None:
     """Read an output as its users are told to; return its version and rows, or None if it was not to be had.
 
     `_SUCCESS` is looked at before and after: what was read in between counts only if it stayed the same.
     """
-    before = _success(folder)
+    before = read_success()
     if before is None:
         return None
     said = json.loads(before)
     try:
-        tables = [pq.read_table(path) for path in sorted(folder.glob("part-*.parquet"))]
+        tables = read_parts()
     except (OSError, pa.ArrowException):
-        if _success(folder) != before:
+        if read_success() != before:
             return None  # moved away or over while it was read
         raise
-    if _success(folder) != before:
+    if read_success() != before:
         return None
     versions = {(table.schema.metadata or {})[b"nightscore.version"].decode() for table in tables}
     rows = sum(table.num_rows for table in tables)
@@ -63,6 +74,10 @@ class Poller:
     faults: list[str] = field(default_factory=list)
     pause: float = 0.02
 
+    def read(self) -> tuple[str, int] | None:
+        """Return the version and its rows, or None if it was not to be had."""
+        return read_version(self.folder)
+
     def __enter__(self) -> Self:
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._poll, daemon=True)
@@ -76,7 +91,7 @@ class Poller:
     def _poll(self) -> None:
         while not self._done.wait(self.pause):
             try:
-                found = read_version(self.folder)
+                found = self.read()
             except Exception as error:  # noqa: BLE001 - whatever a reader would stumble over
                 self.faults.append(f"{type(error).__name__}: {error}")
                 continue

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import s3fs
 
+_PROGRAMS = Path(sys.executable).parent
 _UNTIL_STDIN_CLOSES = Path(__file__).with_name("until_stdin_closes.py")
 
 
@@ -29,6 +30,27 @@ def running_server(command: Sequence[str]) -> Iterator[None]:
     guarded = [sys.executable, str(_UNTIL_STDIN_CLOSES), *command]
     with subprocess.Popen(guarded, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL):
         yield  # afterwards its standard input is closed
+
+
+@contextlib.contextmanager
+def moto_server() -> Iterator[str]:
+    """Run moto's S3 server, whose buckets are in its memory and whose writes may be conditional; yield its URL."""
+    port = free_port()
+    endpoint = f"http://127.0.0.1:{port}"
+    with running_server([str(_PROGRAMS / "moto_server"), "-H", "127.0.0.1", "-p", str(port)]):
+        wait_for_server(endpoint)
+        yield endpoint
+
+
+@contextlib.contextmanager
+def rclone_server(folder: Path) -> Iterator[str]:
+    """Run rclone's S3 server, whose buckets are folders and which ignores conditions; yield its URL."""
+    port = free_port()
+    endpoint = f"http://127.0.0.1:{port}"
+    command = [str(_PROGRAMS / "rclone"), "serve", "s3", "--addr", f"127.0.0.1:{port}", "--auth-key", "test,test"]
+    with running_server([*command, str(folder)]):
+        wait_for_server(endpoint)
+        yield endpoint
 
 
 def wait_for_server(endpoint: str) -> None:

@@ -66,11 +66,21 @@ def _shards_under(path: str, location: Location) -> DiscoveredShards:
             return _matching(path, location)
         if location.is_local and os.path.exists(location.path):
             refuse_irregular(location.path)
-        if location.fs.isfile(location.path):
+        if _is_file(location):
             if not is_shard(location.path):
                 raise InputError(f"input.path: {path!r} is not one of {listed(FORMATS)}")
             return DiscoveredShards({location.url: location.stamp()})
         return _in_folder(path, location) if location.fs.isdir(location.path) else DiscoveredShards()
+
+
+def _is_file(location: Location) -> bool:
+    """Tell whether a path is a file; fsspec itself takes a store that fails for a missing file."""
+    if location.is_local:
+        return bool(location.fs.isfile(location.path))
+    try:
+        return bool(location.fs.info(location.path)["type"] == "file")
+    except (FileNotFoundError, PermissionError):  # a folder may be listed without permission to look at a file
+        return False
 
 
 def _in_folder(path: str, location: Location) -> DiscoveredShards:

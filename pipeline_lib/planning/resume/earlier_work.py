@@ -11,7 +11,7 @@ from pipeline_lib.planning.resume.score_reuse import can_reuse
 from pipeline_lib.planning.version_changes import differences
 from pipeline_lib.settings.settings import Settings
 from pipeline_lib.storage import cleanup
-from pipeline_lib.storage.records import LEASE, NUMBERS, STAGING, Manifest, Receipt
+from pipeline_lib.storage.records import LEASE, STAGING, Manifest, Receipt
 from pipeline_lib.storage.store_errors import translated_errors
 from pipeline_lib.storage.urls import location_of
 
@@ -31,9 +31,7 @@ class EarlierWork:
     foreign_files: tuple[str, ...]
     """Files that readers see and that no manifest names."""
     needs_cleanup: bool
-    """Whether staged files of this version, or a lease, exist."""
-    has_shard_numbers: bool
-    """Whether a run of this version saved the numbers that it gave the shards."""
+    """Whether staged files of this version, a lease or a probe of the store exist."""
 
     @property
     def shard_numbers(self) -> dict[str, int]:
@@ -80,8 +78,7 @@ def find_earlier_work(
         same_scores=same_scores,
         receipts=tuple(newest.values()),
         foreign_files=foreign_files,
-        needs_cleanup=LEASE in output.files or output.has_staged(version),
-        has_shard_numbers=output.has_staged(version, NUMBERS),
+        needs_cleanup=LEASE in output.files or output.has_staged(version) or bool(cleanup.probes(output.files)),
     )
 
 

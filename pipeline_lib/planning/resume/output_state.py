@@ -13,7 +13,6 @@ from pipeline_lib.storage.records import (
     REJECTS,
     RUNS,
     STAGING,
-    SUCCESS,
     Manifest,
     Receipt,
     Success,
@@ -46,14 +45,16 @@ class OutputState:
         staged = {parts[1] for parts in names if len(parts) > 2}
         return staged | ({self.success.version} if self.success else set())
 
-    def has_staged(self, version: str, name: str = "") -> bool:
-        """Tell whether a file of this name, or any file, is staged for a version."""
-        folder = f"{STAGING}/{version}/"
-        return f"{folder}{name}" in self.files if name else any(path.startswith(folder) for path in self.files)
+    def has_staged(self, version: str) -> bool:
+        """Tell whether any file is staged for a version."""
+        return any(path.startswith(f"{STAGING}/{version}/") for path in self.files)
 
 
 def read_output(url: str, previous: OutputState | None = None) -> OutputState:
     """List an output folder and read its records.
+
+    In a store the listing may be a little older than the files. What it lacks or shows besides is asked for where
+    something depends on it.
 
     Args:
         url: the folder.
@@ -70,8 +71,9 @@ def read_output(url: str, previous: OutputState | None = None) -> OutputState:
         for name in (REJECTS, RUNS, STAGING, ASIDE, LEASE):
             if name in files and not files[name].regular:
                 raise OutputError(f"{url!r}: {name!r} in it is a link or a device, which this job did not make")
-        success = integrity.read_success(folder) if SUCCESS in files else None
-        content = (folder / MANIFEST).read() if MANIFEST in files else None
+        # Read even if the listing lacks them: what is published must never be taken for nothing.
+        success = integrity.read_success(folder)
+        content = (folder / MANIFEST).read()
     is_complete = bool(success and content and hashlib.sha256(content).hexdigest() == success.manifest_sha256)
     caches = (previous.receipts, previous.verified) if previous else ({}, {})
     return OutputState(url, files, success, parse(Manifest, content), is_complete, *caches)

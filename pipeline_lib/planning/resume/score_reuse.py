@@ -14,7 +14,7 @@ from pipeline_lib.planning.version import same_scores
 from pipeline_lib.settings.settings import Settings
 from pipeline_lib.storage.location import Location
 from pipeline_lib.storage.records import Drift, Manifest, Receipt
-from pipeline_lib.storage.store_errors import translated_errors
+from pipeline_lib.storage.store_errors import translated_errors, with_retries
 from pipeline_lib.storage.urls import location_of
 
 
@@ -87,7 +87,8 @@ def with_published_scores(table: pa.Table, published: PublishedSlice, settings: 
     output = settings.output
     fields = columns.score_fields(scores=output.scores == "all", logits=output.logits)
     first_row = table.column(columns.ROW)[0].as_py() if table.num_rows else 0
-    scores, faults = _published_rows(published, location_of(output.path), fields, first_row)
+    folder = location_of(output.path)
+    scores, faults = with_retries(lambda: _published_rows(published, folder, fields, first_row))
     scored = [row for row in range(table.num_rows) if row not in faults]
     if len(scored) != scores.num_rows:
         raise FaultError(f"{published.part!r} has {scores.num_rows:,} rows, expected {len(scored):,}; run again")

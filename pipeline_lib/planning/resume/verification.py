@@ -46,13 +46,19 @@ def _with_damage(output: OutputState, receipts: Sequence[Receipt]) -> list[tuple
 
 def _is_whole(output: OutputState, version: str, record: FileRecord) -> bool:
     """Tell whether a file, staged or published, is the one that was written."""
-    for path in (f"{STAGING}/{version}/{record.file}", record.file):
-        entry = output.files.get(path)
-        if entry is None:
-            continue
-        if integrity.is_proven(entry, record) or output.verified.get(path) == entry:
+    folder = location_of(output.url)
+    paths = (f"{STAGING}/{version}/{record.file}", record.file)
+    entries = {path: output.files[path] for path in paths if path in output.files}
+    if any(
+        integrity.is_proven(entry, record) or output.verified.get(path) == entry for path, entry in entries.items()
+    ):
+        return True
+    if not folder.is_local:  # the listing may be older than the files
+        entries = {path: now for path in paths if (now := (folder / path).stamp_now())}
+        if any(integrity.is_proven(entry, record) for entry in entries.values()):
             return True
-        if integrity.fault(location_of(output.url) / path, record, entry) is None:
+    for path, entry in entries.items():
+        if integrity.fault(folder / path, record, entry) is None:
             output.verified[path] = entry
             return True
     return False

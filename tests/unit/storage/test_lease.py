@@ -2,8 +2,6 @@
 
 import contextlib
 import os
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -21,7 +19,7 @@ from pipeline_lib.storage.records import LEASE, LeaseRecord
 from pipeline_lib.storage.urls import location_of
 from tests.helpers.crashes import crash_holding_a_lease
 from tests.helpers.s3_proxy import S3Proxy
-from tests.helpers.servers import free_port, s3_at, wait_for_server
+from tests.helpers.servers import rclone_server, s3_at
 
 
 def ignore(_: str) -> None:
@@ -186,16 +184,9 @@ def unconditional_output(request: pytest.FixtureRequest, tmp_path: Path) -> Iter
         ):
             yield bucket_for(tmp_path)
         return
-    program, port = Path(sys.executable).parent / "rclone", free_port()
     (tmp_path / "served").mkdir()
-    command = [str(program), "serve", "s3", "--addr", f"127.0.0.1:{port}", "--auth-key", "test,test"]
-    with subprocess.Popen([*command, str(tmp_path / "served")], stderr=subprocess.DEVNULL) as process:
-        try:
-            wait_for_server(f"http://127.0.0.1:{port}")
-            with s3_at(f"http://127.0.0.1:{port}"):
-                yield bucket_for(tmp_path)
-        finally:
-            process.kill()
+    with rclone_server(tmp_path / "served") as endpoint, s3_at(endpoint):
+        yield bucket_for(tmp_path)
 
 
 def bucket_for(tmp_path: Path) -> str:
