@@ -140,9 +140,7 @@ def leased(url: str, on_wait: Callable[[str], None] | None = None, seen: Sightin
         lease.release()
 
 
-def _acquire(
-    record: LeaseRecord, url: str, on_wait: Callable[[str], None] | None, seen: Sighting | None
-) -> Lease:
+def _acquire(record: LeaseRecord, url: str, on_wait: Callable[[str], None] | None, seen: Sighting | None) -> Lease:
     file = location_of(url) / LEASE
     conditional: bool | None = None
     while True:

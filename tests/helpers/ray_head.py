@@ -30,10 +30,13 @@ def ray_head(home: Path, cpus: int = 4, **system: int) -> Iterator[tuple[dict[st
         "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
         "RAY_USAGE_STATS_ENABLED": "0",
     }
-    names = ("dashboard-port", "dashboard-agent-listen-port", "dashboard-agent-grpc-port")
-    names += ("runtime-env-agent-port", "metrics-export-port")
+    agents = ("dashboard-agent-listen-port", "dashboard-agent-grpc-port", "runtime-env-agent-port")
     # By default these are fixed numbers, which another Ray on this machine may have taken.
-    ports = [word for name in names for word in (f"--{name}", str(free_port()))]
+    ports = [
+        word
+        for name in ("dashboard-port", *agents, "metrics-export-port")
+        for word in (f"--{name}", str(free_port()))
+    ]
     # Not the temporary folder of the test: Ray's socket names must stay short.
     folder = Path(f"/tmp/ray-{port}")  # noqa: S108
     start: list[str | Path] = [BIN / "ray", "start", "--head", "--port", str(port), "--num-cpus", str(cpus), *ports]
