@@ -23,7 +23,7 @@ BUCKET = f"unreliable-runs-{os.getpid()}"
 ROWS = 24
 
 
-@pytest.fixture(scope="module", params=["moto", "rclone"])
+@pytest.fixture(scope="module", params=["moto", pytest.param("rclone", marks=pytest.mark.slow)])
 def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Two real servers, with a shard of 24 rows each, one of which is rejected."""
     if request.param == "moto":

@@ -24,7 +24,7 @@ from tests.helpers.servers import rclone_server, s3_at
 BUCKET = f"unreliable-{os.getpid()}"
 
 
-@pytest.fixture(scope="module", params=["moto", "rclone"])
+@pytest.fixture(scope="module", params=["moto", pytest.param("rclone", marks=pytest.mark.slow)])
 def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Two real servers, with a bucket each: moto's, and rclone's, which ignores conditions."""
     if request.param == "moto":
