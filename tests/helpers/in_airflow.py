@@ -25,14 +25,14 @@ def what_it_does(task: Any, code: int, checks: int) -> str:
 
 def main(folder: str, asked: str, run: str, answers: str) -> None:
     """Write the answers."""
-    bag = DagBag(folder, include_examples=False)
+    bag = DagBag(folder)
     dag = bag.dags[asked]
     (task,) = dag.tasks
     said = {
         "errors": {Path(path).name: error for path, error in bag.import_errors.items()},
         "dags": sorted(bag.dags),
-        "outcomes": [[code, checks, what_it_does(task, code, checks)] for code in range(7) for checks in (0, 24)],
         "state": str(bag.dags[run].test().state),
+        "outcomes": [[code, checks, what_it_does(task, code, checks)] for code in range(7) for checks in (0, 24)],
     }
     Path(answers).write_text(json.dumps(said), encoding="utf-8")
 

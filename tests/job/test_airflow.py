@@ -99,7 +99,13 @@ def test_airflow_parses_the_dag_maps_each_exit_code_and_runs_the_task_over_the_s
     ]
     for command in commands:
         done = subprocess.run(
-            [str(airflow), *command], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+            [str(airflow), *command],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=900,
         )
         assert done.returncode == 0, done.stdout + done.stderr
     said = json.loads(answers.read_text(encoding="utf-8"))
