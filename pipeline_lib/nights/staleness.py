@@ -10,7 +10,7 @@ from pipeline_lib.masking import shown
 from pipeline_lib.messages import count
 from pipeline_lib.nights.listing import NightInput
 from pipeline_lib.planning.provenance import checkpoint_stamp, deciding_settings
-from pipeline_lib.reporting.run_record import PublishedResult
+from pipeline_lib.reporting.run_record import Provenance, PublishedResult
 from pipeline_lib.settings.settings import Settings
 
 
@@ -50,6 +50,10 @@ class Present:
         if now.error:
             changes.append(now.error)
         return changes
+
+    def has_settings_of(self, made_from: Provenance) -> bool:
+        """Tell whether a run had the settings of now, as far as they can make another version."""
+        return not _setting_changes(made_from.settings or {}, self._settings)
 
     def _is_other_checkpoint(self, published: PublishedResult) -> bool:
         before = published.made_from.checkpoint or ""

@@ -39,7 +39,9 @@ def night_of(facts: Facts, present: Present) -> Night:
     """Return a night with its state."""
     published = _published(facts)
     changes = present.changes(published, facts.input) if published else []
-    state, reason = _state(facts, published, changes)
+    # A run of another version that failed tells nothing about this one.
+    is_relevant = published is None or facts.record is None or present.has_settings_of(facts.record.made_from)
+    state, reason = _state(facts, published, changes, is_relevant=is_relevant)
     known = _of_result(published, facts.record) if published else _of_run(facts.record)
     record = facts.record
     if record is None:
@@ -77,7 +79,9 @@ def _published(facts: Facts) -> PublishedResult | None:
     return told
 
 
-def _state(facts: Facts, published: PublishedResult | None, changes: list[str]) -> tuple[State, str]:
+def _state(
+    facts: Facts, published: PublishedResult | None, changes: list[str], *, is_relevant: bool
+) -> tuple[State, str]:
     record, current = facts.record, published is not None and not changes
     if current:
         accepted = published.accepted if published else None
@@ -86,10 +90,10 @@ def _state(facts: Facts, published: PublishedResult | None, changes: list[str]) 
         return ("stale", "; ".join(changes)) if published else _never_run(facts)
     if facts.is_alive:
         return "running", _how_far(record)
-    if record.status == "FAILED" and record.exit_code == GateError.exit_code:
+    if record.status == "FAILED" and record.exit_code == GateError.exit_code and is_relevant:
         return "held", record.error or ""
     if published:
-        failed = f"the last run failed: {record.error}" if record.status == "FAILED" else ""
+        failed = f"the last run failed: {record.error}" if record.status == "FAILED" and is_relevant else ""
         return "stale", "; ".join([*changes, *filter(None, [failed])])
     return _unpublished(facts, record)
 
