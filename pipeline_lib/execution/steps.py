@@ -102,7 +102,7 @@ class Classify:
 
 def _tokens_in(table: pa.Table) -> int:
     """Return how many tokens a tokenized slice has; a rejected row has none."""
-    return pc.sum(pc.list_value_length(table.column(columns.TOKEN_IDS))).as_py() or 0
+    return int(pc.sum(pc.list_value_length(table.column(columns.TOKEN_IDS))).as_py() or 0)
 
 
 class _BatchProgress:

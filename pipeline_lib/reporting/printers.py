@@ -130,11 +130,12 @@ def _object(event: str, text: str, fields: dict[str, Any]) -> str:
 @contextlib.contextmanager
 def errors_as_json(stream: TextIO) -> Iterator[None]:
     """Have all that is printed on standard error in the block be lines of JSON on a stream."""
-    before, sys.stderr = sys.stderr, JsonPrinter(stream)
+    shown = JsonPrinter(stream)
+    before, sys.stderr = sys.stderr, shown
     try:
         yield
     finally:
-        sys.stderr.finish()
+        shown.finish()
         sys.stderr = before
 
 
