@@ -12,6 +12,7 @@ from pipeline_lib.inputs.discovery.local_files import is_folder, refuse_irregula
 from pipeline_lib.inputs.shards import FORMATS, is_shard
 from pipeline_lib.messages import count
 from pipeline_lib.storage.location import FileStamp, Location, stamp_of
+from pipeline_lib.storage.s3 import error_code
 from pipeline_lib.storage.store_errors import translated_errors
 from pipeline_lib.storage.urls import location_of
 
@@ -79,7 +80,10 @@ def _is_file(location: Location) -> bool:
         return bool(location.fs.isfile(location.path))
     try:
         return bool(location.fs.info(location.path)["type"] == "file")
-    except (FileNotFoundError, PermissionError):  # a folder may be listed without permission to look at a file
+    except OSError as error:
+        # Such an answer has none of S3's codes; what a person must correct is told by the listing that comes next.
+        if error_code(error).startswith("5"):
+            raise
         return False
 
 
