@@ -60,7 +60,7 @@ def backfill(  # noqa: PLR0913 - its options
     log_format: Log = LogFormat.TEXT,
     debug: Debug = False,
 ) -> None:
-    """Score and publish the nights of a range that are missing, with one model for all of them."""
+    """Score all missing nights of a range, with one model."""
     del log_format  # `main` looks at it
     began, started, watched = time.monotonic(), list["Backfill"](), Watched()
 

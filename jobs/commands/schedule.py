@@ -51,7 +51,7 @@ def schedule(  # noqa: PLR0913 - its options
     output: Output = None,
     debug: Debug = False,
 ) -> None:
-    """Make the files with which a scheduler scores, every night, what is missing of the last nights."""
+    """Make files that start the job every night."""
 
     def job() -> None:
         chosen = Schedule(
