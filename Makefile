@@ -70,7 +70,7 @@ typecheck: .venv/dev ## Check types, strictly
 	@$(BIN)/mypy
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 # What the program needs to run, then what it needs to be worked on.
 .venv/run: pyproject.toml constraints.txt

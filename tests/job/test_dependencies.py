@@ -10,8 +10,8 @@ from tests.conftest import ROOT
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 # A distribution by the name that it is imported by, where these differ.
 IMPORTED_AS = {"pyyaml": "yaml"}
-# What is needed and never imported by name: s3fs by fsspec, tokenizers by transformers.
-UNNAMED = {"s3fs", "tokenizers", "safetensors", "sentencepiece", "protobuf", "tiktoken"}
+# What is needed and never imported by name: s3fs by fsspec, botocore by s3fs, tokenizers by transformers.
+UNNAMED = {"s3fs", "botocore", "tokenizers", "safetensors", "sentencepiece", "protobuf", "tiktoken"}
 
 
 def declared(requirements: list[str]) -> set[str]:
