@@ -8,8 +8,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Scorer"]
 
-# Ray reads this when it is imported, whichever room does that first. What a worker that died was doing is done
-# again, and a text that kills is a reject; everything else that Ray tells is kept.
+# Ray reads this when it is imported, whichever module does that first. It hides the messages about crashed workers:
+# their work is done again, and a text that crashes them becomes a reject. All other messages of Ray are shown.
 os.environ.setdefault(
     "RAY_DEDUP_LOGS_SKIP_REGEX",
     "A worker died or was killed while executing a task by an unexpected|retries remaining, so the task will be",
@@ -17,7 +17,7 @@ os.environ.setdefault(
 
 
 def __getattr__(name: str) -> Any:
-    # On demand, so that importing a single room does not import all of PyTorch.
+    # On demand, so that importing a single module does not import all of PyTorch.
     if name == "Scorer":
         from pipeline_lib.scorer import Scorer
 

@@ -102,7 +102,7 @@ class Scorer:
         return self._classify_and_select(self._as_slice(table), table)
 
     def _as_slice(self, table: pa.Table) -> Slice:
-        # Each call gets a number of its own, so that one that an error ended is no suspicion against the next.
+        # Each call counts as a new shard, so that rows which crashed in another call are not suspected in this one.
         return Slice(next(self._calls), 0, table.num_rows)
 
 
@@ -137,7 +137,7 @@ class _SelectColumns:
 
 
 class _SilentMonitor:
-    """Reports nothing: whoever calls a `Scorer` sees its result, and a text that ends the process ends all."""
+    """Reports nothing: the caller gets the result, and a text that crashes the process crashes the caller too."""
 
     def __init__(self) -> None:
         self.ledger = Ledger()

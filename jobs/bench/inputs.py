@@ -66,7 +66,9 @@ def checked_model(model: str, precision: str, engine: str = "auto") -> None:
         where="options",
     )
     if precision == "auto":
-        raise SettingsError("--precision: 'auto' may be another one for everyone; name it")
+        raise SettingsError(
+            "--precision: 'auto' may differ between contenders; allowed are float32, bfloat16 and float16"
+        )
     if model not in SHAPES:
         from pipeline_lib.checkpoints.fetching import locate
 
@@ -74,7 +76,7 @@ def checked_model(model: str, precision: str, engine: str = "auto") -> None:
 
 
 def made_folder(out: Path) -> None:
-    """Make the folder for the figures, before hours go into them.
+    """Make the output folder before measuring for hours.
 
     Raises:
         SettingsError: that is not possible.

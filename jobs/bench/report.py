@@ -35,7 +35,7 @@ class Round:
 
     @property
     def rate(self) -> float:
-        """Rows a second, start-up included for our job; the peers are spared it."""
+        """Rows per second; start-up counts for our whole job, and not for the other contenders."""
         return self.rows / (self.seconds if self.name == "our whole job" else self.loop_seconds)
 
 

@@ -66,7 +66,7 @@ def measured(out: Path, path: Path, frame: pd.DataFrame, limit: int) -> str:
 def write_card(out: Path, size: int, settings: dict[str, Any], table: list[str]) -> None:
     """Write the model card: the settings and the measured figures."""
     for name in ("teacher", "start"):
-        settings[name] = Path(settings[name] or "none").name  # where a folder lies is nobody's business
+        settings[name] = Path(settings[name] or "none").name  # the card must not reveal local paths
     card = CARD.format(
         name=out.resolve().name,
         size=size,

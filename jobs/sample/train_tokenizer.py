@@ -19,7 +19,8 @@ def learn_vocabulary(tokenizer: Tokenizer, texts: list[str], most: int) -> dict[
         min_frequency=5,
         initial_alphabet=letters,
         limit_alphabet=len(letters),
-        # Named here, letters get their numbers in order; else the order is random, and so are ties.
+        # Listed here, the letters get their ids in this order. Otherwise their order, and the order of equally
+        # frequent pieces, would be random.
         special_tokens=[*SPECIAL, *letters, *(f"##{letter}" for letter in letters)],
     )
     tokenizer.train_from_iterator(texts, trainer)

@@ -16,7 +16,7 @@ SPECIAL_TOKENS = "special_tokens_map.json"
 
 _CONFIG_BYTES = 16 << 20
 # Beyond these only building the model, naming its labels or making its tokens would use up a machine's memory.
-# Sizes of weights need no limit, since they are held against the weights before any memory is taken.
+# Sizes of weights need no limit: they are compared with the weight files before memory is allocated.
 _LAYERS = 10_000
 _LABELS = 1_000_000
 _MADE_TOKENS = 100_000

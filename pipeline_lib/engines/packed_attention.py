@@ -100,7 +100,7 @@ def _refuse_unknown(**others: Any) -> None:
     for name, value in others.items():
         is_unset = value is None or (isinstance(value, bool | int | float) and not value)
         if name not in _HARMLESS and not is_unset:
-            raise NotImplementedError(f"packed rows know no {name!r}")
+            raise NotImplementedError(f"packed rows do not support the argument {name!r}")
 
 
 def _attend_on_gpu(query: Any, key: Any, value: Any, window: tuple[int, int], scale: float | None) -> Any:

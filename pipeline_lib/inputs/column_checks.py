@@ -7,7 +7,7 @@ import pyarrow as pa
 
 from pipeline_lib.errors import InputError
 from pipeline_lib.inputs import columns
-from pipeline_lib.inputs.column_names import listed_columns, nearest_column, shown
+from pipeline_lib.inputs.column_names import listed_columns, nearest_column, quoted_columns
 from pipeline_lib.inputs.hive_partitions import partition_keys
 from pipeline_lib.inputs.shards import format_of, is_shard
 from pipeline_lib.settings.settings import InputSettings
@@ -33,7 +33,7 @@ def check_text_columns(path: str, schema: pa.Schema, texts: list[str], settings:
     """
     repeated = [name for name, count in Counter(schema.names).items() if count > 1]
     if repeated:
-        raise InputError(f"{path!r} has several columns named {shown(*repeated[:3])}")
+        raise InputError(f"{path!r} has several columns named {quoted_columns(*repeated[:3])}")
     for name, key in zip(texts, ("text_column", "text_pair_column"), strict=False):
         if name not in schema.names:
             near = nearest_column(name, schema.names)
@@ -51,7 +51,7 @@ def check_text_columns(path: str, schema: pa.Schema, texts: list[str], settings:
             )
     taken = sorted(set(columns.INTERNAL) & set(schema.names))
     if taken:
-        raise InputError(f"{path!r}: the column names {shown(*taken)} are reserved; rename them")
+        raise InputError(f"{path!r}: the column names {quoted_columns(*taken)} are reserved; rename them")
     unknown = sorted(set(settings.csv.column_types) - set(schema.names))
     if unknown and format_of(path) == "csv":
         near = nearest_column(unknown[0], schema.names)
@@ -102,7 +102,7 @@ def column_notices(schemas: Mapping[str, pa.Schema], kept: tuple[tuple[str, pa.F
         if len(names) > 1
     ]
     partial = [
-        f"column {shown(name)} is in {there:,} of {len(schemas):,} shards and null for the others"
+        f"column {quoted_columns(name)} is in {there:,} of {len(schemas):,} shards and null for the others"
         for name, _ in kept
         if (there := sum(name in schema.names for schema in schemas.values())) < len(schemas)
     ]

@@ -14,10 +14,10 @@ def nearest_column(wrong: str, columns: Iterable[str]) -> str:
     return did_you_mean(wrong, filter(_PLAIN_NAME.fullmatch, columns))
 
 
-def shown(*columns: str) -> str:
+def quoted_columns(*columns: str) -> str:
     """Return columns as `'a', 'b'`; a name that is not plain is replaced by a remark.
 
-    >>> shown("id", "I hate this so much!")
+    >>> quoted_columns("id", "I hate this so much!")
     "'id', (not shown: no plain name)"
     """
     return ", ".join(

@@ -14,7 +14,7 @@ from pipeline_lib.inputs.column_checks import (
     column_notices,
     is_plain_text,
 )
-from pipeline_lib.inputs.column_names import shown
+from pipeline_lib.inputs.column_names import quoted_columns
 from pipeline_lib.settings.settings import InputSettings, OutputSettings
 
 
@@ -95,4 +95,6 @@ def _kept_field(schemas: Mapping[str, pa.Schema], name: str) -> pa.Field:
         return pa.field(columns.output_name(name), field.type)
     kinds = dict(fields)
     types = "; ".join(f"{kinds[path].type} in {path!r}" for path in field)
-    raise InputError(f"column {shown(name)} has types that can't be one column: {types}; see input.keep_columns")
+    raise InputError(
+        f"column {quoted_columns(name)} has types that can't be one column: {types}; see input.keep_columns"
+    )

@@ -6,6 +6,7 @@ from math import ceil
 
 from pipeline_lib.engines.computation import model_threads
 from pipeline_lib.errors import SettingsError
+from pipeline_lib.messages import amount, count
 from pipeline_lib.planning.capacity import Allotment, Node, fits, most_actors, nodes_in_words, remaining
 from pipeline_lib.settings.settings import Device, TuningSettings
 
@@ -139,9 +140,11 @@ def _needed(allotment: Allotment) -> str:
     beside = ""
     if not allotment.together:
         cpus += allotment.tokenizer_actors * allotment.cpus_per_tokenizer + allotment.cpus_per_writer
-        beside = f", {allotment.tokenizer_actors} tokenizers and a writer"
+        beside = f", {count(allotment.tokenizer_actors, 'tokenizer')} and a writer"
     gpus = allotment.model_actors * allotment.gpus_per_model_actor
-    return f"{allotment.model_actors} model actors{beside} need {cpus:g} CPUs and {gpus:g} GPUs"
+    actors = f"{count(allotment.model_actors, 'model actor')}{beside}"
+    verb = "needs" if allotment.model_actors == 1 and not beside else "need"
+    return f"{actors} {verb} {amount(cpus, 'CPU')} and {amount(gpus, 'GPU')}"
 
 
 def _available(nodes: Sequence[Node]) -> str:

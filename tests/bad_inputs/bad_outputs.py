@@ -9,7 +9,7 @@ from tests.conftest import run_without_ray, write_parquet
 from tests.helpers.command_line import offline
 
 
-def _strangers(job: JobFolder) -> list[str]:
+def _foreign_files(job: JobFolder) -> list[str]:
     write_parquet(job.folder / "out" / "theirs.parquet", {"x": [1]})
     return []
 
@@ -58,7 +58,7 @@ def _held(job: JobFolder) -> list[str]:
 OUTPUTS = (
     Case(
         "a folder with somebody else's files",
-        _strangers,
+        _foreign_files,
         r"out' already holds 'theirs\.parquet', which this job did not write",
     ),
     Case(

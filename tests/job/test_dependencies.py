@@ -30,6 +30,14 @@ def imported(folder: str, pattern: str = "**/*.py") -> set[str]:
     return found - set(sys.stdlib_module_names) - {"jobs", "pipeline_lib"}
 
 
+def test_machines_of_a_cluster_have_the_engine_that_auto_may_take_and_a_pytorch_that_packs() -> None:
+    extras = PROJECT["optional-dependencies"]
+    assert "nightscore[openvino]" in extras["cluster"]
+    (torch,) = [text for text in PROJECT["dependencies"] if text.startswith("torch")]
+    lowest = [int(number) for number in re.findall(r"\d+", torch)]
+    assert lowest >= [2, 12], torch  # the first with the attention kernel for packed rows
+
+
 def test_every_dependency_is_imported_by_the_program_and_every_import_is_a_dependency() -> None:
     needed = imported("pipeline_lib") | imported("jobs", "score.py")
     extras = {name for extra in PROJECT["optional-dependencies"].values() for name in declared(extra)}

@@ -44,7 +44,7 @@ class OpenVinoEngine(Engine):
             "INFERENCE_PRECISION_HINT": PRECISIONS[precision],
             "INFERENCE_NUM_THREADS": threads,
             "NUM_STREAMS": 1,
-            # Pinned, the actors of a machine would all sit on its first core.
+            # With pinning, all actors of a machine would run on its first core.
             "ENABLE_CPU_PINNING": False,
         }
         self._compute: Any = library().Core().compile_model(path, "CPU", options)

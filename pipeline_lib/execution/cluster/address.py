@@ -35,8 +35,8 @@ def running_cluster(note: Callable[[str], None] = lambda _: None) -> str | None:
         if named != "local" and not _answers(named):
             raise FaultError(f"RAY_ADDRESS={named!r}: no Ray answers there")
         return None if named == "local" else named
-    found = _noted_address(note)
-    return found if found and _answers(found) else None
+    address = _noted_address(note)
+    return address if address and _answers(address) else None
 
 
 def _noted_address(note: Callable[[str], None]) -> str | None:

@@ -18,9 +18,9 @@ from pipeline_lib.execution.cluster.local_ray import (
     keep_token_out_of_the_home,
     own_folder,
 )
-from pipeline_lib.execution.cluster.orphans import reaped
+from pipeline_lib.execution.cluster.orphans import orphans_killed
 
-# What Ray would print and this job has better words for, or no use for.
+# Settings that stop Ray from printing what this job reports itself, or what no user needs.
 _QUIET = {
     "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
@@ -54,7 +54,7 @@ def connected(meanwhile: Callable[[], _T], note: Callable[[str], None] = lambda 
     for start in _starts:  # of a block around this one, which plans while its Ray starts
         start.wait()
     if ray.is_initialized():  # by the caller, or by a block around this one
-        _hush()
+        _silence_ray_data()
         yield meanwhile()
         return
     for name, value in _QUIET.items():
@@ -66,11 +66,11 @@ def connected(meanwhile: Callable[[], _T], note: Callable[[str], None] = lambda 
         start = Start(options, over, lambda: address is not None and _shows_token(address, note))
         _starts.append(start)
         try:
-            found = meanwhile()
+            result = meanwhile()
             with _token_hinted(address):
                 start.wait()
-            _hush()
-            yield found
+            _silence_ray_data()
+            yield result
         finally:
             _starts.remove(start)
             start.settle()
@@ -96,7 +96,7 @@ def joined_if_running(note: Callable[[str], None] = lambda _: None) -> Iterator[
 def _starting() -> Iterator[dict[str, Any]]:
     """Yield the options for a Ray of our own, and leave nothing of it behind."""
     keep_token_out_of_the_home()
-    with own_folder() as folder, reaped(folder):
+    with own_folder() as folder, orphans_killed(folder):
         yield {"address": "local", "include_dashboard": False, "_temp_dir": str(folder / "r")}
 
 
@@ -127,18 +127,18 @@ def _shows_token(address: str, note: Callable[[str], None]) -> bool:
         from ray._private.authentication.authentication_token_setup import (
             maybe_enable_token_auth_if_token_available as enable_token,
         )
-    except ImportError:  # an older Ray, whose `ray start` demands a token only where the user said so
+    except ImportError:  # an older Ray, whose `ray start` requires a token only where the user asked for it
         return False
     host = address.rpartition(":")[0].strip("[]")
     if "://" in address or host not in {"127.0.0.1", "localhost", "::1", ray.util.get_node_ip_address()}:
         return False
     if not enable_token(warn_if_disabled=False):
         return False
-    note("the cluster demands the token of this home; with RAY_AUTH_MODE=token it is shown at once")
+    note("the cluster requires the token in ~/.ray/auth_token; RAY_AUTH_MODE=token sends it from the start")
     return True
 
 
-def _hush() -> None:
+def _silence_ray_data() -> None:
     from ray.data import DataContext
 
     # The room for actors can be given in no other way; pyproject.toml says up to which Ray.

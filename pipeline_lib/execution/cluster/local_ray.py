@@ -1,4 +1,4 @@
-"""A Ray of the program's own, for as long as it runs: on loopback alone, and known to nobody else."""
+"""A Ray of the program's own, for as long as it runs: on loopback only, and not announced to other programs."""
 
 import contextlib
 import ctypes
@@ -34,7 +34,7 @@ def own_folder() -> Iterator[Path]:
     """
     base = temporary_folder()
     if len(base) > _LONGEST_FOLDER and "RAY_TMPDIR" not in os.environ:
-        base = "/tmp"  # noqa: S108 - the folder in it has a name that nobody can guess
+        base = "/tmp"  # noqa: S108 - nobody can guess the name of the folder in it
     folder = Path(tempfile.mkdtemp(prefix="nightscore-", dir=base))
     try:
         (folder / "r").mkdir()
@@ -44,7 +44,10 @@ def own_folder() -> Iterator[Path]:
 
 
 def keep_token_out_of_the_home() -> None:
-    """Give this process a token for its own Ray, which else writes one into the home that all later Rays demand."""
+    """Set a token for this process's own Ray.
+
+    Otherwise Ray writes one to ~/.ray/auth_token, and every later cluster of this user requires it.
+    """
     if not {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & os.environ.keys():
         # Not the mode: Ray sets that, unless the user did.
         os.environ["RAY_AUTH_TOKEN"] = _TOKEN
@@ -80,14 +83,14 @@ class Start:
     Args:
         options: of `ray.init`; a folder among them means a Ray of our own.
         over: set when Ray is no longer needed.
-        on_refusal: called when a cluster does not let this process in; tells whether to try once more.
+        on_refusal: called when a cluster does not let this process in; returns whether to try once more.
     """
 
     def __init__(self, options: dict[str, Any], over: threading.Event, on_refusal: Callable[[], bool]) -> None:
         self._on_refusal = on_refusal
         self._ready = threading.Event()
         self._failure: BaseException | None = None
-        self._chatter = _Chatter()
+        self._stderr = _CapturedStderr()
         self._guard = threading.Thread(target=self._keep_handler, name="sigterm", daemon=True)
         self._guard.start()
         threading.Thread(target=self._init, args=(options, over), name="ray", daemon=True).start()
@@ -126,35 +129,35 @@ class Start:
             FaultError: a process of Ray's was killed, or the machine is too busy to start it.
         """
         self._guard.join()
-        self._chatter.let_go(show=self._failure is not None)
+        self._stderr.restore(show=self._failure is not None)
         if self._failure:
             raise FaultError(f"Ray did not start: {last_line(self._failure)}") from self._failure
 
     def settle(self) -> None:
-        """Let a start that nobody waited for come to its end: Ray ends in order only once it is there.
+        """Wait until an unfinished start of Ray has ended, since Ray can only be shut down cleanly after it.
 
-        Killed while it connects, it would hold the interpreter for a minute.
+        If it is interrupted while it connects, the interpreter does not end for a minute.
         """
         self._guard.join(_SECONDS_TO_SETTLE)
-        self._chatter.let_go(show=False)
+        self._stderr.restore(show=False)
 
 
-class _Chatter:
-    """Keeps back what C++ code writes to standard error while Ray starts."""
+class _CapturedStderr:
+    """Captures what C++ code writes to standard error while Ray starts."""
 
     def __init__(self) -> None:
         sys.stderr.flush()
         self._real: int | None = os.dup(2)
-        self._kept = tempfile.TemporaryFile()  # noqa: SIM115 - open until it is let go
-        os.dup2(self._kept.fileno(), 2)
+        self._captured = tempfile.TemporaryFile()  # noqa: SIM115 - open until standard error is restored
+        os.dup2(self._captured.fileno(), 2)
 
-    def let_go(self, *, show: bool) -> None:
-        """Give standard error back, and show what was kept if it is wanted; may be called again."""
+    def restore(self, *, show: bool) -> None:
+        """Restore standard error, and print what was captured if that is wanted; may be called again."""
         if self._real is None:
             return
         os.dup2(self._real, 2)
         os.close(self._real)
         self._real = None
-        with self._kept as kept:
-            kept.seek(0)
-            os.write(2, kept.read() if show else b"")
+        with self._captured as captured:
+            captured.seek(0)
+            os.write(2, captured.read() if show else b"")

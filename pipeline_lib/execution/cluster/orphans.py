@@ -1,8 +1,8 @@
-"""End what Ray leaves when its driver is killed: agents that would stay a minute, with memory and ports.
+"""Kill the processes that Ray leaves when its driver is killed: agents that keep memory and ports for a minute.
 
-This file is also a program of its own, which waits beside the driver. Only what the driver's own raylet started is
-ended, each process by a handle that was taken while the raylet was its parent: neither a number that is in use
-again nor a file that somebody planted can lead to another process.
+This file is also a program, which runs beside the driver. It kills only processes that the driver's own raylet
+started, each by a handle that was opened while the raylet was its parent. So neither a process id that is used
+again nor a planted file can make it kill another process.
 """
 
 import contextlib
@@ -17,18 +17,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 _PROCESSES = Path("/proc")
-_SECONDS_BETWEEN_LOOKS = 0.25
-# The agents start with the raylet; later looks are for what is started again.
+_SECONDS_BETWEEN_LISTINGS = 0.25
+# The agents start with the raylet; later listings are for those that are restarted.
 _SECONDS_OF_STARTING = 60.0
-_SECONDS_BETWEEN_LATER_LOOKS = 10.0
+_SECONDS_BETWEEN_LATER_LISTINGS = 10.0
 
 
 @contextlib.contextmanager
-def reaped(folder: Path) -> Iterator[None]:
-    """However the block or this process ends: end what is left of the Ray that was started in it.
+def orphans_killed(folder: Path) -> Iterator[None]:
+    """Kill the processes of the block's Ray that still run when the block or this process ends.
 
     Args:
-        folder: that Ray's own folder of logs and sockets, which is removed too.
+        folder: that Ray's folder of logs and sockets, which is removed too.
     """
     if not _PROCESSES.is_dir() or not hasattr(os, "pidfd_open"):  # macOS
         try:
@@ -36,7 +36,7 @@ def reaped(folder: Path) -> Iterator[None]:
         finally:
             shutil.rmtree(folder, ignore_errors=True)
         return
-    # A session of its own, so that what ends the driver's group, as Ctrl-C does, does not end it.
+    # In a session of its own, since Ctrl-C ends all processes of the driver's group.
     command = [sys.executable, "-S", "-m", __name__, str(os.getpid()), str(folder)]
     above = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
     program = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True, env=above)  # noqa: S603
@@ -49,29 +49,29 @@ def reaped(folder: Path) -> Iterator[None]:
 
 
 def _children(parent: int, name: str | None = None) -> list[int]:
-    """Return the numbers of this user's processes that a process started, or those of them with some name."""
-    found = []
+    """Return the ids of this user's processes that a process started: all, or those of one name."""
+    children = []
     for entry in os.scandir(_PROCESSES):
-        # Some end while they are looked at.
+        # Some end during the listing.
         with contextlib.suppress(OSError, ValueError):
             pid = int(entry.name)
-            # The name, second field, is in parentheses and may hold anything.
+            # The second field is the name, in parentheses; it can hold any character.
             start, _, rest = (_PROCESSES / entry.name / "stat").read_text().rpartition(")")
             is_child = int(rest.split()[1]) == parent and entry.stat().st_uid == os.getuid()
             if is_child and name in {None, start.partition("(")[2]}:
-                found.append(pid)
-    return found
+                children.append(pid)
+    return children
 
 
-class _Family:
-    """The processes that a driver's raylet started, held so that no other process can take their place."""
+class _RayletChildren:
+    """The processes that a driver's raylet started, as handles, which never refer to another process."""
 
     def __init__(self, driver: int) -> None:
         self._driver = driver
         self._handles: dict[int, int] = {}
 
-    def look(self) -> None:
-        """Take a handle of each process of the raylet that lives now."""
+    def open_handles(self) -> None:
+        """Open a handle of each process of the raylet that runs now."""
         for pid in [pid for pid, handle in self._handles.items() if _has_ended(handle)]:
             os.close(self._handles.pop(pid))
         for raylet in _children(self._driver, "raylet"):
@@ -80,7 +80,7 @@ class _Family:
                 if pid not in self._handles:
                     with contextlib.suppress(OSError):
                         fresh[pid] = os.pidfd_open(pid)
-            # The number may have been given again before it was opened: then the raylet has no such child.
+            # The id may have passed to another process before it was opened; that one is no child of the raylet.
             still = set(_children(raylet))
             for pid, handle in fresh.items():
                 if pid in still:
@@ -88,8 +88,8 @@ class _Family:
                 else:
                     os.close(handle)
 
-    def end(self) -> None:
-        """Kill every process that a handle is held of; those that have ended already are no error."""
+    def kill(self) -> None:
+        """Kill every process with an open handle; those that have ended already are no error."""
         for handle in self._handles.values():
             with contextlib.suppress(OSError):
                 signal.pidfd_send_signal(handle, signal.SIGKILL)
@@ -100,13 +100,13 @@ def _has_ended(handle: int) -> bool:
 
 
 def _wait_beside(driver: int, folder: str) -> None:
-    family, began = _Family(driver), time.monotonic()
+    children, began = _RayletChildren(driver), time.monotonic()
     pause = 0.0
     while not select.select([sys.stdin], [], [], pause)[0]:  # readable when the driver closes it, or ends
-        family.look()
+        children.open_handles()
         is_starting = time.monotonic() - began < _SECONDS_OF_STARTING
-        pause = _SECONDS_BETWEEN_LOOKS if is_starting else _SECONDS_BETWEEN_LATER_LOOKS
-    family.end()
+        pause = _SECONDS_BETWEEN_LISTINGS if is_starting else _SECONDS_BETWEEN_LATER_LISTINGS
+    children.kill()
     shutil.rmtree(folder, ignore_errors=True)
 
 

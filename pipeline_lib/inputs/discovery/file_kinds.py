@@ -7,27 +7,27 @@ from pipeline_lib.inputs.shards import is_shard
 Kind = Literal["shard", "companion", "data", "unknown"]
 
 
-def _words(text: str) -> frozenset[str]:
+def _names(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
 # Files that often accompany data: skipped without a notice.
-_COMPANIONS = _words("dataset_info.json dataset_infos.json thumbs.db")
-_COMPANION_STEMS = _words(
+_COMPANIONS = _names("dataset_info.json dataset_infos.json thumbs.db")
+_COMPANION_STEMS = _names(
     "authors changelog checksum checksums citation copying licence license makefile md5sum md5sums notice readme "
     "sha1sum sha1sums sha256sum sha256sums sha512sum sha512sums"
 )
-_COMPANION_ENDINGS = _words(
+_COMPANION_ENDINGS = _names(
     "asc cfg crc css gif htm html ini ipynb jpeg jpg js md md5 pdf png py r rst sh sha1 sha256 sha512 sig sql svg "
     "toml yaml yml"
 )
 
 # Data in formats that this program does not read: an error, so that its rows are not missed.
-_DATA_ENDINGS = _words(
+_DATA_ENDINGS = _names(
     "arrow avro csv db dta duckdb feather h5 hdf5 ipc json jsonl ndjson npy npz ods orc parq parquet pickle pkl pq "
     "psv rds sas7bdat sav sqlite sqlite3 tar tfrecord tfrecords tsv xls xlsx"
 )
-_PACKED_ENDINGS = _words("7z br bz2 gz gzip lz4 lzma lzo rar snappy sz tbz2 tgz txz xz z zip zst zstd")
+_PACKED_ENDINGS = _names("7z br bz2 gz gzip lz4 lzma lzo rar snappy sz tbz2 tgz txz xz z zip zst zstd")
 
 
 def file_kind(path: str) -> Kind:

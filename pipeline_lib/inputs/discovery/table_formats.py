@@ -51,9 +51,9 @@ def _log_in(location: Location, root: str) -> tuple[str, str] | None:
     above, _, last = root.rpartition("/")
     for folder in (root, above) if last == "data" and above else (root,):
         if _exists(location, f"{folder}/metadata"):
-            found = location.fs.glob(f"{folder}/metadata/*.metadata.json")
-            if found:
-                return str(found[0]), "an Iceberg table"
+            metadata = location.fs.glob(f"{folder}/metadata/*.metadata.json")
+            if metadata:
+                return str(metadata[0]), "an Iceberg table"
     return None
 
 

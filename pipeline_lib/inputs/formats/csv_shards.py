@@ -12,7 +12,7 @@ from typing import IO
 import pyarrow as pa
 
 from pipeline_lib.errors import InputError
-from pipeline_lib.inputs.column_names import shown
+from pipeline_lib.inputs.column_names import quoted_columns
 from pipeline_lib.inputs.formats.csv_records import Records
 from pipeline_lib.inputs.formats.csv_tables import ARROW_TYPES, checked, has_lost_bytes, to_table
 from pipeline_lib.inputs.shards import MOST_COLUMNS, MOST_SLICE_BYTES, Contents, Slice
@@ -119,7 +119,7 @@ def _schema(header: list[str], path: str, settings: CsvSettings) -> pa.Schema:
         )
     repeated = [name for name, count in Counter(header).items() if count > 1]
     if repeated:
-        raise InputError(f"{path!r}: the header names {shown(*repeated[:3])} more than once")
+        raise InputError(f"{path!r}: the header names {quoted_columns(*repeated[:3])} more than once")
     if any(map(has_lost_bytes, header)):
         raise InputError(f"{path!r}: the header is not {settings.encoding}; set input.csv.encoding")
     types = settings.column_types

@@ -1,11 +1,11 @@
-"""Names of columns in messages: plain ones are shown, texts never."""
+"""Names of columns in messages: plain ones are quoted_columns, texts never."""
 
 import doctest
 
 import pytest
 
 from pipeline_lib.inputs import column_names
-from pipeline_lib.inputs.column_names import listed_columns, nearest_column, shown
+from pipeline_lib.inputs.column_names import listed_columns, nearest_column, quoted_columns
 
 
 def test_the_examples_in_the_docstrings_are_right() -> None:
@@ -18,7 +18,7 @@ def test_the_examples_in_the_docstrings_are_right() -> None:
 def test_what_is_no_plain_name_is_counted_and_not_shown(text: str) -> None:
     assert listed_columns([text, "id"]) == "2 columns"
     assert listed_columns([text]) == "1 column"
-    assert shown(text) == "(not shown: no plain name)"
+    assert quoted_columns(text) == "(not shown: no plain name)"
     assert nearest_column(text + "x", [text]) == ""
 
 

@@ -101,7 +101,7 @@ def test_a_share_of_a_gpu_lets_several_actors_use_it() -> None:
 
 def test_what_does_not_fit_is_refused_in_numbers() -> None:
     with pytest.raises(
-        SettingsError, match=r"8 model actors, 1 tokenizers and a writer need 6\.6 CPUs .* there are 2"
+        SettingsError, match=r"8 model actors, 1 tokenizer and a writer need 6\.6 CPUs .* there are 2"
     ):
         share([Node(2, 0)], 1000, TuningSettings(model_actors=8, tokenizer_actors=1))
     with pytest.raises(SettingsError, match=r"3 model actors need 3 CPUs .* there are 2"):
@@ -110,7 +110,7 @@ def test_what_does_not_fit_is_refused_in_numbers() -> None:
         share([Node(8, 1)], 1000, TuningSettings(model_actors=2))
     with pytest.raises(SettingsError, match=r"gpus_per_model_actor: 1\.5: above 1 it must be a whole number"):
         share([Node(8, 4)], 1000, TuningSettings(gpus_per_model_actor=1.5))
-    with pytest.raises(SettingsError, match=r"1 model actors, 5 tokenizers and a writer need 6\.5 CPUs"):
+    with pytest.raises(SettingsError, match=r"1 model actor, 5 tokenizers and a writer need 6\.5 CPUs"):
         share([Node(4, 1)], 1000, TuningSettings(model_actors=1, tokenizer_actors=5))
 
 
@@ -118,7 +118,7 @@ def test_an_actor_that_fits_into_no_single_machine_is_refused_though_the_sum_wou
     two_small = [Node(1, 0), Node(1, 0)]
     with pytest.raises(
         SettingsError,
-        match=r"1 model actors need 2 CPUs .* there are 2 and 0, and each actor must fit into one of the nodes: "
+        match=r"1 model actor needs 2 CPUs .* there are 2 and 0, and each actor must fit into one of the nodes: "
         r"2 of 1 CPU and 0 GPUs",
     ):
         share(two_small, 1000, TuningSettings(cpus_per_model_actor=2))

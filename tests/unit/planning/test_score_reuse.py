@@ -41,7 +41,7 @@ def tree(folder: Path) -> dict[str, bytes]:
 def test_other_kept_columns_take_over_the_scores_and_give_the_bytes_of_a_fresh_run(
     published: Path, tmp_path: Path, settings_for: SettingsMaker, run_here: Runner, kept: list[str]
 ) -> None:
-    """Nothing is demanded and no model runs; what stands afterwards is what a run of its own would have made."""
+    """`--replace` is not needed, no model runs, and the output equals that of a fresh run."""
     settings = settings_for(**SLICES, input={"keep_columns": kept})
     plan = make_plan(discover(settings))
     assert len(plan.reusable) == plan.slices == len(plan.todo)

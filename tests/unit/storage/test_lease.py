@@ -1,4 +1,4 @@
-"""One run at a time: a living owner is left alone however slow it is, a dead one is never waited for by hand."""
+"""One run at a time: a slow owner keeps its lease; that of a dead owner is freed without a person's help."""
 
 import contextlib
 import os

@@ -1,4 +1,4 @@
-"""A Ray of the program's own: reached from this machine alone, nothing left of it, and nobody led elsewhere."""
+"""The program's own Ray: reached from this machine only, leaves nothing behind, follows no planted address."""
 
 import json
 import os

@@ -63,7 +63,7 @@ def test_small_machines_with_gpus_beside_ones_with_cpus_get_their_model(
 @pytest.mark.parametrize(
     ("machines", "tuning", "message"),
     [
-        ([(1, 0), (1, 0)], {"cpus_per_model_actor": 2}, "1 model actors need 2 CPUs and 0 GPUs; there are 2 and 0"),
+        ([(1, 0), (1, 0)], {"cpus_per_model_actor": 2}, "1 model actor needs 2 CPUs and 0 GPUs; there are 2 and 0"),
         ([(4, 0)], {"gpus_per_model_actor": 1}, "need 2.5 CPUs and 1 GPUs; there are 4 and 0"),
         ([(8, 0), (4, 1)], {"model_actors": 2}, "need 3.5 CPUs and 2 GPUs; there are 12 and 1"),
     ],
@@ -173,7 +173,7 @@ def test_a_cluster_of_this_machine_that_demands_the_token_of_the_home_is_shown_i
 ) -> None:
     found = on_cluster(short_home, checkpoint, grows=None, token=TOKEN)
     assert found["status"] == "PUBLISHED", found
-    assert "the cluster demands the token of this home" in found["said"]
+    assert "the cluster requires the token in" in found["said"]
 
 
 def test_a_cluster_that_demands_no_token_is_joined_though_the_home_has_one(
