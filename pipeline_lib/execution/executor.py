@@ -20,6 +20,8 @@ class Work:
     """From the first slice's start to the last one's end, without start-up and publishing."""
     busy: dict[str, float] = field(default_factory=dict)
     """Share of that time in which the actors of each stage worked; the rest of the time they waited."""
+    rows_by_node: dict[str, int] = field(default_factory=dict)
+    """Rows that each node of a cluster scored, by the address and the id of the node."""
 
 
 class Listener(Protocol):

@@ -4,8 +4,9 @@ import contextlib
 import math
 import threading
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import ray
@@ -24,14 +25,14 @@ class _StatisticsActor(Ledger):
 
     def __init__(self) -> None:
         super().__init__()
-        self._rows: dict[tuple[int, int], int] = {}
+        self._rows: dict[tuple[int, int], tuple[int, str]] = {}
         self._peaks: dict[str, tuple[str, int]] = {}
         self._busy: dict[tuple[str, str], float] = defaultdict(float)
         self._began, self._ended = math.inf, 0.0
         self._notes: dict[str, None] = {}
 
-    def scored(self, part: tuple[int, int], rows: int) -> None:
-        self._rows[part] = rows
+    def scored(self, part: tuple[int, int], rows: int, node: str) -> None:
+        self._rows[part] = rows, node  # a slice that a lost node began counts for the one that ends it
 
     def worked(self, role: str, actor: str, memory: int, began: float, ended: float) -> None:
         self._busy[role, actor] += ended - began
@@ -44,7 +45,7 @@ class _StatisticsActor(Ledger):
         self._notes[text] = None
 
     def scored_rows(self) -> int:
-        return sum(self._rows.values())
+        return sum(rows for rows, _ in self._rows.values())
 
     def notes(self) -> list[str]:
         return list(self._notes)
@@ -57,7 +58,11 @@ class _StatisticsActor(Ledger):
         shares: dict[str, list[float]] = defaultdict(list)
         for (role, _), busy in sorted(self._busy.items()):
             shares[role].append(busy / seconds if seconds else 0.0)
-        return Work(dict(peaks), seconds, {role: sum(each) / len(each) for role, each in shares.items()})
+        by_node: Counter[str] = Counter()
+        for rows, node in self._rows.values():
+            by_node[node] += rows
+        busy = {role: sum(each) / len(each) for role, each in shares.items()}
+        return Work(dict(peaks), seconds, busy, dict(sorted(by_node.items())))
 
 
 class _RemoteLedger:
@@ -92,7 +97,8 @@ class WorkerStatistics:
 
     def scored(self, part: Slice, rows: int) -> None:
         """See `Monitor`."""
-        self._actor.scored.remote((part.shard, part.first_row), rows)
+        node = f"{ray.util.get_node_ip_address()} {ray.get_runtime_context().get_node_id()}"
+        self._actor.scored.remote((part.shard, part.first_row), rows, node)
 
     @contextlib.contextmanager
     def working(self, role: str) -> Iterator[None]:
@@ -118,7 +124,7 @@ class WorkerStatistics:
     def work(self) -> Work:
         """Return the memory and the time of all processes; an actor that was restarted counts once."""
         work: Work = ray.get(self._actor.work.remote())
-        return Work({"driver": [peak_bytes()], **work.peak_bytes}, work.seconds, work.busy)
+        return replace(work, peak_bytes={"driver": [peak_bytes()], **work.peak_bytes})
 
 
 @contextlib.contextmanager

@@ -40,6 +40,7 @@ def report(attempt: Attempt, plan: Plan, work: Work = _NO_WORK) -> Outcome:
         peak_bytes=work.peak_bytes,
         scoring_seconds=round(work.seconds, 3),
         busy={role: round(share, 4) for role, share in work.busy.items()},
+        rows_by_node=work.rows_by_node,
     )
     _record(plan, outcome, metrics=not plan.complete)
     return outcome
