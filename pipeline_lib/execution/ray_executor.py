@@ -4,21 +4,24 @@ import contextlib
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import ray
 import ray.data
 
 from pipeline_lib.errors import LostWorkerError
 from pipeline_lib.execution.cluster.address import running_cluster
+from pipeline_lib.execution.cluster.autoscaling import requested_ahead
 from pipeline_lib.execution.cluster.connection import connected, joined_if_running
 from pipeline_lib.execution.cluster.devices import check_own_gpus, has_usable_gpus
 from pipeline_lib.execution.cluster.failures import failures_explained
-from pipeline_lib.execution.cluster.node_check import refuse_unlike_nodes
-from pipeline_lib.execution.cluster.placement import reserved
+from pipeline_lib.execution.cluster.node_check import NewcomerCheck, unlike_nodes_refused
+from pipeline_lib.execution.cluster.placement import Note, reserved
 from pipeline_lib.execution.engine_agreement import engine_agreed, packs_on_gpus
 from pipeline_lib.execution.executor import Listener, Work
 from pipeline_lib.execution.ray_stages import receipts_of
-from pipeline_lib.execution.steps import Steps
+from pipeline_lib.execution.steps import StepMaker, Steps
+from pipeline_lib.execution.worker import Worker
 from pipeline_lib.execution.worker_statistics import WorkerStatistics, worker_statistics
 from pipeline_lib.messages import count
 from pipeline_lib.planning.capacity import Allotment
@@ -54,11 +57,11 @@ class RayExecutor:
             for text in notes:
                 listener.note(text)
             # Where earlier work exists there may be nothing to score, and Ray would start for nothing.
-            starts_ray = is_run and not agreed.has_earlier_work
-            meanwhile = "; Ray starts meanwhile" if starts_ray else ""
+            ahead = is_run and not agreed.has_earlier_work
+            meanwhile = "; Ray starts meanwhile" if ahead else ""
             listener.phase(f"looking at the checkpoint, the output and every shard{meanwhile}")
-            make = partial(_plan, agreed, has_ray=ray.is_initialized())
-            with connected(make, listener.note) if starts_ray else contextlib.nullcontext(make()) as plan:
+            make = partial(_plan, agreed, listener.note, has_ray=ray.is_initialized(), ahead=ahead)
+            with connected(make, listener.note) if ahead else contextlib.nullcontext(make()) as plan:
                 yield plan
 
     def receipts(self, plan: Plan, listener: Listener) -> Iterator[Receipt]:
@@ -89,11 +92,13 @@ class RayExecutor:
         for losses_left in reversed(range(_LOSSES)):
             left = replace(plan, finished=(*plan.finished, *done))
             try:
-                with reserved(len(left.todo), tuning, device, listener.note) as room:
-                    refuse_unlike_nodes(left, room.nodes)
+                with (
+                    reserved(len(left.todo), tuning, device, listener.note) as room,
+                    unlike_nodes_refused(left, room.nodes) as check,
+                ):
                     if losses_left == _LOSSES - 1:
                         listener.starting(plan, _in_words(room.allotment))
-                    for receipt in receipts_of(left, room, statistics, self._steps):
+                    for receipt in receipts_of(left, room, statistics, _checked(self._steps, check)):
                         done.append(receipt)  # what was yielded before a loss counts
                         yield receipt
                 break
@@ -108,6 +113,23 @@ def _in_words(each: Allotment) -> str:
     return f"{count(each.model_actors, 'model actor')}{beside}, on {each.device.upper()}"
 
 
-def _plan(discovery: Discovery, *, has_ray: bool) -> Plan:
-    device = planned_device(discovery.settings.tuning, lambda: has_usable_gpus(has_ray=has_ray))
-    return make_plan(discovery, device, packs_on_gpus)
+def _checked(steps: Steps, check: NewcomerCheck) -> Steps:
+    """Return steps of which none is made on a machine that has not passed the check."""
+    return Steps(*(partial(_made_after, check, make) for make in steps))
+
+
+def _made_after(check: NewcomerCheck, make: StepMaker, plan: Plan, worker: Worker) -> Any:
+    check()
+    return make(plan, worker)
+
+
+def _plan(discovery: Discovery, note: Note, *, has_ray: bool, ahead: bool) -> Plan:
+    """Return the plan; if a run follows, a cluster that has to grow for it begins to grow meanwhile."""
+    tuning = discovery.settings.tuning
+    device = planned_device(tuning, lambda: has_usable_gpus(has_ray=has_ray))
+    with requested_ahead(tuning, device) if has_ray and ahead else contextlib.nullcontext(_nothing) as release:
+        return make_plan(discovery, device, partial(packs_on_gpus, release, note))
+
+
+def _nothing() -> None:
+    """Release nothing."""

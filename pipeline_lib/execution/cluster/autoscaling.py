@@ -9,6 +9,11 @@ from typing import Any
 import ray
 from ray.util.placement_group import placement_group, remove_placement_group
 
+from pipeline_lib.execution.cluster.nodes import all_nodes
+from pipeline_lib.planning.capacity import Allotment, Node, fits
+from pipeline_lib.planning.resources import wanted
+from pipeline_lib.settings.settings import Device, TuningSettings
+
 # An autoscaler works once in a few seconds.
 _SECONDS_TO_ANSWER = 30.0
 
@@ -29,6 +34,34 @@ def requested_room(bundles: list[Mapping[str, float]]) -> Iterator[Callable[[], 
     finally:
         with contextlib.suppress(ray.exceptions.RayError):  # where Ray is lost, that error matters more
             remove_placement_group(group)
+
+
+@contextlib.contextmanager
+def requested_ahead(tuning: TuningSettings, device: Device) -> Iterator[Callable[[], None]]:
+    """Have the autoscaler start machines for a run in the block, while its plan is made; nothing is waited for.
+
+    Yields a function that ends the request, because what it has got is needed now.
+
+    Args:
+        tuning: what the settings ask for.
+        device: as planned.
+    """
+    with contextlib.ExitStack() as request:
+        whole = all_nodes()
+        allotment = wanted(whole, 1, tuning, device)  # how many slices there are is not known yet
+        if not fits(whole, allotment):
+            request.enter_context(requested_room(bundles_of(allotment)))
+        yield request.close
+
+
+def bundles_of(allotment: Allotment) -> list[dict[str, float]]:
+    """Return what each actor needs of one machine, by Ray's names of resources."""
+    return [bundle(each) for actors, each in allotment.stages for _ in range(actors)]
+
+
+def bundle(each: Node) -> dict[str, float]:
+    """Return what an actor needs of one machine, by Ray's names of resources."""
+    return {name: number for name, number in (("CPU", each.cpus), ("GPU", each.gpus)) if number}
 
 
 def _is_refused(group: Any, deadline: float) -> bool:

@@ -1,10 +1,10 @@
-"""Before work starts on several machines: each must have the same files and libraries as the driver."""
+"""Before a machine takes part in the work: it must have the same files and libraries as the driver."""
 
 import contextlib
 import hashlib
 import secrets
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,8 +43,30 @@ class _DriverView:
     versions: dict[str, str]
 
 
-def refuse_unlike_nodes(plan: Plan, nodes: Iterable[str]) -> None:
+@dataclass(frozen=True)
+class NewcomerCheck:
+    """What a machine that comes while work goes on must pass, in place of one that was lost."""
+
+    known: frozenset[str]
+    """The ids of the machines that have passed."""
+    view: _DriverView | None
+    """None where only the driver's own machine works."""
+
+    def __call__(self) -> None:
+        """Compare this machine with the driver, unless that was done before; runs in a worker.
+
+        Raises:
+            SettingsError: this machine sees other files or has other libraries.
+        """
+        if self.view and ray.get_runtime_context().get_node_id() not in self.known:
+            _refuse({ray.util.get_node_ip_address(): _differences(self.view)})
+
+
+@contextlib.contextmanager
+def unlike_nodes_refused(plan: Plan, nodes: Iterable[str]) -> Iterator[NewcomerCheck]:
     """Compare what each machine sees with what the driver sees, unless only the driver's own machine works.
+
+    Yields the check for machines that come later; it works for as long as the block runs.
 
     Args:
         plan: the run's plan.
@@ -54,13 +76,21 @@ def refuse_unlike_nodes(plan: Plan, nodes: Iterable[str]) -> None:
         FaultError: a machine does not answer.
         SettingsError: a machine sees other files or has other libraries; the message names it.
     """
-    others = sorted(set(nodes) - {ray.get_runtime_context().get_node_id()})
+    here = ray.get_runtime_context().get_node_id()
+    others = sorted(set(nodes) - {here})
     if not others:
+        yield NewcomerCheck(frozenset({here}), None)
         return
     with _driver_view(plan) as view:
-        differences = answers_by_node(_differences, others, view)
-    names = node_names()
-    unlike = [f"node {names.get(node, node)}: {'; '.join(texts)}" for node, texts in differences.items() if texts]
+        names = node_names()
+        found = answers_by_node(_differences, others, view)
+        _refuse({names.get(node, node): differences for node, differences in found.items()})
+        yield NewcomerCheck(frozenset({here, *others}), view)
+
+
+def _refuse(differences: Mapping[str, list[str]]) -> None:
+    """Raise an error that names the first machines that differ."""
+    unlike = [f"node {name}: {'; '.join(texts)}" for name, texts in differences.items() if texts]
     if unlike:
         rest = len(unlike) - _NODES_NAMED
         raise SettingsError(". ".join(unlike[:_NODES_NAMED]) + (f"; {rest} more nodes differ" if rest > 0 else ""))
