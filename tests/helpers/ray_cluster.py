@@ -1,4 +1,4 @@
-"""A Ray cluster of separate raylets on this machine, as `ray start` makes it, whose machines can be lost and added."""
+"""A Ray cluster of separate raylets on this machine, as `ray start` makes it; machines can be lost and added."""
 
 import json
 import os
@@ -16,6 +16,7 @@ from tests.helpers.servers import free_port
 
 BIN = Path(sys.executable).parent
 _MEMORY = 128 << 20
+_SECONDS_TO_JOIN = 120.0
 
 
 class RayCluster:
@@ -40,6 +41,7 @@ class RayCluster:
             "RAY_TMPDIR": str(self._folder),
             **(environment or {}),
         }
+        self._started = 0
         self.machines: list[subprocess.Popen[bytes]] = []
 
     def __enter__(self) -> Self:
@@ -64,13 +66,15 @@ class RayCluster:
         self._address, self._jobs = f"127.0.0.1:{port}", f"http://127.0.0.1:{jobs}"
         start = [BIN / "ray", "start", "--head", f"--port={port}", f"--dashboard-port={jobs}"]
         options = ["--include-dashboard=true", "--disable-usage-stats", f"--num-cpus={self._cpus}", *_own_ports()]
-        subprocess.run(
+        started = subprocess.run(
             [*start, *options, f"--object-store-memory={_MEMORY}"],
             env=self._base,
-            check=True,
+            check=False,
             capture_output=True,
-            timeout=120,
+            text=True,
+            timeout=240,
         )
+        assert started.returncode == 0, started.stdout + started.stderr
         deadline = time.monotonic() + 120
         # `ray start` returns before the head's agent has registered.
         while (probe := self.typed("ray job submit -- true")).returncode:
@@ -86,16 +90,32 @@ class RayCluster:
         end_ray(self._folder)
         self._folder.mkdir()
 
-    def add_machine(self, cpus: int = 1) -> subprocess.Popen[bytes]:
-        """Start a machine that joins the head; it need not be there yet."""
+    def add_machine(self, cpus: int = 1, **environment: str) -> subprocess.Popen[bytes]:
+        """Start a machine and wait until it has joined the head."""
+        before = self.alive()
         command = [BIN / "ray", "start", f"--address={self._address}", f"--num-cpus={cpus}", "--block"]
+        # A folder of its own, as a real machine has: in a shared one each raylet would delete the working folder of
+        # the job, in which the driver runs, and unpack it anew.
+        self._started += 1
+        folder = self._folder / str(self._started)
         machine = subprocess.Popen(
-            [*command, "--disable-usage-stats", f"--object-store-memory={_MEMORY}", *_own_ports()],
-            env=self._base,
+            [
+                *command,
+                f"--temp-dir={folder}",
+                "--disable-usage-stats",
+                f"--object-store-memory={_MEMORY}",
+                *_own_ports(),
+            ],
+            env={**self._base, **environment},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
         self.machines.append(machine)
+        deadline = time.monotonic() + _SECONDS_TO_JOIN
+        while not self.alive() - before:
+            assert machine.poll() is None, "a machine did not start"
+            assert time.monotonic() < deadline, "a machine did not join"
+            time.sleep(0.2)
         return machine
 
     def lose(self, machine: subprocess.Popen[bytes]) -> None:
@@ -106,11 +126,11 @@ class RayCluster:
         assert list(survivors(processes, 10)) == []
         self.machines.remove(machine)
 
-    def alive(self) -> int:
-        """Return how many machines the head knows to be alive, itself among them."""
+    def alive(self) -> set[str]:
+        """Return the ids of the machines that the head takes for alive, itself among them."""
         with urllib.request.urlopen(f"{self._jobs}/api/v0/nodes", timeout=60) as answer:  # noqa: S310 - our own head
             nodes = json.load(answer)["data"]["result"]["result"]
-        return sum(node["state"] == "ALIVE" for node in nodes)
+        return {node["node_id"] for node in nodes if node["state"] == "ALIVE"}
 
     def typed(self, line: str, folder: Path = Path()) -> subprocess.CompletedProcess[str]:
         """Run a line as a person types it in a folder."""
