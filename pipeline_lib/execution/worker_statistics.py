@@ -38,8 +38,9 @@ class _StatisticsActor(Ledger):
     def planned(self, rows: int) -> None:
         self._metrics.planned(rows)
 
-    def scored(self, part: tuple[int, int, int], rows: int, tokens: int) -> None:
+    def scored(self, part: tuple[int, int, int], rows: int, tokens: int, node: str) -> None:
         self._rows[part] = rows
+        self._nights[part[0]].scored(part, rows, node)
         self._metrics.scored(part, rows, tokens)
 
     def written(self, part: tuple[int, int, int], reject_codes: dict[str, int]) -> None:
@@ -112,7 +113,8 @@ class WorkerStatistics:
 
     def scored(self, part: Slice, rows: int, tokens: int = 0) -> None:
         """See `Monitor`."""
-        self._actor.scored.remote(part.key, rows, tokens)
+        node = f"{ray.util.get_node_ip_address()} {ray.get_runtime_context().get_node_id()}"
+        self._actor.scored.remote(part.key, rows, tokens, node)
 
     def written(self, part: Slice, receipt: Receipt) -> None:
         """See `Monitor`."""
