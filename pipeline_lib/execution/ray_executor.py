@@ -15,6 +15,7 @@ from pipeline_lib.execution.cluster.autoscaling import requested_ahead
 from pipeline_lib.execution.cluster.connection import connected, joined_if_running
 from pipeline_lib.execution.cluster.devices import check_own_gpus, has_usable_gpus
 from pipeline_lib.execution.cluster.failures import failures_explained
+from pipeline_lib.execution.cluster.losses import reserved_again, unless_stuck
 from pipeline_lib.execution.cluster.node_check import NewcomerCheck, unlike_nodes_refused
 from pipeline_lib.execution.cluster.placement import Note, reserved
 from pipeline_lib.execution.engine_agreement import engine_agreed, packs_on_gpus
@@ -122,16 +123,16 @@ def _through_losses(
     if running_cluster() is None:
         check_own_gpus(tuning, listener.note)
     for losses_left in reversed(range(_LOSSES)):
+        is_first = losses_left == _LOSSES - 1
         try:
             with (
-                reserved(left.slices, tuning, device, listener.note) as room,
+                (reserved if is_first else reserved_again)(left.slices, tuning, device, listener.note) as room,
                 unlike_nodes_refused([left.plans[night] for night in left.todo], room.nodes) as check,
             ):
-                if losses_left == _LOSSES - 1:
+                if is_first:
                     listener.starting(left.rows, _in_words(room.allotment))
-                results = results_of(
-                    left.parts, left.plans, room, replace(workers, steps=_checked(workers.steps, check))
-                )
+                checked = replace(workers, steps=_checked(workers.steps, check))
+                results = unless_stuck(results_of(left.parts, left.plans, room, checked), room)
                 yield from ((night, result) for night, result in results if left.take(night, result))
             break
         except LostWorkerError as error:

@@ -72,15 +72,28 @@ def main(task: dict[str, Any]) -> dict[str, Any]:
     with contextlib.ExitStack() as stack:
         stack.callback(cluster.shutdown)
         stack.callback(ray.shutdown)
-        for cpus, gpus in task["machines"]:
+        machines = [
             cluster.add_node(wait=False, num_cpus=cpus, num_gpus=gpus, object_store_memory=128 << 20)
+            for cpus, gpus in task["machines"]
+        ]
         cluster.wait_for_nodes(timeout=120)
         os.environ["RAY_ADDRESS"] = cluster.address
         if "other" in task:
             stack.enter_context(_other_machine(task["other"], cluster.address))
+        if "lost" in task:
+            lost = machines[: task["lost"]]
+            threading.Thread(target=_lose, args=(lost, home / "out"), daemon=True).start()
         seen: set[str] = set()
         threading.Thread(target=_watch, args=(seen,), daemon=True).start()
         return {**run(task, home), "seen": sorted(seen)}
+
+
+def _lose(machines: list[Any], output: Path) -> None:
+    """Kill machines at once, in the middle of the work."""
+    while len(list(output.glob("_staging/*/part-*.json"))) < 2 * len(machines):
+        time.sleep(0.1)
+    for machine in machines:
+        machine.kill_all_processes(check_alive=False, allow_graceful=False)
 
 
 @contextlib.contextmanager
