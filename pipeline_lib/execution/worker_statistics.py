@@ -104,8 +104,8 @@ class WorkerStatistics:
         # On the driver's node, so that the actor lives as long as the run, whatever other machine is lost.
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
         options = {"num_cpus": 0, "max_restarts": -1, "max_task_retries": -1, "scheduling_strategy": here}
-        # Ray has any machine place an actor that needs nothing, also a new one that does not know this node yet, and
-        # would then keep the actor. One that needs a little memory is placed by this node.
+        # Ray lets any machine place an actor that needs nothing, also a new one that does not know this node
+        # yet and then keeps it. One that needs a little memory is placed by this node.
         options["memory"] = 1 << 20
         self._actor: Any = ray.remote(_StatisticsActor).options(**options).remote(job)
         self.ledger = _RemoteLedger(self._actor)
