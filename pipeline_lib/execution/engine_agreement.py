@@ -1,7 +1,7 @@
 """One engine for all machines of a cluster, and one layout of rows for their GPUs; both decide the version."""
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from importlib.metadata import version
 
@@ -15,6 +15,7 @@ from pipeline_lib.errors import listed
 from pipeline_lib.execution.cluster.address import running_cluster
 from pipeline_lib.execution.cluster.connection import connected
 from pipeline_lib.execution.cluster.nodes import answers_by_node, node_names
+from pipeline_lib.execution.cluster.placement import Note, grown
 from pipeline_lib.planning.discovery import Discovery
 from pipeline_lib.planning.resources import gpus_per_model_actor
 from pipeline_lib.settings.settings import Settings
@@ -51,14 +52,22 @@ def _openvino_version() -> str | None:
     return version("openvino") if openvino_engine.is_installed() else None
 
 
-def packs_on_gpus(settings: Settings, checkpoint: Checkpoint) -> bool:
+def packs_on_gpus(release: Callable[[], None], note: Note, settings: Settings, checkpoint: Checkpoint) -> bool:
     """Return whether a GPU of the cluster computes packed rows right; asked before the version is known.
 
     Args:
+        release: called before a GPU is needed, in case the job itself keeps it.
+        note: told what is waited for, where the cluster has to grow first.
         settings: the job's settings.
         checkpoint: as inspected; packed rows were right in float32.
+
+    Raises:
+        FaultError: the cluster does not grow in time.
+        SettingsError: it has no GPU, and can't get one.
     """
     share = gpus_per_model_actor(settings.tuning, "cuda")
     with connected(lambda: None):
+        release()
+        grown(1, settings.tuning, "cuda", note)
         task = ray.remote(packs_on_this_gpu).options(num_cpus=0, num_gpus=share).remote(settings, checkpoint)
         return bool(ray.get(task))

@@ -23,6 +23,8 @@ class Work:
     """Share of that time in which the actors of each stage worked; the rest of the time they waited."""
     model_loads: int = 0
     """How often a process has loaded the model since scoring began, for this night or for those before it."""
+    rows_by_node: dict[str, int] = field(default_factory=dict)
+    """Rows that each node of a cluster scored, by the address and the id of the node."""
 
 
 Result = Receipt | Work | NightscoreError

@@ -2,23 +2,28 @@
 
 import contextlib
 from collections.abc import Generator, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import ray
 import ray.data
 
 from pipeline_lib.errors import LostWorkerError, NightscoreError
 from pipeline_lib.execution.cluster.address import running_cluster
+from pipeline_lib.execution.cluster.autoscaling import requested_ahead
 from pipeline_lib.execution.cluster.connection import connected, joined_if_running
 from pipeline_lib.execution.cluster.devices import check_own_gpus, has_usable_gpus
 from pipeline_lib.execution.cluster.failures import failures_explained
-from pipeline_lib.execution.cluster.node_check import refuse_unlike_nodes
-from pipeline_lib.execution.cluster.placement import Room, reserved
+from pipeline_lib.execution.cluster.losses import reserved_again, unless_stuck
+from pipeline_lib.execution.cluster.node_check import NewcomerCheck, unlike_nodes_refused
+from pipeline_lib.execution.cluster.placement import Note, reserved
 from pipeline_lib.execution.engine_agreement import engine_agreed, packs_on_gpus
 from pipeline_lib.execution.executor import Listener, Result, Work
 from pipeline_lib.execution.nights.slices_left import SlicesLeft
 from pipeline_lib.execution.ray_stages import Workers, results_of
-from pipeline_lib.execution.steps import Steps
+from pipeline_lib.execution.steps import StepMaker, Steps
+from pipeline_lib.execution.worker import Worker
 from pipeline_lib.execution.worker_statistics import worker_statistics
 from pipeline_lib.messages import count
 from pipeline_lib.planning.capacity import Allotment
@@ -78,8 +83,7 @@ class RayExecutor:
                 listener.note(text)
             meanwhile = "; Ray starts meanwhile" if starts_ray else ""
             listener.phase(f"looking at the checkpoint, the output and every shard{meanwhile}")
-            device = partial(_device, has_ray=ray.is_initialized())
-            make = partial(make_plans, agreed, device, packs_on_gpus)
+            make = partial(_made_plans, agreed, listener.note, has_ray=ray.is_initialized(), ahead=starts_ray)
             with connected(make, listener.note) if starts_ray else contextlib.nullcontext(make()) as plans:
                 yield plans
 
@@ -119,12 +123,16 @@ def _through_losses(
     if running_cluster() is None:
         check_own_gpus(tuning, listener.note)
     for losses_left in reversed(range(_LOSSES)):
+        is_first = losses_left == _LOSSES - 1
         try:
-            with reserved(left.slices, tuning, device, listener.note) as room:
-                _refuse_unlike_nodes(left, room)
-                if losses_left == _LOSSES - 1:
+            with (
+                (reserved if is_first else reserved_again)(left.slices, tuning, device, listener.note) as room,
+                unlike_nodes_refused([left.plans[night] for night in left.todo], room.nodes) as check,
+            ):
+                if is_first:
                     listener.starting(left.rows, _in_words(room.allotment))
-                results = results_of(left.parts, left.plans, room, workers)
+                checked = replace(workers, steps=_checked(workers.steps, check))
+                results = unless_stuck(results_of(left.parts, left.plans, room, checked), room)
                 yield from ((night, result) for night, result in results if left.take(night, result))
             break
         except LostWorkerError as error:
@@ -135,11 +143,14 @@ def _through_losses(
             listener.note(f"{error}; going on with what is left")
 
 
-def _refuse_unlike_nodes(left: SlicesLeft, room: Room) -> None:
-    """Compare what the machines see of the first night and of the last one; the others lie in the same places."""
-    nights = list(left.todo)
-    for night in sorted({nights[0], nights[-1]}):
-        refuse_unlike_nodes(left.plans[night], room.nodes)
+def _checked(steps: Steps, check: NewcomerCheck) -> Steps:
+    """Return steps of which none is made on a machine that has not passed the check."""
+    return Steps(*(partial(_made_after, check, make) for make in steps))
+
+
+def _made_after(check: NewcomerCheck, make: StepMaker, plan: Plan, worker: Worker) -> Any:
+    check()
+    return make(plan, worker)
 
 
 def _in_words(each: Allotment) -> str:
@@ -147,5 +158,16 @@ def _in_words(each: Allotment) -> str:
     return f"{count(each.model_actors, 'model actor')}{beside}, on {each.device.upper()}"
 
 
-def _device(tuning: TuningSettings, *, has_ray: bool) -> Device:
-    return planned_device(tuning, lambda: has_usable_gpus(has_ray=has_ray))
+def _made_plans(
+    discoveries: Sequence[Discovery], note: Note, *, has_ray: bool, ahead: bool
+) -> list[Plan | NightscoreError]:
+    """Return the plans; if a run follows, a cluster that has to grow for it begins to grow meanwhile."""
+    with contextlib.ExitStack() as request:
+
+        def device(tuning: TuningSettings) -> Device:
+            planned = planned_device(tuning, lambda: has_usable_gpus(has_ray=has_ray))
+            if has_ray and ahead:
+                request.enter_context(requested_ahead(tuning, planned))
+            return planned
+
+        return make_plans(discoveries, device, partial(packs_on_gpus, request.close, note))

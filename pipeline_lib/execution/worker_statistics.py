@@ -38,8 +38,9 @@ class _StatisticsActor(Ledger):
     def planned(self, rows: int) -> None:
         self._metrics.planned(rows)
 
-    def scored(self, part: tuple[int, int, int], rows: int, tokens: int) -> None:
+    def scored(self, part: tuple[int, int, int], rows: int, tokens: int, node: str) -> None:
         self._rows[part] = rows
+        self._nights[part[0]].scored(part, rows, node)
         self._metrics.scored(part, rows, tokens)
 
     def written(self, part: tuple[int, int, int], reject_codes: dict[str, int]) -> None:
@@ -103,6 +104,9 @@ class WorkerStatistics:
         # On the driver's node, so that the actor lives as long as the run, whatever other machine is lost.
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
         options = {"num_cpus": 0, "max_restarts": -1, "max_task_retries": -1, "scheduling_strategy": here}
+        # Ray lets any machine place an actor that needs nothing, also a new one that does not know this node
+        # yet and then keeps it. One that needs a little memory is placed by this node.
+        options["memory"] = 1 << 20
         self._actor: Any = ray.remote(_StatisticsActor).options(**options).remote(job)
         self.ledger = _RemoteLedger(self._actor)
 
@@ -112,7 +116,8 @@ class WorkerStatistics:
 
     def scored(self, part: Slice, rows: int, tokens: int = 0) -> None:
         """See `Monitor`."""
-        self._actor.scored.remote(part.key, rows, tokens)
+        node = f"{ray.util.get_node_ip_address()} {ray.get_runtime_context().get_node_id()}"
+        self._actor.scored.remote(part.key, rows, tokens, node)
 
     def written(self, part: Slice, receipt: Receipt) -> None:
         """See `Monitor`."""

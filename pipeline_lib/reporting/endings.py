@@ -32,6 +32,7 @@ def ended_well(attempt: Attempt, plan: Plan, work: Work) -> Outcome:
         scoring_seconds=round(work.seconds, 3),
         busy={role: round(share, 4) for role, share in work.busy.items()},
         model_loads=work.model_loads,
+        rows_by_node=work.rows_by_node,
     )
 
 

@@ -22,10 +22,11 @@ class Outcome:
     """Rows that this attempt scored or rejected; earlier attempts did the others."""
     seconds: float
     peak_bytes: dict[str, list[int]] = field(default_factory=dict)
-    """See `Work`, also for the next three."""
+    """See `Work`, also for the next four."""
     scoring_seconds: float = 0.0
     busy: dict[str, float] = field(default_factory=dict)
     model_loads: int = 0
+    rows_by_node: dict[str, int] = field(default_factory=dict)
     slices: int = 0
     staged_slices: int = 0
     """Slices with finished files, whichever attempt scored them."""

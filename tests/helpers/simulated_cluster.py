@@ -1,4 +1,4 @@
-"""Run the job on a simulated cluster and print how it ended; `test_placement.py` starts it.
+"""Run the job on a simulated cluster, in a process of its own, and find out how it ended.
 
 python -m tests.helpers.simulated_cluster '{"machines": [[8, 0], [4, 1]], "slices": 8, "home": "/tmp/x", ...}'
 
@@ -18,6 +18,34 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+ROOT = Path(__file__).parents[2]
+
+
+def on_cluster(home: Path, checkpoint: Path | str, **task: Any) -> dict[str, Any]:
+    """Run the job on a simulated cluster in a process of its own; return how it ended.
+
+    Args:
+        home: an empty folder with a short path, since Ray keeps sockets there.
+        checkpoint: folder or URL.
+        task: see `main`.
+    """
+    given = {"slices": 8, "tuning": {}, "home": str(home), "model": str(checkpoint), **task}
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+    # In a home of its own: whether a token of another Ray lies there would depend on the order of the tests.
+    environment["HOME"] = str(home)
+    result = subprocess.run(
+        [sys.executable, "-m", "tests.helpers.simulated_cluster", json.dumps(given)],
+        cwd=ROOT,
+        env={**environment, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=400,
+        check=False,
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    found: dict[str, Any] = json.loads((home / "found.json").read_text())
+    return found
+
 
 def main(task: dict[str, Any]) -> dict[str, Any]:
     """Start the cluster, run the job, and return its counts or its error, with all that it told."""
@@ -33,8 +61,10 @@ def main(task: dict[str, Any]) -> dict[str, Any]:
     if "token" in task:  # as an earlier Ray of this user left it
         (home / ".ray").mkdir()
         (home / ".ray" / "auth_token").write_text(task["token"])
-    if "grows" in task:
-        with _growing(task["grows"], home):
+    if "groups" in task:
+        from tests.helpers.growing_cluster import Groups, growing_cluster
+
+        with growing_cluster(Groups(**task["groups"]), home):
             return run(task, home)
     from ray.cluster_utils import Cluster
 
@@ -42,70 +72,28 @@ def main(task: dict[str, Any]) -> dict[str, Any]:
     with contextlib.ExitStack() as stack:
         stack.callback(cluster.shutdown)
         stack.callback(ray.shutdown)
-        for cpus, gpus in task["machines"]:
+        machines = [
             cluster.add_node(wait=False, num_cpus=cpus, num_gpus=gpus, object_store_memory=128 << 20)
+            for cpus, gpus in task["machines"]
+        ]
         cluster.wait_for_nodes(timeout=120)
         os.environ["RAY_ADDRESS"] = cluster.address
         if "other" in task:
             stack.enter_context(_other_machine(task["other"], cluster.address))
+        if "lost" in task:
+            lost = machines[: task["lost"]]
+            threading.Thread(target=_lose, args=(lost, home / "out"), daemon=True).start()
         seen: set[str] = set()
         threading.Thread(target=_watch, args=(seen,), daemon=True).start()
         return {**run(task, home), "seen": sorted(seen)}
 
 
-@contextlib.contextmanager
-def _growing(resources: dict[str, float] | None, home: Path) -> Iterator[None]:
-    """Start a head with one CPU and Ray's own autoscaler, which adds a machine of one kind when asked for it.
-
-    Without resources the autoscaler is one that has died.
-    """
-    from ray._private.services import get_node_ip_address
-    from ray.autoscaler._private.fake_multi_node import node_provider
-    from ray.autoscaler._private.monitor import BASE_READONLY_CONFIG
-
-    from tests.helpers.processes import end_ray
-    from tests.helpers.servers import free_port
-
-    ray, port = Path(sys.executable).parent / "ray", free_port()
-    head_id, head_type = node_provider.FAKE_HEAD_NODE_ID, node_provider.FAKE_HEAD_NODE_TYPE
-    provider = node_provider.FakeMultiNodeProvider
-    kind = {"node_config": {}, "min_workers": 0}
-    config = {
-        **BASE_READONLY_CONFIG,  # with what has to be there, empty
-        "max_workers": 1,
-        "provider": {
-            # By its own name it would want a file that Ray's wheels lack.
-            "type": "external",
-            "module": f"{provider.__module__}.{provider.__name__}",
-            "gcs_address": f"{get_node_ip_address()}:{port}",
-            "disable_node_updaters": True,
-            "disable_launch_config_check": True,
-            "launch_multiple": True,
-            "head_node_id": head_id,
-        },
-        "available_node_types": {
-            head_type: {**kind, "resources": {"CPU": 1}, "max_workers": 0},
-            "more": {**kind, "resources": resources or {}, "max_workers": 1},
-        },
-        "head_node_type": head_type,
-        "idle_timeout_minutes": 5,
-    }
-    (home / "config.json").write_text(json.dumps(config))
-    os.environ |= {
-        "AUTOSCALER_UPDATE_INTERVAL_S": "1",
-        "RAY_FAKE_CLUSTER": "1",
-        "RAY_enable_autoscaler_v2": "1",
-        "RAY_CLOUD_INSTANCE_ID": head_id,
-        "RAY_OVERRIDE_NODE_ID_FOR_TESTING": head_id,
-    }
-    start = ["start", "--head", f"--port={port}", "--num-cpus=1", "--include-dashboard=false"]
-    autoscaler = f"--autoscaling-config={home}/config.json" if resources else "--no-monitor"
-    try:
-        subprocess.run([ray, *start, autoscaler], check=True, capture_output=True)
-        os.environ["RAY_ADDRESS"] = f"127.0.0.1:{port}"
-        yield
-    finally:
-        end_ray(home / "ray")
+def _lose(machines: list[Any], output: Path) -> None:
+    """Kill machines at once, in the middle of the work."""
+    while len(list(output.glob("_staging/*/part-*.json"))) < 2 * len(machines):
+        time.sleep(0.1)
+    for machine in machines:
+        machine.kill_all_processes(check_alive=False, allow_graceful=False)
 
 
 @contextlib.contextmanager
@@ -138,7 +126,7 @@ def run(task: dict[str, Any], home: Path) -> dict[str, Any]:
     settings = {
         "model": {"name": task["model"]},
         "input": {"path": str(home / "in")},
-        "output": {"path": str(home / "out")},
+        "output": {"path": task.get("output") or str(home / "out")},
         "tuning": {"rows_per_slice": 4, **task["tuning"]},
     }
     if "held" in task:
@@ -154,7 +142,8 @@ def run(task: dict[str, Any], home: Path) -> dict[str, Any]:
             outcome = pipeline.run(
                 parse_settings(settings), None, Progress(Console(file=said, width=500)), _executor(task, home)
             )
-            found: dict[str, Any] = {"status": outcome.status, "scored": outcome.scored}
+            shares = outcome.rows_by_node
+            found: dict[str, Any] = {"status": outcome.status, "scored": outcome.scored, "rows_by_node": shares}
         except NightscoreError as error:
             found = {"status": "FAILED", "exit_code": error.exit_code, "error": str(error)}
     return {**found, "seconds": time.monotonic() - began, "said": (home / "said").read_text()}
@@ -182,7 +171,8 @@ def _executor(task: dict[str, Any], home: Path) -> Any:
 def _simulated(task: dict[str, Any], home: Path) -> Any:
     from jobs.bench.scale.nodes import Task
 
-    return Task(task.get("models", 1), task["slices"], 4, 0.2, task["model"], str(home))
+    seconds = task.get("seconds", 0.2)
+    return Task(task.get("models", 1), task["slices"], 4, seconds, task["model"], str(home))
 
 
 def prepare(task: dict[str, Any], home: Path) -> None:
@@ -191,7 +181,7 @@ def prepare(task: dict[str, Any], home: Path) -> None:
 
     write_input(_simulated(task, home), home / "in")
     (home / "spans").mkdir()
-    (home / "out").mkdir()
+    (home / "out").mkdir(exist_ok=True)
 
 
 def _watch(seen: set[str]) -> None:

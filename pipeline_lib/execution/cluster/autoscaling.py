@@ -2,19 +2,24 @@
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 import ray
 from ray.util.placement_group import placement_group, remove_placement_group
 
+from pipeline_lib.execution.cluster.nodes import all_nodes
+from pipeline_lib.planning.capacity import Allotment, Node, fits
+from pipeline_lib.planning.resources import wanted
+from pipeline_lib.settings.settings import Device, TuningSettings
+
 # An autoscaler works once in a few seconds.
 _SECONDS_TO_ANSWER = 30.0
 
 
 @contextlib.contextmanager
-def requested_room(bundles: list[Mapping[str, float]]) -> Iterator[Callable[[], bool]]:
+def requested_room(bundles: Sequence[Mapping[str, float]]) -> Iterator[Callable[[], bool]]:
     """Request room from the autoscaler for as long as the block runs, without using it.
 
     Yields a function that tells whether the request is refused: no autoscaler runs, or it has no such machines.
@@ -29,6 +34,30 @@ def requested_room(bundles: list[Mapping[str, float]]) -> Iterator[Callable[[], 
     finally:
         with contextlib.suppress(ray.exceptions.RayError):  # where Ray is lost, that error matters more
             remove_placement_group(group)
+
+
+@contextlib.contextmanager
+def requested_ahead(tuning: TuningSettings, device: Device) -> Iterator[None]:
+    """Have the autoscaler start machines for a run in the block, while plans are made; nothing is waited for.
+
+    Args:
+        tuning: what the settings ask for.
+        device: as planned.
+    """
+    whole = all_nodes()
+    allotment = wanted(whole, 1, tuning, device)  # how many slices there are is not known yet
+    with contextlib.nullcontext() if fits(whole, allotment) else requested_room(bundles_of(allotment)):
+        yield
+
+
+def bundles_of(allotment: Allotment) -> list[dict[str, float]]:
+    """Return what each actor needs of one machine, by Ray's names of resources."""
+    return [bundle(each) for actors, each in allotment.stages for _ in range(actors)]
+
+
+def bundle(each: Node) -> dict[str, float]:
+    """Return what an actor needs of one machine, by Ray's names of resources."""
+    return {name: number for name, number in (("CPU", each.cpus), ("GPU", each.gpus)) if number}
 
 
 def _is_refused(group: Any, deadline: float) -> bool:

@@ -1,10 +1,10 @@
-"""Before work starts on several machines: each must have the same files and libraries as the driver."""
+"""Before a machine takes part in the work: it must have the same files and libraries as the driver."""
 
 import contextlib
 import hashlib
 import secrets
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from pipeline_lib.errors import NightscoreError, SettingsError
 from pipeline_lib.execution.cluster.nodes import answers_by_node, node_names
 from pipeline_lib.machine.library_versions import library_versions
 from pipeline_lib.planning.plan import Plan
+from pipeline_lib.planning.resume.output_state import read_output
 from pipeline_lib.settings.settings import ModelSettings
 from pipeline_lib.storage.integrity import check_unchanged
 from pipeline_lib.storage.location import FileStamp
@@ -35,6 +36,8 @@ class _DriverView:
 
     probe: str
     """URL of a small file below the output."""
+    version: str
+    """Of the result that is being made there."""
     probe_content: bytes
     shards: tuple[tuple[str, FileStamp], ...]
     model: ModelSettings
@@ -43,24 +46,56 @@ class _DriverView:
     versions: dict[str, str]
 
 
-def refuse_unlike_nodes(plan: Plan, nodes: Iterable[str]) -> None:
+@dataclass(frozen=True)
+class NewcomerCheck:
+    """What a machine that comes while work goes on must pass, in place of one that was lost."""
+
+    known: frozenset[str]
+    """The ids of the machines that have passed."""
+    views: tuple[_DriverView, ...]
+    """Of some nights; none where only the driver's own machine works."""
+
+    def __call__(self) -> None:
+        """Compare this machine with the driver, unless that was done before; runs in a worker.
+
+        Raises:
+            SettingsError: this machine sees other files or has other libraries.
+        """
+        if self.views and ray.get_runtime_context().get_node_id() not in self.known:
+            _refuse({ray.util.get_node_ip_address(): _differences(self.views)})
+
+
+@contextlib.contextmanager
+def unlike_nodes_refused(plans: Sequence[Plan], nodes: Iterable[str]) -> Iterator[NewcomerCheck]:
     """Compare what each machine sees with what the driver sees, unless only the driver's own machine works.
 
+    What is compared is of the first night and of the last one; the others lie in the same places. Yields the check
+    for machines that come later; it works for as long as the block runs.
+
     Args:
-        plan: the run's plan.
+        plans: of the nights, each with slices to do.
         nodes: the ids of the machines that will work.
 
     Raises:
         FaultError: a machine does not answer.
         SettingsError: a machine sees other files or has other libraries; the message names it.
     """
-    others = sorted(set(nodes) - {ray.get_runtime_context().get_node_id()})
+    here = ray.get_runtime_context().get_node_id()
+    others = sorted(set(nodes) - {here})
     if not others:
+        yield NewcomerCheck(frozenset({here}), ())
         return
-    with _driver_view(plan) as view:
-        differences = answers_by_node(_differences, others, view)
-    names = node_names()
-    unlike = [f"node {names.get(node, node)}: {'; '.join(texts)}" for node, texts in differences.items() if texts]
+    with contextlib.ExitStack() as probes:
+        views = tuple(probes.enter_context(_driver_view(plan)) for plan in (plans[0], *plans[1:][-1:]))
+        names = node_names()
+        found = answers_by_node(_differences, others, views)
+        _refuse({names.get(node, node): differences for node, differences in found.items()})
+        yield NewcomerCheck(frozenset({here, *others}), views)
+
+
+def _refuse(differences: Mapping[str, list[str]]) -> None:
+    """Raise an error that names the first machines that differ."""
+    unlike = [f"node {name}: {'; '.join(texts)}" for name, texts in differences.items() if texts]
     if unlike:
         rest = len(unlike) - _NODES_NAMED
         raise SettingsError(". ".join(unlike[:_NODES_NAMED]) + (f"; {rest} more nodes differ" if rest > 0 else ""))
@@ -80,17 +115,27 @@ def _driver_view(plan: Plan) -> Iterator[_DriverView]:
     versions = {name: here[name] for name in compared}
     try:
         yield _DriverView(
-            probe, content.encode(), shards, settings.model, _checkpoint_files(settings.model), versions
+            probe,
+            plan.version,
+            content.encode(),
+            shards,
+            settings.model,
+            _checkpoint_files(settings.model),
+            versions,
         )
     finally:
         with contextlib.suppress(Exception):  # a failure of the block matters more than this file
             location_of(probe).remove()
 
 
-def _differences(view: _DriverView) -> list[str]:
+def _differences(views: Iterable[_DriverView]) -> list[str]:
     """Return in words where this machine differs from the driver; runs on that machine."""
+    return list(dict.fromkeys(difference for view in views for difference in _differences_from(view)))
+
+
+def _differences_from(view: _DriverView) -> list[str]:
     differences = []
-    if not _sees_probe(view):
+    if not _sees_probe(view) and not _sees_result(view):
         folder = view.probe.rpartition(f"/{STAGING}/")[0]
         differences.append(f"the output {folder!r} is another folder there, or can't be reached; {_SHARED}")
     for path, stamp in view.shards:
@@ -120,6 +165,15 @@ def _sees_probe(view: _DriverView) -> bool:
         if time.monotonic() > until:
             return False
         time.sleep(0.5)
+
+
+def _sees_result(view: _DriverView) -> bool:
+    """Tell whether the night of a view has been published since; its probe is gone then."""
+    folder = view.probe.rpartition(f"/{STAGING}/")[0]
+    with contextlib.suppress(NightscoreError):
+        success = read_output(folder).success
+        return success is not None and success.version == view.version
+    return False
 
 
 def _checkpoint_files(model: ModelSettings) -> frozenset[tuple[str, int]]:

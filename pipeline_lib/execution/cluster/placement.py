@@ -12,7 +12,7 @@ from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from pipeline_lib.engines.computation import model_threads
 from pipeline_lib.errors import FaultError
-from pipeline_lib.execution.cluster.autoscaling import requested_room
+from pipeline_lib.execution.cluster.autoscaling import bundle, bundles_of, requested_room
 from pipeline_lib.execution.cluster.nodes import all_nodes, free_nodes
 from pipeline_lib.messages import count
 from pipeline_lib.planning.capacity import Allotment, Node, fits, nodes_in_words
@@ -85,7 +85,7 @@ def _wait_for_room(slices: int, tuning: TuningSettings, device: Device, note: No
     began = time.monotonic()
     next_note = began + _SECONDS_TO_FIRST_NOTE
     while True:
-        most = _grow(slices, tuning, device, note)
+        most = grown(slices, tuning, device, note)
         free, now = free_nodes(), time.monotonic()
         allotment = wanted(free, slices, tuning, device)
         if fits(free, allotment) and (allotment == most or now - began >= _SECONDS_TO_BECOME_FREE):
@@ -100,14 +100,14 @@ def _wait_for_room(slices: int, tuning: TuningSettings, device: Device, note: No
         time.sleep(_SECONDS_BETWEEN_CHECKS)
 
 
-def _grow(slices: int, tuning: TuningSettings, device: Device, note: Note) -> Allotment:
-    """Return what fits into the whole cluster, after it has grown if nothing fits yet."""
+def grown(slices: int, tuning: TuningSettings, device: Device, note: Note) -> Allotment:
+    """Return what fits into the whole cluster, after it has grown if nothing fits yet; see `reserved`."""
     whole = all_nodes()
     allotment = wanted(whole, slices, tuning, device)
     if fits(whole, allotment):
         return allotment
     began = next_note = time.monotonic()
-    with requested_room([_bundle(each) for actors, each in allotment.stages for _ in range(actors)]) as is_refused:
+    with requested_room(bundles_of(allotment)) as is_refused:
         while not fits(whole, wanted(whole, slices, tuning, device)) and not is_refused():
             waited = time.monotonic() - began
             missing = f"{_least(tuning, device)}; there now: {nodes_in_words(whole) or 'nothing'}"
@@ -131,14 +131,10 @@ def _reserve(allotment: Allotment, groups: list[Any]) -> None:
     """Have Ray keep the room of each stage in turn; append each placement group to `groups`."""
     deadline = time.monotonic() + _SECONDS_TO_PLACE
     for actors, each in allotment.stages:
-        group = placement_group([_bundle(each)] * actors, strategy="SPREAD")
+        group = placement_group([bundle(each)] * actors, strategy="SPREAD")
         groups.append(group)
         if not group.wait(max(deadline - time.monotonic(), 1)):
             raise FaultError(
                 f"Ray did not place {actors} actors of {each} each within {_SECONDS_TO_PLACE:.0f} seconds; "
                 f"free now: {nodes_in_words(free_nodes())}"
             )
-
-
-def _bundle(each: Node) -> dict[str, float]:
-    return {name: number for name, number in (("CPU", each.cpus), ("GPU", each.gpus)) if number}

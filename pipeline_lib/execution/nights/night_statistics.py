@@ -1,7 +1,7 @@
-"""The time and the memory that workers used for one night. Pure arithmetic."""
+"""The time and the memory that workers used for one night, and the rows that each node scored. Pure arithmetic."""
 
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from typing import NamedTuple
 
 from pipeline_lib.execution.executor import Work
@@ -26,7 +26,12 @@ class NightStatistics:
     def __init__(self) -> None:
         self._peaks: dict[str, tuple[str, int]] = {}
         self._busy: dict[tuple[str, str], float] = defaultdict(float)
+        self._rows: dict[tuple[int, int, int], tuple[int, str]] = {}
         self._began, self._ended = math.inf, 0.0
+
+    def scored(self, part: tuple[int, int, int], rows: int, node: str) -> None:
+        """Note how many rows of a slice a node has scored; the node that ends a slice has scored all of it."""
+        self._rows[part] = rows, node
 
     def add(self, span: WorkSpan) -> None:
         """Add a span."""
@@ -38,7 +43,7 @@ class NightStatistics:
         self._peaks[span.actor] = (role, max(span.memory, before))
 
     def work(self) -> Work:
-        """Return peaks of memory, and the share of the night's time in which the actors of each stage worked."""
+        """Return peaks of memory, the share of the time in which each stage worked, and each node's rows."""
         peaks: dict[str, list[int]] = defaultdict(list)
         for role, memory in sorted(self._peaks.values()):
             peaks[role].append(memory)
@@ -46,4 +51,8 @@ class NightStatistics:
         shares: dict[str, list[float]] = defaultdict(list)
         for (role, _), busy in sorted(self._busy.items()):
             shares[role].append(busy / seconds if seconds else 0.0)
-        return Work(dict(peaks), seconds, {role: sum(each) / len(each) for role, each in shares.items()})
+        by_node: Counter[str] = Counter()
+        for rows, node in self._rows.values():
+            by_node[node] += rows
+        means = {role: sum(each) / len(each) for role, each in shares.items()}
+        return Work(dict(peaks), seconds, means, rows_by_node=dict(sorted(by_node.items())))

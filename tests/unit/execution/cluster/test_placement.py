@@ -1,10 +1,8 @@
 """Where actors run: on clusters of unlike machines the model's get their place, or it is said what is missing."""
 
-import json
 import os
 import shutil
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +12,7 @@ import pytest
 import torch
 
 from tests.conftest import ROOT
+from tests.helpers.simulated_cluster import on_cluster
 
 pytestmark = pytest.mark.slow
 
@@ -23,26 +22,6 @@ def short_home() -> Iterator[Path]:
     """A folder with a short path, since Ray keeps sockets there."""
     with tempfile.TemporaryDirectory(prefix="ns", dir="/tmp") as folder:
         yield Path(folder)
-
-
-def on_cluster(home: Path, checkpoint: Path, **task: Any) -> dict[str, Any]:
-    """Run the job on a simulated cluster in a process of its own; return how it ended."""
-    given = {"slices": 8, "tuning": {}, "home": str(home), "model": str(checkpoint), **task}
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
-    # In a home of its own: whether a token of another Ray lies there would depend on the order of the tests.
-    environment["HOME"] = str(home)
-    result = subprocess.run(
-        [sys.executable, "-m", "tests.helpers.simulated_cluster", json.dumps(given)],
-        cwd=ROOT,
-        env={**environment, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=200,
-        check=False,
-    )
-    assert result.returncode == 0, result.stdout + result.stderr
-    found: dict[str, Any] = json.loads((home / "found.json").read_text())
-    return found
 
 
 @pytest.mark.parametrize(
@@ -155,8 +134,10 @@ def test_machines_that_see_the_same_share_the_work(short_home: Path, checkpoint:
 def test_a_cluster_that_can_grow_is_asked_for_the_gpu_that_the_settings_name(
     short_home: Path, checkpoint: Path
 ) -> None:
-    grows = {"CPU": 4, "GPU": 1, "object_store_memory": 128 << 20}
-    found = on_cluster(short_home, checkpoint, grows=grows, tuning={"gpus_per_model_actor": 1})
+    # Where something is staged there may be nothing to score, so machines are asked for when the plan is made.
+    (short_home / "out" / "_staging" / "0123456789abcdef").mkdir(parents=True)
+    (short_home / "out" / "_staging" / "0123456789abcdef" / "part-00000-000000000.json").touch()
+    found = on_cluster(short_home, checkpoint, groups=groups(CPU=4, GPU=1), tuning={"gpus_per_model_actor": 1})
     assert found["status"] == "PUBLISHED", found
     assert found["scored"] == 8 * 4
     assert "waiting for the cluster to grow: 1 model actor of 1 CPU and 1 GPU must fit" in found["said"]
@@ -165,13 +146,20 @@ def test_a_cluster_that_can_grow_is_asked_for_the_gpu_that_the_settings_name(
     assert "float32 by torch" in found["said"], "OpenVINO computes on CPUs alone"
 
 
+def groups(**resources: float) -> dict[str, Any]:
+    """Return one group of at most one machine, or none where there are no resources."""
+    if not resources:
+        return {"resources": {}, "most": {}}
+    return {"resources": {"more": {**resources, "object_store_memory": 128 << 20}}, "most": {"more": 1}}
+
+
 TOKEN = "0123456789abcdef" * 4
 
 
 def test_a_cluster_of_this_machine_that_demands_the_token_of_the_home_is_shown_it(
     short_home: Path, checkpoint: Path
 ) -> None:
-    found = on_cluster(short_home, checkpoint, grows=None, token=TOKEN)
+    found = on_cluster(short_home, checkpoint, groups=groups(), token=TOKEN)
     assert found["status"] == "PUBLISHED", found
     assert "the cluster requires the token in" in found["said"]
 
@@ -183,12 +171,10 @@ def test_a_cluster_that_demands_no_token_is_joined_though_the_home_has_one(
     assert found["status"] == "PUBLISHED", found
 
 
-@pytest.mark.parametrize(
-    "grows", [{"CPU": 4, "object_store_memory": 128 << 20}, None], ids=["by CPUs alone", "but nothing makes it"]
-)
+@pytest.mark.parametrize("given", [groups(CPU=4), groups()], ids=["by CPUs alone", "but nothing makes it"])
 def test_a_cluster_that_can_grow_by_no_gpu_is_not_waited_for(
-    grows: dict[str, int] | None, short_home: Path, checkpoint: Path
+    given: dict[str, Any], short_home: Path, checkpoint: Path
 ) -> None:
-    found = on_cluster(short_home, checkpoint, grows=grows, tuning={"gpus_per_model_actor": 1})
+    found = on_cluster(short_home, checkpoint, groups=given, tuning={"gpus_per_model_actor": 1})
     assert (found["status"], found["exit_code"]) == ("FAILED", 2), found
     assert "need 2.5 CPUs and 1 GPUs; there are 1 and 0" in found["error"]
