@@ -30,16 +30,16 @@ def mixed_nights(folder: Path, checkpoint: Path) -> Path:
     truncated = write_night(folder, TRUNCATED)
     truncated.write_bytes(truncated.read_bytes()[:-20])
     damage(write_night(folder, DAMAGED, rows=40))
-    assert one_night(config, PUBLISHED_BEFORE).returncode == 0
+    assert one_night(config, PUBLISHED_BEFORE, *GATE).returncode == 0
     return config
 
 
-def one_night(config: Path, number: int, limit: str = "limits.min_rows=10") -> Ended:
-    """Run one night by itself, in this process."""
-    return nightscore("run", str(config), "--local", "--date", f"{night(number)}", "--set", limit)
-
-
 GATE = ("--set", "limits.min_rows=10")
+
+
+def one_night(config: Path, number: int, *options: str) -> Ended:
+    """Run one night by itself, in this process."""
+    return nightscore("run", str(config), "--local", "--date", f"{night(number)}", *options)
 
 
 def states(config: Path, nights: int = NIGHTS) -> list[str]:
@@ -48,8 +48,8 @@ def states(config: Path, nights: int = NIGHTS) -> list[str]:
     return [found["state"] for found in json.loads(shown.stdout)]
 
 
-def check_mixed_nights(ended: Ended, config: Path) -> None:
-    """Check what a backfill of `mixed_nights` printed and left."""
+def check_mixed_nights(ended: Ended, config: Path, *options: str) -> None:
+    """Check what a backfill of `mixed_nights` with these options printed and left."""
     folder = config.parent
     assert ended.returncode == 2, ended.stderr
     *lines, last = ended.stdout.splitlines()
@@ -79,8 +79,8 @@ def check_mixed_nights(ended: Ended, config: Path) -> None:
     assert not list(folder.glob("out/*/_lease.json"))
     together = published_nights(folder)
     shutil.rmtree(folder / "out")  # the manifest has the path
-    for number in (0, 5, 6):
-        assert one_night(config, number).returncode == 0
+    for number in (0, 5, 6):  # the manifest has the settings
+        assert one_night(config, number, *(options if number else ()), *GATE).returncode == 0
     assert published_nights(folder) == together
 
 
@@ -101,7 +101,7 @@ def test_on_ray_the_nights_end_as_in_one_process_and_a_process_loads_the_model_o
     apart = ("--set", "tuning.model_actors=2", "--set", "tuning.tokenizer_actors=1")
     ended = nightscore("backfill", str(config), *span(NIGHTS), *GATE, *apart)
     last = records(tmp_path, 5)[-1]  # the newest night is the first
-    check_mixed_nights(ended, config)
+    check_mixed_nights(ended, config, *apart)
     assert last["model_loads"] == 2
 
 
@@ -109,7 +109,7 @@ def test_a_night_of_which_all_is_staged_is_published_without_ray(tmp_path: Path,
     config = nightly(tmp_path, checkpoint)
     for number in range(2):
         write_parquet(tmp_path / "in" / f"{night(number)}" / "a.parquet", {"text": ["one"] * 40 + [None]})
-        held = one_night(config, number, "limits.max_reject_rate=0")
+        held = one_night(config, number, "--set", "limits.max_reject_rate=0")
         assert held.returncode == 3, held.stderr
     assert nightscore("backfill", str(config), *span(2)).stdout.startswith("BACKFILL 2 nights: 2 held; worked on 0")
     ended = nightscore("backfill", str(config), *span(2), "--only", "all")
