@@ -18,9 +18,12 @@ run: .venv/run ## Score the embedded sample (sets everything up first)
 test: .venv/dev ## Run the quick tests: minutes
 	@$(PYTEST) -n $(WORKERS) -m "not slow"
 
-test-all: .venv/dev ## Run all tests: about twenty minutes
+test-all: .venv/dev ## Run all tests but those of whole clusters; half an hour
 	@$(PYTEST) -m usual_ports
-	@$(PYTEST) -n $(WORKERS) -m "not usual_ports"
+	@$(PYTEST) -n $(WORKERS) -m "not usual_ports and not clusters"
+
+test-clusters: .venv/dev ## Run the tests that start clusters of several machines; nothing else should run beside them
+	@$(PYTEST) -m clusters
 
 coverage: .venv/dev ## Measure how much of the pure modules their own tests cover
 	@$(BIN)/coverage run -m pytest -q $(PURE)
@@ -86,4 +89,4 @@ help: ## Show this list
 	@$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[cluster,dev]'
 	@touch $@
 
-.PHONY: run test test-all coverage check soak bench bench-scale bench-gpu bench-s3 bad-inputs monitoring-tools setup format lint typecheck help
+.PHONY: run test test-all test-clusters coverage check soak bench bench-scale bench-gpu bench-s3 bad-inputs monitoring-tools setup format lint typecheck help

@@ -21,7 +21,7 @@ from tests.helpers.ray_cluster import RayCluster
 from tests.helpers.s3_proxy import S3Proxy
 from tests.helpers.servers import access_to
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.clusters, pytest.mark.timeout(600)]
 
 BUCKET = f"clusters-{os.getpid()}"
 OUT = f"{BUCKET}/scores/ds=2026-11-22"

@@ -18,7 +18,7 @@ from tests.helpers.s3_proxy import S3Proxy
 from tests.helpers.servers import s3_at
 from tests.helpers.simulated_cluster import on_cluster
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.clusters, pytest.mark.timeout(600)]
 
 BUCKET = f"from-zero-{os.getpid()}"
 OUT = f"{BUCKET}/scores"

@@ -7,7 +7,7 @@ import pytest
 
 from tests.helpers.simulated_cluster import on_cluster
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.slow, pytest.mark.clusters, pytest.mark.timeout(400)]
 
 
 def test_a_run_that_lost_machines_for_good_goes_on_with_those_that_are_left(checkpoint: Path) -> None:
