@@ -39,7 +39,7 @@ def airflow() -> Path:
             ["pip", "install", "--python", str(python), "--requirements", str(requirements)],
         ):
             made = subprocess.run(
-                [str(uv), "--quiet", "--cache-dir", str(folder / "cache"), *command],
+                [str(uv), "--quiet", "--system-certs", "--cache-dir", str(folder / "cache"), *command],
                 capture_output=True,
                 text=True,
                 check=False,
