@@ -43,7 +43,7 @@ def test_small_machines_with_gpus_beside_ones_with_cpus_get_their_model(
     ("machines", "tuning", "message"),
     [
         ([(1, 0), (1, 0)], {"cpus_per_model_actor": 2}, "1 model actor needs 2 CPUs and 0 GPUs; there are 2 and 0"),
-        ([(4, 0)], {"gpus_per_model_actor": 1}, "need 2.5 CPUs and 1 GPUs; there are 4 and 0"),
+        ([(4, 0)], {"gpus_per_model_actor": 1}, "need 2.5 CPUs and 1 GPU; there are 4 and 0"),
         ([(8, 0), (4, 1)], {"model_actors": 2}, "need 3.5 CPUs and 2 GPUs; there are 12 and 1"),
     ],
     ids=str,
@@ -177,4 +177,4 @@ def test_a_cluster_that_can_grow_by_no_gpu_is_not_waited_for(
 ) -> None:
     found = on_cluster(short_home, checkpoint, groups=given, tuning={"gpus_per_model_actor": 1})
     assert (found["status"], found["exit_code"]) == ("FAILED", 2), found
-    assert "need 2.5 CPUs and 1 GPUs; there are 1 and 0" in found["error"]
+    assert "need 2.5 CPUs and 1 GPU; there are 1 and 0" in found["error"]
