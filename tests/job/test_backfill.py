@@ -102,7 +102,7 @@ def test_on_ray_the_nights_end_as_in_one_process_and_a_process_loads_the_model_o
     ended = nightscore("backfill", str(config), *span(NIGHTS), *GATE, *apart)
     last = records(tmp_path, 5)[-1]  # the newest night is the first
     check_mixed_nights(ended, config, *apart)
-    assert last["model_loads"] == 2
+    assert 1 <= last["model_loads"] <= 2, "not once for each night; a process may come when all is done"
 
 
 def test_a_night_of_which_all_is_staged_is_published_without_ray(tmp_path: Path, checkpoint: Path) -> None:
@@ -182,6 +182,7 @@ def test_a_backfill_that_is_killed_or_stopped_goes_on_and_ends_with_the_bytes_of
     before = published_nights(tmp_path)
 
     run = start(config, 4)
+    wait_for(tmp_path, f"out/{night(2)}/_SUCCESS")
     wait_for(tmp_path, f"out/{night(1)}/_staging/*/part-*.json")
     everyone = process_tree(run.pid)
     run.send_signal(signal.SIGTERM)
