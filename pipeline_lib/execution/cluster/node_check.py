@@ -4,7 +4,7 @@ import contextlib
 import hashlib
 import secrets
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,7 +62,7 @@ class NewcomerCheck:
             SettingsError: this machine sees other files or has other libraries.
         """
         if self.views and ray.get_runtime_context().get_node_id() not in self.known:
-            _refuse({ray.util.get_node_ip_address(): _differences(self.views)})
+            _refuse([(ray.util.get_node_ip_address(), _differences(self.views))])
 
 
 @contextlib.contextmanager
@@ -89,13 +89,17 @@ def unlike_nodes_refused(plans: Sequence[Plan], nodes: Iterable[str]) -> Iterato
         views = tuple(probes.enter_context(_driver_view(plan)) for plan in (plans[0], *plans[1:][-1:]))
         names = node_names()
         found = answers_by_node(_differences, others, views)
-        _refuse({names.get(node, node): differences for node, differences in found.items()})
+        _refuse([(names.get(node, node), differences) for node, differences in found.items()])
         yield NewcomerCheck(frozenset({here, *others}), views)
 
 
-def _refuse(differences: Mapping[str, list[str]]) -> None:
-    """Raise an error that names the first machines that differ."""
-    unlike = [f"node {name}: {'; '.join(texts)}" for name, texts in differences.items() if texts]
+def _refuse(answers: Sequence[tuple[str, list[str]]]) -> None:
+    """Raise an error that names the first machines that differ.
+
+    Args:
+        answers: names of machines, which several may share, with the differences of each.
+    """
+    unlike = [f"node {name}: {'; '.join(texts)}" for name, texts in answers if texts]
     if unlike:
         rest = len(unlike) - _NODES_NAMED
         raise SettingsError(". ".join(unlike[:_NODES_NAMED]) + (f"; {rest} more nodes differ" if rest > 0 else ""))

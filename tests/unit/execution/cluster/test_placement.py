@@ -97,12 +97,7 @@ def other_disks() -> None:
             "the shard '{home}/in/000.parquet' is missing or another file there; every node needs the same files",
         ),
         ("out", "the output '{home}/out' is another folder there, or can't be reached; every node needs the same"),
-        pytest.param(
-            "model",
-            "model.name: '{home}/model' is missing or holds other files there",
-            # Since machines that come later are checked too: the error is right, and does not name the node.
-            marks=pytest.mark.xfail(reason="the node is not named", strict=False),
-        ),
+        ("model", "model.name: '{home}/model' is missing or holds other files there"),
     ],
 )
 def test_a_machine_that_sees_other_files_is_named_before_work_starts(
