@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 
 from jobs.commands.backfill import backfill
-from jobs.commands.ending import ended, note, print_line, record_stop
+from jobs.commands.ending import ended, note, print_line, print_topic, record_stop
 from jobs.commands.options import (
     Accept,
     AsJson,
@@ -121,9 +121,9 @@ def plan(  # noqa: PLR0913 - its options
             settings, day, Progress(Console(quiet=True)), executor_for(local=local), replace=replace
         )
         for topic, text in [*plan_lines(planned), ("devices", devices())]:
-            print(f"{topic:<8} {printable(text)}")
+            print_topic(topic, text)
         todo = "nothing: published already" if planned.complete else count(len(planned.todo), "slice")
-        print(f"to do    {todo}")
+        print_topic("to do", todo)
 
     with escaped_output():
         ended(job, debug=debug)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from jobs.commands.ending import ended, note, print_line, record_stop
+from jobs.commands.ending import ended, note, print_line, print_topic, record_stop
 from jobs.commands.options import (
     Config,
     Debug,
@@ -74,7 +74,7 @@ def backfill(  # noqa: PLR0913 - its options
 
         settings, now = load_settings(config, overrides or ()), dt.datetime.now(dt.UTC)
         request = Request.of(settings, DateRange(last, first, to, timezone), now, only, order)
-        told = _print if dry_run else note
+        told = print_topic if dry_run else note
         told("nights", request.in_words())
         nights = nights_status(settings, request.dates, now, lambda text: note("note", text))
         told("states", in_words([night.state for night in nights]))
@@ -115,10 +115,6 @@ def backfill(  # noqa: PLR0913 - its options
 
     with escaped_output():
         ended(job, debug=debug, closing=closing)
-
-
-def _print(topic: str, text: str) -> None:
-    print(f"{topic:<8} {printable(text)}")
 
 
 def _outcome(work: "Backfill | None", began: float, error: BaseException | None = None) -> "Outcome":

@@ -11,6 +11,7 @@ import typer
 
 from pipeline_lib.errors import NightscoreError
 from pipeline_lib.machine.signals import stoppable
+from pipeline_lib.machine.terminal import printable
 from pipeline_lib.reporting.attempt import Attempt
 from pipeline_lib.reporting.printers import printer
 
@@ -68,6 +69,11 @@ def print_line(line: str) -> None:
     """Print a line on standard output at once, unless it is empty."""
     if line:
         print(line, flush=True)
+
+
+def print_topic(topic: str, text: str) -> None:
+    """Print a line about a topic on standard output."""
+    print(f"{topic:<8} {printable(text)}")
 
 
 def note(topic: str, text: str, **fields: Any) -> None:

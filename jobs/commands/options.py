@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipeline_lib.errors import SettingsError
+from pipeline_lib.nights.dates import parse_date
 
 if TYPE_CHECKING:
     from pipeline_lib.execution.executor import Executor
@@ -62,9 +62,4 @@ def day_of(date: str | None) -> dt.date | None:
     Raises:
         SettingsError: it is none.
     """
-    if date is None:
-        return None
-    try:
-        return dt.datetime.strptime(date, "%Y-%m-%d").replace(tzinfo=dt.UTC).date()
-    except ValueError:
-        raise SettingsError(f"--date {date!r}: expected YYYY-MM-DD, such as 2026-11-22") from None
+    return None if date is None else parse_date(date, "--date")

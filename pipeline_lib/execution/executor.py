@@ -47,6 +47,18 @@ class Listener(Protocol):
         """Receive how many rows of this run are done."""
 
 
+def only_plan(plans: Sequence[Plan | NightscoreError]) -> Plan:
+    """Return the plan of the only night.
+
+    Raises:
+        NightscoreError: why it has none.
+    """
+    (plan,) = plans
+    if isinstance(plan, NightscoreError):
+        raise plan
+    return plan
+
+
 class Executor(Protocol):
     """Where the steps run."""
 

@@ -8,7 +8,7 @@ from collections.abc import Generator, Iterator, Sequence
 from pipeline_lib.engines.inspection.packing_check import packs_on_this_gpu
 from pipeline_lib.engines.torch_engine import has_gpu
 from pipeline_lib.errors import NightscoreError
-from pipeline_lib.execution.executor import Listener, Result, Work
+from pipeline_lib.execution.executor import Listener, Result, Work, only_plan
 from pipeline_lib.execution.nights.night_flows import NightFlows, keeping_what_is_loaded
 from pipeline_lib.execution.nights.slices_left import SlicesLeft
 from pipeline_lib.execution.steps import Steps, receipt_of
@@ -40,10 +40,8 @@ class LocalExecutor:
         Raises:
             NightscoreError: as planning does.
         """
-        with self.planned([discovery], listener) as (plan,):
-            if isinstance(plan, NightscoreError):
-                raise plan
-            return plan
+        with self.planned([discovery], listener) as plans:
+            return only_plan(plans)
 
     @contextlib.contextmanager
     def planned(

@@ -19,7 +19,7 @@ from pipeline_lib.execution.cluster.losses import reserved_again, unless_stuck
 from pipeline_lib.execution.cluster.node_check import NewcomerCheck, unlike_nodes_refused
 from pipeline_lib.execution.cluster.placement import Note, reserved
 from pipeline_lib.execution.engine_agreement import engine_agreed, packs_on_gpus
-from pipeline_lib.execution.executor import Listener, Result, Work
+from pipeline_lib.execution.executor import Listener, Result, Work, only_plan
 from pipeline_lib.execution.nights.slices_left import SlicesLeft
 from pipeline_lib.execution.ray_stages import Workers, results_of
 from pipeline_lib.execution.steps import StepMaker, Steps
@@ -55,10 +55,8 @@ class RayExecutor:
         Raises:
             NightscoreError: as planning does, or since a cluster that is named is none.
         """
-        with self._planned([discovery], listener, starts_ray=False) as (plan,):
-            if isinstance(plan, NightscoreError):
-                raise plan
-            return plan
+        with self._planned([discovery], listener, starts_ray=False) as plans:
+            return only_plan(plans)
 
     @contextlib.contextmanager
     def planned(

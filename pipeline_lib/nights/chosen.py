@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from pipeline_lib.errors import SettingsError
 from pipeline_lib.messages import count
-from pipeline_lib.nights.dates import DateRange, dates_of
+from pipeline_lib.nights.dates import DateRange, dates_of, without_dates
 from pipeline_lib.nights.night import STATES, Night, State
 from pipeline_lib.settings.settings import Settings
 
@@ -62,9 +61,7 @@ class Request:
             SettingsError: the options are wrong, or the output has no dates.
         """
         if "{date}" not in settings.output.path:
-            raise SettingsError(
-                f"output.path: {settings.output.path!r} has no {{date}} in it, so it has no nights to choose from"
-            )
+            raise without_dates(settings.output.path)
         return cls(tuple(dates_of(wanted, now)), wanted.timezone, only, order)
 
     def as_json(self) -> dict[str, Any]:

@@ -58,6 +58,11 @@ def dates_of(wanted: DateRange, now: dt.datetime) -> list[dt.date]:
     return _days(first, to)
 
 
+def without_dates(output: str) -> SettingsError:
+    """Return the error about an output whose path has no place for a date."""
+    return SettingsError(f"output.path: {output!r} has no {{date}} in it, so it has no nights to choose from")
+
+
 def parse_date(text: str, option: str) -> dt.date:
     """Return the date that an option names.
 

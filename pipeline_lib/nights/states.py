@@ -66,9 +66,7 @@ def _published(facts: Facts) -> PublishedResult | None:
         return None
     told = record.published if record else None
     if success and (told is None or told.manifest_sha256 != success.manifest_sha256):
-        told = PublishedResult(
-            **success.model_dump(include={"version", "rows", "scored", "rejected", "manifest_sha256"})
-        )
+        told = PublishedResult.of(success)
         if record and record.version == success.version:  # it was killed after it had published
             told = told.model_copy(update={"made_from": record.made_from, "finished_at": record.updated_at})
     if told is None and record:  # of an earlier release, which recorded less

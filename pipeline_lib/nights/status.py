@@ -3,9 +3,8 @@
 import datetime as dt
 from collections.abc import Callable, Sequence
 
-from pipeline_lib.errors import SettingsError
 from pipeline_lib.machine.parallel import in_threads
-from pipeline_lib.nights.dates import DateRange, dates_of
+from pipeline_lib.nights.dates import DateRange, dates_of, without_dates
 from pipeline_lib.nights.listing import NightInput, list_inputs, list_outputs
 from pipeline_lib.nights.liveness import newest_runs
 from pipeline_lib.nights.night import Night
@@ -35,9 +34,7 @@ def nights_meant(settings: Settings, wanted: DateRange, now: dt.datetime) -> Seq
     if "{date}" in settings.output.path:
         return dates_of(wanted if wanted.is_given else DateRange(DEFAULT_NIGHTS, timezone=wanted.timezone), now)
     if wanted.is_given:
-        raise SettingsError(
-            f"output.path: {settings.output.path!r} has no {{date}} in it, so it has no nights to choose from"
-        )
+        raise without_dates(settings.output.path)
     return [None]
 
 
@@ -63,15 +60,11 @@ def nights_status(
     inputs = _inputs(settings, dates)
     folders = [location_of(url) for url in urls]
     names = [record_names(name for name, stamp in each.items() if stamp.regular) for each in files]
+    marked = [at for at, each in enumerate(files) if SUCCESS in each]
     with translated_errors(urls[0], "reading the records of runs"):
         runs = newest_runs(list(zip(folders, names, strict=True)), now)
-        marks = list(
-            in_threads(
-                lambda at: read_success(folders[at]) if needs_success(runs[at].record) else None,
-                [at for at, each in enumerate(files) if SUCCESS in each],
-            )
-        )
-    success = dict(zip([at for at, each in enumerate(files) if SUCCESS in each], marks, strict=True))
+        marks = in_threads(lambda at: read_success(folders[at]) if needs_success(runs[at].record) else None, marked)
+        success = dict(zip(marked, marks, strict=True))
     present = Present(settings)
     if present.note:
         on_note(present.note)

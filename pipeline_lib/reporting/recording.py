@@ -141,8 +141,8 @@ class Recording:
             if known and known.manifest_sha256 == success.manifest_sha256:
                 return known
         model = output.manifest.model if output.manifest and output.is_complete else {}
-        return PublishedResult(
-            **success.model_dump(include={"version", "rows", "scored", "rejected", "manifest_sha256"}),
+        return PublishedResult.of(
+            success,
             model=model.get("name"),
             commit=model.get("commit"),
             accepted=output.manifest.accepted if output.manifest and output.is_complete else None,
@@ -157,8 +157,8 @@ class Recording:
             return None
         before = self._published
         is_same = before is not None and before.manifest_sha256 == success.manifest_sha256
-        return PublishedResult(
-            **success.model_dump(include={"version", "rows", "scored", "rejected", "manifest_sha256"}),
+        return PublishedResult.of(
+            success,
             finished_at=before.finished_at if before and is_same else _now(),
             seconds=before.seconds if before and is_same else self._attempt.seconds,
             model=plan.checkpoint.name,

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from pipeline_lib.errors import BusyError
 from pipeline_lib.storage.location import Location
-from pipeline_lib.storage.records import RUNS, Accepted
+from pipeline_lib.storage.records import RUNS, Accepted, Success
 
 RUNNING = "RUNNING"
 """The status of a record that has no end yet."""
@@ -52,6 +52,12 @@ class PublishedResult(_Record):
     """The fingerprint of the checkpoint's files."""
     accepted: Accepted | None = None
     made_from: Provenance = Provenance()
+
+    @classmethod
+    def of(cls, success: Success, **known: Any) -> "PublishedResult":
+        """Return the result that a mark of completeness stands for, with what else is known about it."""
+        counts = success.model_dump(include={"version", "rows", "scored", "rejected", "manifest_sha256"})
+        return cls(**counts, **known)
 
 
 class RunRecord(_Record):

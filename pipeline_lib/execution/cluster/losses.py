@@ -12,15 +12,13 @@ from ray.util.placement_group import placement_group_table, remove_placement_gro
 from pipeline_lib.errors import FaultError, LostWorkerError, SettingsError
 from pipeline_lib.execution.cluster.autoscaling import bundles_of, requested_room
 from pipeline_lib.execution.cluster.nodes import all_nodes
-from pipeline_lib.execution.cluster.placement import Note, Room, reserved
+from pipeline_lib.execution.cluster.placement import SECONDS_TO_GROW, Note, Room, reserved
 from pipeline_lib.planning.capacity import fits
 from pipeline_lib.planning.resources import wanted
 from pipeline_lib.settings.settings import Device, TuningSettings
 
 _SECONDS_TO_RETURN = 60.0
 _SECONDS_BETWEEN_CHECKS = 1.0
-# As for the room of a run that begins.
-_SECONDS_TO_GROW = 1800.0
 _LOST = "RESCHEDULING"
 """What Ray says of a placement group from the loss of a machine until all of it has a place again."""
 
@@ -113,7 +111,7 @@ def _fitting(slices: int, tuning: TuningSettings, device: Device, note: Note) ->
     with requested_room(bundles_of(wanted((), slices, tuning, device))) as is_refused:
         while not (found := _first_that_fits(slices, tuning, device)):
             waited = time.monotonic() - began
-            if waited > _SECONDS_TO_GROW or (waited > _SECONDS_TO_RETURN and is_refused()):
+            if waited > SECONDS_TO_GROW or (waited > _SECONDS_TO_RETURN and is_refused()):
                 raise FaultError(
                     "no machine is left that can go on, and none came in place of those that were lost"
                 )

@@ -28,7 +28,7 @@ _SECONDS_TO_FIRST_NOTE = 5.0
 _SECONDS_BETWEEN_NOTES = 60.0
 _SECONDS_TO_PLACE = 60.0
 # Machines of a cloud come within minutes, or there are none to have.
-_SECONDS_TO_GROW = 1800.0
+SECONDS_TO_GROW = 1800.0
 
 
 @dataclass(frozen=True)
@@ -111,8 +111,8 @@ def grown(slices: int, tuning: TuningSettings, device: Device, note: Note) -> Al
         while not fits(whole, wanted(whole, slices, tuning, device)) and not is_refused():
             waited = time.monotonic() - began
             missing = f"{_least(tuning, device)}; there now: {nodes_in_words(whole) or 'nothing'}"
-            if waited > _SECONDS_TO_GROW:
-                raise FaultError(f"the cluster did not grow within {_SECONDS_TO_GROW / 60:.0f} minutes: {missing}")
+            if waited > SECONDS_TO_GROW:
+                raise FaultError(f"the cluster did not grow within {SECONDS_TO_GROW / 60:.0f} minutes: {missing}")
             if began + waited >= next_note:
                 next_note += _SECONDS_BETWEEN_NOTES
                 note(f"waiting for the cluster to grow: {missing}")
