@@ -214,13 +214,13 @@ def _closing(attempts: Sequence[Attempt], watched: Watched, error: BaseException
     """Return the closing line of a run that ended before it published, or nothing if it had not begun to work."""
     from pipeline_lib.reporting.endings import ended_badly
 
-    watched.ended(ended_badly([*attempts, Attempt()][0], error))
+    attempt = [*attempts, Attempt()][0]
+    watched.ended(ended_badly(attempt, error))
     stopped = isinstance(error, KeyboardInterrupt)
     if stopped:
         record_stop(attempts, error)
-    reported = stopped or (isinstance(error, NightscoreError) and error.exit_code in {1, 3})
-    begun = [attempt for attempt in attempts if reported and (attempt.plan or stopped)]
-    return printable(ended_badly(begun[0], error).closing_line()) if begun else ""
+    failed = attempt.plan and isinstance(error, NightscoreError) and error.exit_code in {1, 3}
+    return printable(ended_badly(attempt, error).closing_line()) if stopped or failed else ""
 
 
 def main() -> None:

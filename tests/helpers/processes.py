@@ -44,6 +44,14 @@ def survivors(processes: list[psutil.Process], seconds: float) -> Iterator[psuti
     yield from filter(_lives, processes)
 
 
+def wait_for_handler(pid: int, number: signal.Signals, seconds: float = 60) -> None:
+    """Wait until a process handles a signal, which it does once the interpreter has loaded its first modules."""
+    deadline = time.monotonic() + seconds
+    while not _caught(pid) >> (number - 1) & 1:
+        assert time.monotonic() < deadline, f"process {pid} does not handle {number.name}"
+        time.sleep(0.01)
+
+
 def end_ray(folder: Path) -> None:
     """End the processes of the Ray that has its sockets in a folder, and remove that."""
     # Agents and workers hide their command behind a title; they are children of the raylet.
@@ -58,6 +66,11 @@ def end_ray(folder: Path) -> None:
     kill(named)
     assert list(survivors(named, 10)) == []
     shutil.rmtree(folder, ignore_errors=True)
+
+
+def _caught(pid: int) -> int:
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(next(line for line in status.splitlines() if line.startswith("SigCgt:")).split()[1], 16)
 
 
 def _lives(process: psutil.Process) -> bool:

@@ -22,6 +22,7 @@ def may_take_openvino(settings: ModelSettings) -> bool:
         and settings.precision in openvino_engine.PRECISIONS
         and openvino_engine.auto_engine() == "openvino"
         and openvino_engine.is_installed()
+        and openvino_engine.computes(settings.precision)
     )
 
 
@@ -35,7 +36,7 @@ def choose_cpu_engine(settings: ModelSettings, model: Any, source: Source, finge
         fingerprint: the checkpoint's.
 
     Raises:
-        SettingsError: OpenVINO is asked for, and is not installed or can't compute in this precision.
+        SettingsError: OpenVINO is asked for, and is not installed or can't compute in this precision here.
         CheckpointError: OpenVINO is asked for, and can't run this model.
     """
     # A conversion fixes for good each choice that a checkpoint's own code makes after it has seen a text.
@@ -46,6 +47,8 @@ def choose_cpu_engine(settings: ModelSettings, model: Any, source: Source, finge
     if settings.precision not in openvino_engine.PRECISIONS:
         raise SettingsError(f"model.engine: openvino computes in float32 and bfloat16, not in {settings.precision}")
     openvino_engine.refuse_absence()
+    if not openvino_engine.computes(settings.precision):
+        raise SettingsError(openvino_engine.NO_BFLOAT16)
     try:
         why_not = _why_not_openvino(model, source, fingerprint)
     except Exception as error:  # noqa: BLE001 - a conversion may fail in any way

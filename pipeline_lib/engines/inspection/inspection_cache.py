@@ -11,7 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from pipeline_lib.checkpoints.checkpoint import Checkpoint, resolve_activation
 from pipeline_lib.checkpoints.checkpoint_json import read_config
-from pipeline_lib.engines.openvino.openvino_engine import auto_engine
+from pipeline_lib.engines.openvino.openvino_engine import auto_engine, computes, is_installed
 from pipeline_lib.machine.cache_folders import cache_folder, read_own, write_own
 from pipeline_lib.machine.library_versions import library_versions
 from pipeline_lib.settings.settings import Settings
@@ -53,7 +53,8 @@ def cached_inspection(
         return inspect()
     pairs = settings.input.text_pair_column is not None
     wanted = settings.model.model_dump(exclude={"name", "revision"})
-    key = repr((content, wanted, pairs, library_versions(), platform.machine(), auto_engine()))
+    engines = auto_engine(), is_installed() and computes(settings.model.precision)
+    key = repr((content, wanted, pairs, library_versions(), platform.machine(), engines))
     try:
         path = cache_folder("inspections") / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.json"
     except OSError:  # a home that can't be written: everything works, only later

@@ -20,6 +20,10 @@ from pipeline_lib.errors import SettingsError, did_you_mean, listed
 from pipeline_lib.machine.cache_folders import cache_folder
 
 PRECISIONS = {"float32": "f32", "bfloat16": "bf16"}
+NO_BFLOAT16 = (
+    "model.engine: openvino computes bfloat16 only on processors that have instructions for it, and this one has "
+    "none: set model.engine: torch, or model.precision: float32"
+)
 AUTO_ENGINE = "NIGHTSCORE_AUTO_ENGINE"
 """Environment variable that says what `model.engine: auto` takes, in place of the processor's maker."""
 
@@ -36,6 +40,9 @@ class OpenVinoEngine(Engine):
         inputs: the inputs that the checkpoint's tokenizer gives its model (`model_input_names`).
         precision: a key of `PRECISIONS`.
         threads: CPU threads to compute with.
+
+    Raises:
+        SettingsError: this processor has no bfloat16, unlike the one where the engine was chosen.
     """
 
     def __init__(self, path: Path, inputs: Sequence[str], precision: str, threads: int) -> None:
@@ -47,6 +54,8 @@ class OpenVinoEngine(Engine):
             # With pinning, all actors of a machine would run on its first core.
             "ENABLE_CPU_PINNING": False,
         }
+        if not computes(precision):
+            raise SettingsError(NO_BFLOAT16)
         self._compute: Any = library().Core().compile_model(path, "CPU", options)
         self._pad = int(path.with_suffix(".pad").read_text())
         self.is_full_precision = precision == "float32"
@@ -79,6 +88,17 @@ def refuse_absence() -> None:
     """
     if not is_installed():
         raise SettingsError("model.engine: OpenVINO is not installed here; pip install 'nightscore[openvino]'")
+
+
+def computes(precision: str) -> bool:
+    """Tell whether OpenVINO computes in a precision on this processor.
+
+    It takes bfloat16 as a hint: on processors without instructions for it, it computes in float32 and says nothing.
+    The result would then be called bfloat16 and be another than on the next machine.
+    """
+    if precision == "float32":
+        return True
+    return precision in PRECISIONS and "BF16" in library().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
 def auto_engine() -> str:

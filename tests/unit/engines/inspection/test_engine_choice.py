@@ -60,14 +60,31 @@ def test_openvino_answers_as_the_pipeline_does_or_is_refused(architecture: str, 
 
 @pytest.mark.slow
 @pytest.mark.openvino
-def test_bfloat16_by_openvino_is_near(checkpoint: Path) -> None:
+def test_bfloat16_by_openvino_is_near_or_refused_where_the_processor_has_none(checkpoint: Path) -> None:
     texts = pa.table({"text": list(ADVERSARIAL_TEXTS)})
+    if not openvino_engine.computes("bfloat16"):
+        with pytest.raises(SettingsError, match="only on processors that have instructions for it"):
+            Scorer(settings_of(checkpoint, engine="openvino", precision="bfloat16"))
+        return
     half, full = (
         Scorer(settings_of(checkpoint, engine="openvino", precision=precision))(texts)
         for precision in ("bfloat16", "float32")
     )
     apart = np.abs(np.array(half.column("score")) - np.array(full.column("score"))).max()
     assert 0 < apart < 0.05
+
+
+@pytest.mark.openvino
+def test_a_processor_without_bfloat16_gets_pytorch_or_a_refusal(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv(AUTO_ENGINE, "openvino")
+    monkeypatch.setattr(openvino_engine, "computes", lambda precision: precision == "float32")
+    assert inspect_checkpoint(settings_of(checkpoint, engine="auto", precision="float32")).cpu_engine == "openvino"
+    assert inspect_checkpoint(settings_of(checkpoint, engine="auto", precision="bfloat16")).cpu_engine == "torch"
+    with pytest.raises(SettingsError, match=r"set model\.engine: torch, or model\.precision: float32"):
+        inspect_checkpoint(settings_of(checkpoint, engine="openvino", precision="bfloat16"))
 
 
 @pytest.mark.openvino
