@@ -46,6 +46,7 @@ def counted(slices: int, home: Path, proxy: S3Proxy) -> dict[str, list[Request]]
     count("run with nothing to do", lambda: _command("run", config))
     count("plan with nothing to do", lambda: _command("plan", config))
     count("verify", lambda: _command("verify", config))
+    count("status", lambda: _command("status", config))
     s3fs.S3FileSystem().rm(f"{BUCKET}/out", recursive=True)
     _kill_in_the_middle(config, slices, proxy)
     count("run after a kill in the middle", lambda: _command("run", config))
@@ -89,7 +90,7 @@ def _job(slices: int, home: Path) -> Path:
 
 
 def _command(name: str, config: Path) -> None:
-    ended = nightscore(name, str(config), *(["--local"] if name != "verify" else []))
+    ended = nightscore(name, str(config), *(["--local"] if name in {"plan", "run"} else []))
     if ended.returncode:
         raise RuntimeError(f"{name} ended with {ended.returncode}: {ended.stderr}")
 
