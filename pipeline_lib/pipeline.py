@@ -14,6 +14,7 @@ from pipeline_lib.planning.discovery import discover
 from pipeline_lib.planning.plan import Plan
 from pipeline_lib.planning.planner import refresh_plan
 from pipeline_lib.publishing.gates import check_min_rows, words_of
+from pipeline_lib.publishing.night_statistics import night_statistics
 from pipeline_lib.publishing.publisher import finish_cleanup, prepare_output, publish
 from pipeline_lib.reporting.attempt import Attempt
 from pipeline_lib.reporting.attempts import Attempts
@@ -104,7 +105,8 @@ def _night(attempt: Attempt, job: Job, progress: NightProgress) -> Generator[Non
                 prepare_output(plan)
                 yield  # until the executor has scored the slices
                 progress.publishing()
-                progress.published(publish(plan, attempt.staged, lease.confirm, attempt.accept))
+                attempt.night = night_statistics(plan, attempt.staged)
+                progress.published(publish(plan, attempt.staged, lease.confirm, attempt.night, attempt.accept))
         return record.end(plan, attempt.work)
 
 

@@ -14,10 +14,12 @@ from pipeline_lib.inputs.reader import Reader
 from pipeline_lib.inputs.shards import Slice
 from pipeline_lib.planning.plan import Plan, ScoringPlan
 from pipeline_lib.planning.resume.score_reuse import with_published_scores
+from pipeline_lib.planning.truth import truth_labels
 from pipeline_lib.publishing.writer import Writer
 from pipeline_lib.scoring.classifier import Classifier
 from pipeline_lib.scoring.precision_drift import rows_to_compare
 from pipeline_lib.scoring.quarantine import loading_counted, reading_counted, run_with_quarantine
+from pipeline_lib.scoring.statistics_columns import with_text_hashes, with_truth
 from pipeline_lib.scoring.tokenizer import Tokenizer
 from pipeline_lib.storage.records import Receipt
 
@@ -43,15 +45,18 @@ class Read:
         self._plan, self._monitor = plan, worker.monitor
         self._shards = {shard.number: shard for shard in plan.shards}
         self._read = Reader(plan.settings.input, plan.output_schema)
+        self._truth = truth_labels(plan.settings, plan.checkpoint)
 
     def __call__(self, part: Slice, table: pa.Table) -> pa.Table:
         """Return the rows of the slice; the given table is empty."""
         del table
         shard = self._shards[part.shard]
         with self._monitor.working("tokenizer", part), reading_counted(shard.path, part, self._monitor.ledger):
-            table = self._read(shard, part)
+            table = with_truth(self._read(shard, part), self._truth)
             earlier = self._plan.reusable.get((part.shard, part.first_row))
-            return with_published_scores(table, earlier, self._plan.settings) if earlier else table
+            if earlier:
+                return with_published_scores(table, earlier, self._plan.settings)
+            return with_text_hashes(table)
 
 
 class Tokenize:

@@ -72,6 +72,37 @@ def check_kept_columns(schemas: Mapping[str, pa.Schema], names: list[str]) -> No
                 raise InputError(f"input.keep_columns: {path!r} has no column {name!r}{near}")
 
 
+def check_truth_column(schemas: Mapping[str, pa.Schema], settings: InputSettings) -> None:
+    """Check that every shard has the column of `input.truth_column`, with values that can stand for labels.
+
+    Args:
+        schemas: every shard's schema by path, with its partition columns.
+        settings: which may name no such column.
+
+    Raises:
+        InputError: a shard has none.
+    """
+    name = settings.truth_column
+    for path, schema in schemas.items() if name else ():
+        if name not in schema.names:
+            folder = name in partition_keys(path)
+            near = "; see input.partition_columns" if folder else nearest_column(str(name), schema.names)
+            raise InputError(
+                f"input.truth_column: {path!r} has no column {name!r}{near} (it has {listed_columns(schema.names)})"
+            )
+        kind = schema.field(name).type
+        if not _may_be_truth(kind):
+            raise InputError(
+                f"input.truth_column: column {name!r} of {path!r} is {kind}; it must be text, numbers or booleans"
+            )
+
+
+def _may_be_truth(kind: pa.DataType) -> bool:
+    types = pa.types
+    is_number = types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind)
+    return bool(is_text(kind) or is_number or (types.is_dictionary(kind) and types.is_integer(kind.value_type)))
+
+
 def check_output_names(kept: tuple[tuple[str, pa.Field], ...]) -> None:
     """Check that no two kept columns have the same name in the output.
 

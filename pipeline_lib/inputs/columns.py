@@ -19,9 +19,15 @@ DRIFT = "__drift__"
 """Largest difference of a row's scores from those in float32; null where they were not compared."""
 FLIPPED = "__flipped__"
 """Whether float32 gives a row another label; null likewise."""
+NEAR_BOUNDARY = "__near_boundary__"
+"""Whether a row's scores are nearly another answer; null for rejected rows, missing where scores are taken over."""
+TEXT_HASH = "__text_hash__"
+"""A number that stands for a row's text, to find duplicates without it; missing where scores are taken over."""
+TRUTH = "__truth__"
+"""The true label: as the input has it, then its index. Missing where the settings name no column with it."""
 INTERNAL = (
     *(ROW, LINE, TEXT, PAIR, REJECT_CODE, REJECT_MESSAGE, TOKEN_IDS, TYPE_IDS),
-    *(COMPUTED_BY, DRIFT, FLIPPED),
+    *(COMPUTED_BY, DRIFT, FLIPPED, NEAR_BOUNDARY, TEXT_HASH, TRUTH),
 )
 
 # In the output.

@@ -23,6 +23,11 @@ class Reader:
     def __init__(self, settings: InputSettings, output_schema: OutputSchema) -> None:
         self._settings = settings
         self._output_schema = output_schema
+        kept = {name for name, _ in output_schema.kept}
+        # A value that is no truth must not reject its row, unless its column is published too.
+        of_truth = {settings.truth_column} - kept
+        types = {name: kind for name, kind in settings.csv.column_types.items() if name not in of_truth}
+        self._csv = settings.csv.model_copy(update={"column_types": types})
 
     def __call__(self, shard: Shard, part: Slice) -> pa.Table:
         """Return the slice's kept columns, its texts and its rejects so far, in the order of the shard.
@@ -35,10 +40,10 @@ class Reader:
 
     def _read(self, shard: Shard, part: Slice) -> pa.Table:
         check_unchanged(shard.path, shard.stamp)
-        texts = [self._settings.text_column, self._settings.text_pair_column]
-        wanted = [*(name for name, _ in self._output_schema.kept), *(name for name in texts if name)]
+        others = [self._settings.text_column, self._settings.text_pair_column, self._settings.truth_column]
+        wanted = [*(name for name, _ in self._output_schema.kept), *(name for name in others if name)]
         present = [name for name in dict.fromkeys(wanted) if name in shard.columns]
-        table = dispatch.read_slice(shard, part, present, self._settings.csv)
+        table = dispatch.read_slice(shard, part, present, self._csv)
         check_unchanged(shard.path, shard.stamp)  # also while it was read
         for name, value in hive_partitions.partition_values(shard.path, self._settings).items():
             table = table.append_column(name, pa.array([value] * table.num_rows, pa.string()))
@@ -60,6 +65,8 @@ def conform_to_schema(table: pa.Table, settings: InputSettings, output_schema: O
     conformed[columns.TEXT] = _as_text(table.column(settings.text_column))
     if settings.text_pair_column:
         conformed[columns.PAIR] = _as_text(table.column(settings.text_pair_column))
+    if settings.truth_column in table.column_names:  # `Scorer` has no need of it
+        conformed[columns.TRUTH] = table.column(settings.truth_column)
     return _mark_rejects(pa.table(conformed), settings)
 
 

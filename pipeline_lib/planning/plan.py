@@ -42,6 +42,8 @@ class Plan(ScoringPlan):
     """Receipts of slices that need no work, since their files exist and verify."""
     published: Manifest | None = None
     """The manifest of what readers see, if it is of this version."""
+    counted: Manifest | None = None
+    """The newest manifest of the same scores, which has the statistics of slices that are not scored again."""
     replaced: str | None = None
     """The version that readers see, if it is another one."""
     reusable: Reusable = field(default_factory=dict)
@@ -95,7 +97,7 @@ class Plan(ScoringPlan):
     def for_workers(self) -> "Plan":
         """Return the plan without what only the driver needs, which is large where shards are many."""
         shards = tuple(replace(shard, slice_offsets=()) for shard in self.shards)
-        return replace(self, shards=shards, finished=(), published=None)
+        return replace(self, shards=shards, finished=(), published=None, counted=None)
 
     def shard(self, number: int) -> Shard:
         """Return the shard of this number."""

@@ -15,6 +15,7 @@ from pipeline_lib.planning.resume.earlier_work import EarlierWork, find_earlier_
 from pipeline_lib.planning.resume.output_state import OutputState, read_output
 from pipeline_lib.planning.resume.score_reuse import reusable_slices
 from pipeline_lib.planning.resume.verification import finished_slices, with_whole_files
+from pipeline_lib.planning.truth import truth_labels
 from pipeline_lib.planning.version import fingerprint_of, version_of
 from pipeline_lib.settings.settings import Device, Settings
 
@@ -48,6 +49,7 @@ def make_plan(
     """
     settings = discovery.settings
     checkpoint = inspect(settings)
+    truth_labels(settings, checkpoint)  # refuses a mapping to a label that the model lacks
     computation = _computation(discovery, checkpoint, device, packs_on_gpus)
     fingerprint = fingerprint_of(settings, checkpoint, discovery.output_schema, computation)
     version = version_of(fingerprint)
@@ -113,6 +115,7 @@ def _without_earlier_work(plan: Plan, output: OutputState, earlier: EarlierWork)
         finished=finished,
         published=earlier.published,
         replaced=earlier.replaced,
+        counted=earlier.counted,
         reusable=reusable_slices(earlier.same_scores, shards, with_whole) if earlier.same_scores else {},
         damaged_files=damaged,
         foreign_files=earlier.foreign_files,

@@ -14,6 +14,8 @@ from pipeline_lib.settings.settings import Settings
 OUTPUT_FORMAT = 2
 # Settings of the input that only name columns to keep.
 _KEPT = ("keep_columns", "partition_columns")
+# Settings of the input that decide neither a score nor a column.
+UNDECISIVE = frozenset({"path", "truth_column", "truth_labels"})
 
 
 def fingerprint_of(
@@ -34,7 +36,7 @@ def fingerprint_of(
         "keeps_state": checkpoint.is_stateful,
         "precision": settings.model.precision,
         "computation": computation.as_json(),
-        "input": settings.input.model_dump(mode="json", exclude={"path"}),
+        "input": settings.input.model_dump(mode="json", exclude=set(UNDECISIVE)),
         "output": settings.output.model_dump(mode="json", exclude={"path"}),
         "rows_per_slice": settings.tuning.rows_per_slice,
         "columns": {field.name: str(field.type) for field in output_schema.scored_schema(settings.output)},
@@ -50,6 +52,11 @@ def version_of(fingerprint: dict[str, Any]) -> str:
 def same_scores(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     """Tell whether two fingerprints give each row the same score or reject, though maybe beside other columns."""
     return _of_scores(one) == _of_scores(other)
+
+
+def score_version(fingerprint: Mapping[str, Any]) -> str:
+    """Return a short name that is the same for two fingerprints if their scores are the same."""
+    return version_of(_of_scores(fingerprint))
 
 
 def _of_scores(fingerprint: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,17 +3,25 @@
 import hashlib
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 from pipeline_lib.errors import FaultError
 from pipeline_lib.machine.library_versions import library_versions
 from pipeline_lib.planning.plan import Plan
+from pipeline_lib.publishing.night_statistics import NightStatistics, ShardStatistics
 from pipeline_lib.scoring.precision_drift import merge_drifts
 from pipeline_lib.storage.location import Files
 from pipeline_lib.storage.records import FileRecord, Manifest, Receipt, ShardRecord, Success
 
 
-def manifest_of(plan: Plan, receipts: Sequence[Receipt]) -> Manifest:
-    """Return the manifest of a version, from the receipts of all its slices."""
+def manifest_of(plan: Plan, receipts: Sequence[Receipt], night: NightStatistics) -> Manifest:
+    """Return the manifest of a version.
+
+    Args:
+        plan: the run's plan.
+        receipts: of all its slices.
+        night: what is counted of it.
+    """
     scored: Counter[int] = Counter()
     for receipt in receipts:
         scored[receipt.shard] += receipt.scored
@@ -29,6 +37,7 @@ def manifest_of(plan: Plan, receipts: Sequence[Receipt]) -> Manifest:
             scored=scored[shard.number],
             rejected=shard.rows - scored[shard.number],
             head=index_of[shard.schema],
+            **_counted(night.shards.get(shard.number, ShardStatistics())),
         )
         for shard in sorted(plan.shards, key=lambda shard: shard.number)
     ]
@@ -58,6 +67,13 @@ def manifest_of(plan: Plan, receipts: Sequence[Receipt]) -> Manifest:
         schemas=schemas,
         slices=list(receipts),
     )
+
+
+def _counted(shard: ShardStatistics) -> dict[str, Any]:
+    return {
+        "statistics": shard.rows.to_json() if shard.rows else None,
+        "truth": shard.truth.to_json() if shard.truth else None,
+    }
 
 
 def with_etags(receipts: Sequence[Receipt], files: Files) -> list[Receipt]:

@@ -16,6 +16,7 @@ from pipeline_lib.publishing.accounting import (
 )
 from pipeline_lib.publishing.gates import check_gates
 from pipeline_lib.publishing.manifest import manifest_of, success_of, with_etags
+from pipeline_lib.publishing.night_statistics import NightStatistics
 from pipeline_lib.storage import cleanup
 from pipeline_lib.storage.integrity import check_unchanged
 from pipeline_lib.storage.lease import leased
@@ -48,7 +49,11 @@ def prepare_output(plan: Plan) -> None:
 
 
 def publish(
-    plan: Plan, receipts: Sequence[Receipt], confirm: Callable[[], None], accept: str | None = None
+    plan: Plan,
+    receipts: Sequence[Receipt],
+    confirm: Callable[[], None],
+    night: NightStatistics,
+    accept: str | None = None,
 ) -> Manifest:
     """Make the slices' files the published version and return its manifest.
 
@@ -58,6 +63,7 @@ def publish(
         plan: the run's plan.
         receipts: of every slice of the plan, in any order.
         confirm: raises if this run may no longer change what readers see.
+        night: what is counted of the night.
         accept: why the result is published if a gate stops it.
 
     Raises:
@@ -72,7 +78,7 @@ def publish(
         check_rows_add_up(plan, ordered, current)
         # A slice may have been read before its shard changed.
         list(in_threads(lambda shard: check_unchanged(shard.path, shard.stamp), plan.shards))
-        manifest = manifest_of(plan, ordered)
+        manifest = manifest_of(plan, ordered, night)
         manifest = manifest.model_copy(update={"accepted": check_gates(plan, manifest, accept)})
         reached("publisher.before_take_down")
         confirm()

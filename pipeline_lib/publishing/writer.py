@@ -12,6 +12,7 @@ from pipeline_lib.inputs import columns
 from pipeline_lib.inputs.shards import Slice
 from pipeline_lib.machine.failpoints import reached
 from pipeline_lib.planning.plan import Plan
+from pipeline_lib.publishing.slice_statistics import COUNTED, evaluation_of, statistics_of
 from pipeline_lib.scoring.precision_drift import drift_of
 from pipeline_lib.storage.location import Location
 from pipeline_lib.storage.records import REJECTS, STAGING, VERSION_KEY, FileRecord, Receipt
@@ -28,7 +29,7 @@ class Writer:
 
     def __init__(self, plan: Plan) -> None:
         output = plan.settings.output
-        self._version = plan.version
+        self._plan, self._version = plan, plan.version
         self._url = f"{output.path.rstrip('/')}/{STAGING}/{plan.version}"
         lineage = {
             VERSION_KEY: plan.version,
@@ -53,7 +54,10 @@ class Writer:
         reused = self._reusable.get((part.shard, part.first_row))
         is_scored = pc.is_null(table.column(columns.REJECT_CODE))
         scored = _where(is_scored, table.select(self._scored.names))
+        counted = _where(is_scored, table.select([name for name in COUNTED if name in table.column_names]))
         rejected = _reject_rows(_where(pc.invert(is_scored), table), shard.path, self._rejects)
+        reject_codes = _counts(rejected.column(columns.CODE))
+        statistics, truth = statistics_of(counted, reject_codes, self._plan), evaluation_of(counted, self._plan)
         staging = location_of(self._url)
         with translated_errors(self._url, "writing"):
             reached("writer.before_part")
@@ -74,7 +78,9 @@ class Writer:
                 drift=reused.drift if reused else drift_of(table),
                 computed_by=reused.computed_by if reused else computed_by_in(table),
                 labels=_counts(scored.column(columns.LABEL)),
-                reject_codes=_counts(rejected.column(columns.CODE)),
+                reject_codes=reject_codes,
+                statistics=statistics.to_json() if statistics else None,
+                truth=truth.to_json() if truth else None,
             )
             (staging / f"{part.name}.json").write(receipt.to_bytes())
             reached("writer.after_receipt")

@@ -10,6 +10,7 @@ from typing import Any
 from pipeline_lib.execution.executor import Work
 from pipeline_lib.planning.discovery import Discovery
 from pipeline_lib.planning.plan import Plan
+from pipeline_lib.publishing.night_statistics import NightStatistics
 from pipeline_lib.reporting.outcome import Outcome
 from pipeline_lib.storage.records import Accepted, Receipt
 
@@ -38,6 +39,8 @@ class Attempt:
     """Rows that were scored, those of unfinished slices too."""
     receipts: list[Receipt] = field(default_factory=list)
     """Receipts of the slices that this attempt scored."""
+    night: NightStatistics | None = None
+    """What is counted of all its rows, once they are scored."""
     fail: Callable[[BaseException], None] = lambda _: None
     """Records that an error or a signal ended it; for a process that can't leave its blocks in order any more."""
     work: Work = field(default_factory=Work)

@@ -7,6 +7,7 @@ from pipeline_lib.errors import NightscoreError
 from pipeline_lib.execution.executor import Work
 from pipeline_lib.planning.plan import Plan
 from pipeline_lib.reporting.attempt import Attempt, summed
+from pipeline_lib.reporting.night_metrics import figures
 from pipeline_lib.reporting.outcome import Outcome
 from pipeline_lib.storage.records import Receipt
 
@@ -101,4 +102,5 @@ def _counted(attempt: Attempt, receipts: Sequence[Receipt]) -> dict[str, Any]:
         "seconds": attempt.seconds,
         "labels": summed(receipt.labels for receipt in receipts),
         "reject_codes": summed(receipt.reject_codes for receipt in receipts),
+        **figures(attempt.night),
     }

@@ -34,6 +34,14 @@ class Outcome:
     """Scored rows by label; None where an earlier release, which did not count them, scored some."""
     reject_codes: dict[str, int] | None = None
     """Rejected rows by reason; None in the same case."""
+    truncated: int | None = None
+    """Scored rows whose text was cut; None where an earlier release scored some, or before all are scored. Likewise
+    the next three."""
+    near_boundary: int | None = None
+    """Scored rows that a small change would give another label."""
+    mean_score: float | None = None
+    tokens: int | None = None
+    """Sum of the lengths of all texts, before they were cut."""
     accepted_gates: list[str] = field(default_factory=list)
     """The gates that had stopped the result, if it was accepted all the same."""
     error: str | None = None

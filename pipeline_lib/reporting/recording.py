@@ -19,8 +19,10 @@ from pipeline_lib.planning.provenance import checkpoint_stamp, deciding_settings
 from pipeline_lib.planning.resume.earlier_work import is_own_output
 from pipeline_lib.planning.resume.output_state import OutputState, read_output, staged_receipts
 from pipeline_lib.planning.resume.verification import finished_slices
+from pipeline_lib.publishing.night_statistics import published_statistics
 from pipeline_lib.reporting.attempt import Attempt
 from pipeline_lib.reporting.endings import ended_badly, ended_well, unfinished
+from pipeline_lib.reporting.night_metrics import night_metrics, recorded_night
 from pipeline_lib.reporting.outcome import Outcome
 from pipeline_lib.reporting.run_record import (
     MOST_RECORDS,
@@ -33,7 +35,8 @@ from pipeline_lib.reporting.run_record import (
 )
 from pipeline_lib.settings.settings import Settings
 from pipeline_lib.storage.integrity import read_success
-from pipeline_lib.storage.records import METRICS, RUNS, to_json
+from pipeline_lib.storage.location import Location
+from pipeline_lib.storage.records import METRICS, RUNS, STAGING, to_json
 from pipeline_lib.storage.store_errors import translated_errors
 from pipeline_lib.storage.urls import location_of
 
@@ -97,12 +100,30 @@ class Recording:
         Raises:
             NightscoreError: the storage failed.
         """
-        outcome = ended_well(self._attempt, plan, work)
         with self._lock:
             self._published = self._published_by(plan)
-            self._write(outcome, metrics=outcome.status == "PUBLISHED")
+            is_told = self._attempt.night is None and self._told_before(plan)
+            outcome = ended_well(self._attempt, plan, work)
+            self._write(outcome)
+            if not is_told:
+                self._write_metrics(outcome, plan, self._folder)
             self._is_over = True
         return outcome
+
+    def _told_before(self, plan: Plan) -> bool:
+        """Tell whether the metrics are of what is published, by a run before this one; if so, take them over.
+
+        A run that was killed after it had published has left none.
+        """
+        published = self._published
+        if published is None or plan.published is None:
+            return True
+        self._attempt.night = recorded_night(self._folder, published.manifest_sha256)
+        if self._attempt.night is None:
+            night = published_statistics(plan, plan.published)
+            self._attempt.night = night if night.rows else None
+            return night.rows is None
+        return True
 
     def fail(self, error: BaseException) -> None:
         """Record that an error or a signal ended the run; one that ended before stays as it is recorded.
@@ -116,8 +137,11 @@ class Recording:
                 # Another run's slices would be counted as ours.
                 if self._attempt.is_writing and not isinstance(error, BusyError):
                     self._count_unreported()
-            self._write(ended_badly(self._attempt, error), error=error)
+            outcome, plan = ended_badly(self._attempt, error), self._attempt.plan
+            self._write(outcome, error=error)
             self._is_over = True
+            if isinstance(error, GateError) and plan:
+                self._write_metrics(outcome, plan, self._folder / STAGING / plan.version)
 
     def _count_unreported(self) -> None:
         """Count slices that Ray had not yet passed to the driver, and look at what is published now."""
@@ -182,20 +206,13 @@ class Recording:
         found = self._attempt.accepted
         return {"why": self._attempt.accept, "gates": found.gates if found else {}}
 
-    def _write(self, outcome: Outcome, *, error: BaseException | None = None, metrics: bool = False) -> None:
+    def _write(self, outcome: Outcome, *, error: BaseException | None = None) -> None:
         if not self._is_own:
             return
         self._beat += 1
         is_over, now = outcome.status != "RUNNING", _now()
-        told: dict[str, Any] = {
-            **asdict(outcome),
-            "rows_per_second": round(outcome.rows_per_second, 1),
-            "line": outcome.closing_line() if is_over else None,
-            "finished_at": now if is_over else None,
-            "libraries": library_versions(),
-        }
         record = {
-            **told,
+            **_told(outcome),
             "attempt": self._number,
             "host": os.uname().nodename,
             "pid": os.getpid(),
@@ -213,8 +230,15 @@ class Recording:
         }
         with translated_errors(self.output.url, "recording the run"):
             (self._folder / RUNS / self._name).write(to_json(record))
-            if metrics:
-                (self._folder / METRICS).write(to_json(told))
+
+    def _write_metrics(self, outcome: Outcome, plan: Plan, folder: Location) -> None:
+        """Write the metrics of a night that is published, or that a gate held, into a folder."""
+        night = self._attempt.night
+        if not self._is_own or night is None:
+            return
+        manifest = self._published.manifest_sha256 if self._published and folder is self._folder else None
+        with translated_errors(self.output.url, "writing the metrics"):
+            (folder / METRICS).write(to_json({**_told(outcome), **night_metrics(night, plan, manifest)}))
 
 
 @contextlib.contextmanager
@@ -254,6 +278,18 @@ def recorded(attempt: Attempt, settings: Settings, date: dt.date | None) -> Iter
         raise
     finally:
         is_over.set()
+
+
+def _told(outcome: Outcome) -> dict[str, Any]:
+    """Return what record and metrics tell of an outcome."""
+    is_over = outcome.status != "RUNNING"
+    return {
+        **asdict(outcome),
+        "rows_per_second": round(outcome.rows_per_second, 1),
+        "line": outcome.closing_line() if is_over else None,
+        "finished_at": _now() if is_over else None,
+        "libraries": library_versions(),
+    }
 
 
 def _now() -> str:

@@ -22,6 +22,7 @@ from pipeline_lib.scoring.float32_reference import Float32Reference, note_or_ref
 from pipeline_lib.scoring.precision_drift import ROWS, compare_scores, spread_evenly, with_drift
 from pipeline_lib.scoring.stage import OnBatch
 from pipeline_lib.settings.settings import Device
+from pipeline_lib.statistics.scored_rows import near_boundary
 
 
 class Classifier:
@@ -141,7 +142,8 @@ class Classifier:
         for field in columns.score_fields(scores=self._output.scores == "all", logits=self._output.logits):
             if field.name in values:
                 table = table.append_column(field, values[field.name].take(taken))
-        return table
+        near = pa.array(near_boundary(scores, self._checkpoint.activation))
+        return table.append_column(columns.NEAR_BOUNDARY, near.take(taken))
 
 
 def _lists(values: Floats) -> pa.Array:

@@ -2,7 +2,7 @@
 
 import codecs
 import datetime as dt
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -113,6 +113,13 @@ class InputSettings(_Section):
     blank_texts: Literal["score", "reject"] = Field(
         "score", description="Score or reject texts that are empty or white space. score: as pipeline() does."
     )
+    truth_column: str | None = Field(
+        None, min_length=1, description="Column with the true labels, to count how many scores are right."
+    )
+    truth_labels: dict[str, str | None] = Field(
+        default_factory=dict,
+        description="Labels by value of the truth column, where it has other values than labels; null: no truth.",
+    )
     csv: CsvSettings = CsvSettings()
 
     @field_validator("path")
@@ -130,6 +137,23 @@ class InputSettings(_Section):
         if isinstance(value, str) and value != "all":
             raise ValueError(f"expected all, or a list of names such as [{value}]")
         return value
+
+    @field_validator("truth_labels", mode="before")
+    @classmethod
+    def _values_as_text(cls, value: Any) -> Any:
+        """Let stars and other numbers stand without quotes, as YAML reads them."""
+        if not isinstance(value, dict):
+            return value
+        for key in value:
+            if key is None or isinstance(key, bool):
+                raise ValueError(f"YAML reads a key as {key}; write it in quotes, such as 'yes', or 1 for true")
+        return {str(key): label for key, label in value.items()}
+
+    @model_validator(mode="after")
+    def _column_of_labels(self) -> "InputSettings":
+        if self.truth_labels and not self.truth_column:
+            raise ValueError("truth_labels needs truth_column, the column that has these values")
+        return self
 
     @property
     def paths(self) -> list[str]:
@@ -162,6 +186,33 @@ class LimitSettings(_Section):
         ge=0,
         description="In half precision: largest score difference from float32, on a sample. Null: only recorded.",
     )
+    max_score_drift: float | None = Field(
+        None,
+        gt=0,
+        description="Largest certain drift of the scores from earlier nights (population stability index), "
+        "such as 0.2. Null: only warned of.",
+    )
+    max_label_drift: float | None = Field(
+        None,
+        gt=0,
+        le=1,
+        description="Largest certain change of a label's share from earlier nights, such as 0.05. "
+        "Null: only warned of.",
+    )
+    reference_date: dt.date | None = Field(
+        None, description="A night to compare every night with, besides the last ones."
+    )
+
+    @field_validator("reference_date", mode="before")
+    @classmethod
+    def _as_date(cls, value: Any) -> Any:
+        """Accept a date in quotes too."""
+        if not isinstance(value, str):
+            return value
+        try:
+            return dt.date.fromisoformat(value)
+        except ValueError:
+            raise ValueError("expected a date such as 2026-11-22") from None
 
 
 class TuningSettings(_Section):
@@ -198,6 +249,12 @@ class Settings(_Section):
     def _distinct_columns(self) -> "Settings":
         if self.input.text_pair_column == self.input.text_column:
             raise ValueError("input.text_pair_column is the same column as input.text_column")
+        return self
+
+    @model_validator(mode="after")
+    def _reference_of_nights(self) -> "Settings":
+        if self.limits.reference_date and "{date}" not in self.output.path:
+            raise SettingsError("limits.reference_date is a night, but output.path has no {date} in it")
         return self
 
     def on_date(self, date: dt.date | None) -> "Settings":

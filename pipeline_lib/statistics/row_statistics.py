@@ -5,14 +5,19 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pipeline_lib.statistics.bins import SCORE_BINS, TOKENS, Bins
+from pipeline_lib.statistics.calibration import UNIT
 from pipeline_lib.statistics.histogram import Histogram, pooled
 from pipeline_lib.statistics.scored_rows import ScoredRows
 from pipeline_lib.statistics.text_sample import TextSample
 
 MOST_LABELS = 32
 """Labels of which the scores of all rows are counted: a checkpoint may have thousands."""
+
+_LARGEST = 2.0**30
+"""Scores without an activation are summed as if they were between this and its negative."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +40,10 @@ class RowStatistics:
     """Also finds duplicates in different slices."""
     rejected: Mapping[str, int] = field(default_factory=dict)
     """Rejected rows by code."""
+    score_units: int = 0
+    """Sum of the scores of each row's own label, in units of 2^-32: a sum of floats depends on their order."""
+    token_sum: int = 0
+    """Sum of the lengths."""
 
     @classmethod
     def of(cls, bins: Bins, rows: ScoredRows, rejected: Mapping[str, int]) -> Self:
@@ -60,9 +69,11 @@ class RowStatistics:
             tokens=Histogram.of(TOKENS, rows.tokens),
             truncated=int(rows.truncated.sum()),
             near_boundary=int(rows.near_boundary.sum()),
-            duplicates=len(rows.texts) - len(set(rows.texts)),
-            texts=TextSample.of(rows.texts),
+            duplicates=len(rows.text_hashes) - len(np.unique(rows.text_hashes)),
+            texts=TextSample.of(rows.text_hashes),
             rejected={code: count for code, count in sorted(rejected.items()) if count},
+            score_units=_units(rows.scores),
+            token_sum=int(rows.tokens.sum(dtype=np.int64)),
         )
 
     @property
@@ -79,6 +90,11 @@ class RowStatistics:
     def top_scores(self) -> Histogram:
         """The score of each row's own label."""
         return pooled(self.bins, self.label_scores.values())
+
+    @property
+    def mean_score(self) -> float | None:
+        """Mean of the scores of each row's own label; None without rows."""
+        return self.score_units * UNIT / self.scored if self.scored else None
 
     def __add__(self, other: Self) -> Self:
         """Return the statistics of the rows of both.
@@ -101,6 +117,8 @@ class RowStatistics:
                 code: self.rejected.get(code, 0) + other.rejected.get(code, 0)
                 for code in sorted({*self.rejected, *other.rejected})
             },
+            score_units=self.score_units + other.score_units,
+            token_sum=self.token_sum + other.token_sum,
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -117,6 +135,8 @@ class RowStatistics:
             "duplicates": self.duplicates,
             "texts": self.texts.to_text(),
             "rejected": dict(self.rejected),
+            "score_units": self.score_units,
+            "token_sum": self.token_sum,
         }
 
     @classmethod
@@ -131,6 +151,9 @@ class RowStatistics:
             if value["token_bins"] != TOKENS.name:
                 raise ValueError(f"unknown bins {value['token_bins']!r}")
             whole = {name: _count(value[name]) for name in ("truncated", "near_boundary", "duplicates")}
+            units = value["score_units"]
+            if type(units) is not int:
+                raise ValueError(f"{units!r} is no sum of scores")
             statistics = cls(
                 bins=bins,
                 label_scores={k: Histogram.from_text(bins, text) for k, text in value["label_scores"].items()},
@@ -138,6 +161,8 @@ class RowStatistics:
                 tokens=Histogram.from_text(TOKENS, value["tokens"]),
                 texts=TextSample.from_text(value["texts"]),
                 rejected={code: _count(count) for code, count in value["rejected"].items()},
+                score_units=units,
+                token_sum=_count(value["token_sum"]),
                 **whole,
             )
             scored = _count(value["scored"])
@@ -146,6 +171,12 @@ class RowStatistics:
         if scored != statistics.scored or scored != statistics.tokens.total or max(whole.values()) > scored:
             raise ValueError("the counts do not add up to the scored rows")
         return statistics
+
+
+def _units(scores: NDArray[np.float32]) -> int:
+    exact = np.clip(scores.astype(np.float64), -_LARGEST, _LARGEST)
+    # Python's own whole numbers, which do not overflow.
+    return sum(np.rint(exact / UNIT).astype(np.int64).tolist())
 
 
 def _count(value: Any) -> int:

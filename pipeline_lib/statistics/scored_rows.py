@@ -49,7 +49,7 @@ class ScoredRows:
     """Lengths before truncation."""
     truncated: NDArray[np.bool_]
     near_boundary: NDArray[np.bool_]
-    texts: Sequence[bytes] = ()
-    """Texts; nothing is kept of them but hashes of a few."""
+    text_hashes: NDArray[np.uint64] = field(default_factory=lambda: np.zeros(0, np.uint64))
+    """Of each row's text, from `text_sample.text_hashes`; a few of them are kept."""
     all_scores: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
     """Scores of every row by label, if they are published."""

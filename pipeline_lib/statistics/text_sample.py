@@ -13,12 +13,27 @@ from dataclasses import dataclass, field
 from heapq import nsmallest
 from typing import Self
 
+import numpy as np
+from numpy.typing import NDArray
+
 _BITS = 48
 _SAMPLED = (1 << _BITS) // 16
 """One text of 16 is in the sample of a slice."""
 
 MOST = 512
 """Largest number of texts in a sample: the standard error of a share of 5% is then 1 point."""
+
+
+def text_hashes(texts: Iterable[bytes]) -> NDArray[np.uint64]:
+    """Return a number of 48 bits for each text, of shape [texts], which stands for it in all that follows.
+
+    Two different texts of a slice of 100,000 rows have the same number once in 56,000 slices.
+    """
+    size = _BITS // 8
+    digests = b"".join(hashlib.blake2b(text, digest_size=size).digest() for text in texts)
+    eight_bytes = np.zeros((len(digests) // size, 8), np.uint8)
+    eight_bytes[:, -size:] = np.frombuffer(digests, np.uint8).reshape(-1, size)
+    return eight_bytes.view(">u8").reshape(-1).astype(np.uint64)
 
 
 @dataclass(frozen=True)
@@ -29,10 +44,10 @@ class TextSample:
     """Number of rows by the hash of their text."""
 
     @classmethod
-    def of(cls, texts: Iterable[bytes]) -> Self:
-        """Return the sample of the texts of rows; a pair of texts is one text of both."""
-        hashes = (int.from_bytes(hashlib.blake2b(text, digest_size=_BITS // 8).digest()) for text in texts)
-        return cls._smallest(Counter(number for number in hashes if number < _SAMPLED))
+    def of(cls, hashes: NDArray[np.uint64]) -> Self:
+        """Return the sample of rows, from the `text_hashes` of their texts."""
+        numbers, rows = np.unique(hashes[hashes < _SAMPLED], return_counts=True)
+        return cls._smallest(dict(zip(numbers.tolist(), rows.tolist(), strict=True)))
 
     @classmethod
     def _smallest(cls, rows: Mapping[int, int]) -> Self:

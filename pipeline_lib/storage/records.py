@@ -109,6 +109,11 @@ class Receipt(_Record):
     """Number of scored rows by label; None in receipts of earlier releases."""
     reject_codes: dict[str, int] | None = None
     """Number of rejected rows by code; None in receipts of earlier releases."""
+    statistics: dict[str, Any] | None = None
+    """Of its rows, as `RowStatistics.to_json` gives them. None in receipts of earlier releases, where scores were
+    taken over, and in a manifest, which has their sums."""
+    truth: dict[str, Any] | None = None
+    """As `Evaluation.to_json` gives it. None in the first two cases, and where the input has no truth."""
 
     @model_validator(mode="after")
     def _names_its_own_files(self) -> Self:
@@ -155,6 +160,10 @@ class ShardRecord(_Record):
     rejected: _Count
     head: Annotated[int, Field(ge=0)] | None = None
     """Index of the shard's columns in the manifest's `schemas`."""
+    statistics: dict[str, Any] | None = None
+    """The sum of those of its slices; None where an earlier release scored some of them."""
+    truth: dict[str, Any] | None = None
+    """Likewise; None also where the settings name no truth."""
 
 
 class Manifest(_Record):
@@ -185,7 +194,10 @@ class Manifest(_Record):
 
     def to_bytes(self) -> bytes:
         """Return JSON bytes; those of a result that no gate stopped do not mention gates."""
-        return to_json(self.model_dump(mode="json", exclude=None if self.accepted else {"accepted"}))
+        sums_alone: dict[str, Any] = {"slices": {"__all__": {"statistics", "truth"}}}
+        return to_json(
+            self.model_dump(mode="json", exclude=sums_alone if self.accepted else {**sums_alone, "accepted": True})
+        )
 
 
 class Success(_Record):
@@ -201,7 +213,7 @@ class Success(_Record):
 
 def staged_names(receipts: Iterable[Receipt]) -> list[str]:
     """Return the paths below `_staging/` of all that runs stage for some slices."""
-    names = {f"{receipt.version}/{NUMBERS}" for receipt in receipts}
+    names = {f"{receipt.version}/{name}" for receipt in receipts for name in (NUMBERS, METRICS)}
     for receipt in receipts:
         ending = len(".parquet")
         names |= {f"{receipt.version}/{file.file}" for file in receipt.files}

@@ -26,6 +26,8 @@ class EarlierWork:
     """The version that readers see, if it is another one, which may be replaced."""
     same_scores: Manifest | None
     """The manifest of that other version, if its scores can be taken over."""
+    counted: Manifest | None
+    """The newest manifest of the same scores, published or about to be: it has the statistics of their shards."""
     receipts: tuple[Receipt, ...]
     """Of every slice that a run of this version finished, published or staged; not verified yet."""
     foreign_files: tuple[str, ...]
@@ -76,6 +78,7 @@ def find_earlier_work(
         published=ours if output.is_complete and not replaced else None,
         replaced=replaced,
         same_scores=same_scores,
+        counted=ours or same_scores,
         receipts=tuple(newest.values()),
         foreign_files=foreign_files,
         needs_cleanup=LEASE in output.files or output.has_staged(version) or bool(cleanup.probes(output.files)),

@@ -7,6 +7,7 @@ import numpy as np
 from pipeline_lib.statistics.bins import PROBABILITIES
 from pipeline_lib.statistics.row_statistics import RowStatistics
 from pipeline_lib.statistics.scored_rows import ScoredRows, near_boundary
+from pipeline_lib.statistics.text_sample import text_hashes
 
 LABELS = ("NEGATIVE", "POSITIVE")
 
@@ -25,7 +26,7 @@ def rows_of(
         tokens=tokens,
         truncated=tokens > 50,
         near_boundary=near_boundary(both, "softmax"),
-        texts=[b"%d-%d" % (seed, row) for row in range(len(best))] if texts is None else texts,
+        text_hashes=text_hashes([b"%d-%d" % (seed, row) for row in range(len(best))] if texts is None else texts),
     )
 
 

@@ -1,6 +1,7 @@
 """Histograms count every value once, in bins that anyone can compute, and add up in any order."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from pipeline_lib.statistics.bins import DIFFERENCES, NUMBERS, PROBABILITIES, TO
 from pipeline_lib.statistics.histogram import Histogram, pooled, quantile_cuts
 from pipeline_lib.statistics.row_statistics import RowStatistics
 from pipeline_lib.statistics.scored_rows import ScoredRows, near_boundary, score_bins
-from pipeline_lib.statistics.text_sample import MOST, TextSample
+from pipeline_lib.statistics.text_sample import MOST, TextSample, text_hashes
 from tests.unit.statistics.made_rows import LABELS, night, rows_of
 
 ALL_BINS = [PROBABILITIES, NUMBERS, TOKENS, DIFFERENCES]
@@ -127,7 +128,7 @@ def test_statistics_of_slices_are_those_of_the_whole(logits: list[float], cut: i
                 tokens=whole.tokens[part],
                 truncated=whole.truncated[part],
                 near_boundary=whole.near_boundary[part],
-                texts=whole.texts[part],
+                text_hashes=whole.text_hashes[part],
                 all_scores={LABELS[0]: whole.scores[part]},
             ),
             {},
@@ -157,6 +158,8 @@ def test_statistics_are_the_same_after_they_were_json() -> None:
         {"rejected": {"null_text": "3"}},
         {"label_scores": ["5:500"]},
         {"duplicates": True},
+        {"score_units": 1.5},
+        {"token_sum": -1},
     ],
 )
 def test_what_is_no_statistics_is_refused(change: dict[str, object]) -> None:
@@ -164,6 +167,16 @@ def test_what_is_no_statistics_is_refused(change: dict[str, object]) -> None:
         RowStatistics.from_json({**night(500, seed=1).to_json(), **change})
     with pytest.raises(ValueError, match="no statistics"):
         RowStatistics.from_json(None)
+
+
+def test_the_means_of_scores_and_lengths_are_exact_and_do_not_depend_on_the_order() -> None:
+    rows = rows_of(np.linspace(-9, 9, 1000), seed=4)
+    statistics = RowStatistics.of(PROBABILITIES, rows, {})
+    assert statistics.mean_score == pytest.approx(rows.scores.astype(np.float64).mean(), abs=1e-9)
+    assert statistics.token_sum == rows.tokens.sum()
+    assert RowStatistics(PROBABILITIES).mean_score is None
+    huge = replace(rows_of([1.0, 1.0]), scores=np.array([3e38, -3e38], np.float32))
+    assert RowStatistics.of(NUMBERS, huge, {}).mean_score == 0
 
 
 def test_duplicates_are_counted_in_each_slice() -> None:
@@ -192,18 +205,18 @@ def test_a_row_is_near_the_boundary_if_little_would_change_its_answer() -> None:
 
 @given(one=WORDS, other=WORDS, third=WORDS)
 def test_samples_of_texts_add_up_in_any_order(one: list[bytes], other: list[bytes], third: list[bytes]) -> None:
-    a, b, c = TextSample.of(one), TextSample.of(other), TextSample.of(third)
-    assert (a + b) + c == a + (b + c) == TextSample.of([*one, *other, *third])
+    a, b, c = (TextSample.of(text_hashes(texts)) for texts in (one, other, third))
+    assert (a + b) + c == a + (b + c) == TextSample.of(text_hashes([*one, *other, *third]))
     assert TextSample.from_text((a + b).to_text()) == a + b
 
 
 def test_large_samples_of_texts_keep_the_smallest_hashes_and_still_add_up() -> None:
     texts = [b"%d" % (number % 20_000) for number in range(30_000)]
-    parts = [TextSample.of(texts[start : start + 3000]) for start in range(0, 30_000, 3000)]
+    parts = [TextSample.of(text_hashes(texts[start : start + 3000])) for start in range(0, 30_000, 3000)]
     left = right = TextSample()
     for index in range(10):
         left, right = left + parts[index], parts[-1 - index] + right
-    assert left == right == TextSample.of(texts)
+    assert left == right == TextSample.of(text_hashes(texts))
     assert len(left.rows) == MOST
     # A third of the rows repeat a text, in other slices.
     assert abs(left.repeated_rows / left.sampled_rows - 1 / 3) < 0.05

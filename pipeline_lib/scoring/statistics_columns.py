@@ -1,0 +1,27 @@
+"""Columns that a slice has for its statistics alone: a number in place of each text, and the index of the truth."""
+
+import pyarrow as pa
+
+from pipeline_lib.inputs import columns
+from pipeline_lib.statistics.text_sample import text_hashes
+from pipeline_lib.statistics.truth import TruthLabels
+
+# No text in UTF-8 has this byte, so that no two pairs are the same bytes.
+_BETWEEN = b"\xff"
+
+
+def with_text_hashes(table: pa.Table) -> pa.Table:
+    """Return a slice as read with the number of each text, or of both texts of a pair."""
+    texts = [text or b"" for text in table.column(columns.TEXT).to_pylist()]
+    if columns.PAIR in table.column_names:
+        seconds = table.column(columns.PAIR).to_pylist()
+        texts = [text + _BETWEEN + second if second else text for text, second in zip(texts, seconds, strict=True)]
+    return table.append_column(columns.TEXT_HASH, pa.array(text_hashes(texts), pa.uint64()))
+
+
+def with_truth(table: pa.Table, labels: TruthLabels) -> pa.Table:
+    """Return a slice as read with the index of each true label in place of the input's value, if it has truth."""
+    if columns.TRUTH not in table.column_names:
+        return table
+    indices = pa.array(labels.indices(table.column(columns.TRUTH).to_pylist()), pa.int64())
+    return table.set_column(table.schema.get_field_index(columns.TRUTH), columns.TRUTH, indices)
