@@ -84,7 +84,8 @@ def run(  # noqa: PLR0913 - its options
             progress.close()
         watched.ended(outcome)
         pictures = shown.console is not None
-        result = summary(progress.attempt.plan, outcome, pictures=pictures) if progress.attempt.plan else []
+        done = progress.attempt
+        result = summary(done.plan, outcome, done.night, pictures=pictures) if done.plan else []
         for topic, text in (("speed", outcome.pace()), ("memory", outcome.memory()), *result):
             if text:
                 shown.line(topic, text, **(outcome.figures() if topic == "result" else {}))

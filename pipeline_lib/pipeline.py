@@ -7,14 +7,15 @@ them in Ray's actors, or in this process.
 import datetime as dt
 from collections.abc import Generator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pipeline_lib.execution.executor import Executor, Work
 from pipeline_lib.planning.discovery import discover
 from pipeline_lib.planning.plan import Plan
 from pipeline_lib.planning.planner import refresh_plan
+from pipeline_lib.publishing.drift_gate import compare_nights
 from pipeline_lib.publishing.gates import check_min_rows, words_of
-from pipeline_lib.publishing.night_statistics import night_statistics
+from pipeline_lib.publishing.night_statistics import NightStatistics, night_statistics
 from pipeline_lib.publishing.publisher import finish_cleanup, prepare_output, publish
 from pipeline_lib.reporting.attempt import Attempt
 from pipeline_lib.reporting.attempts import Attempts
@@ -105,9 +106,17 @@ def _night(attempt: Attempt, job: Job, progress: NightProgress) -> Generator[Non
                 prepare_output(plan)
                 yield  # until the executor has scored the slices
                 progress.publishing()
-                attempt.night = night_statistics(plan, attempt.staged)
-                progress.published(publish(plan, attempt.staged, lease.confirm, attempt.night, attempt.accept))
+                attempt.night = night = _judged(attempt, plan, job, progress)
+                progress.published(publish(plan, attempt.staged, lease.confirm, night, attempt.accept))
         return record.end(plan, attempt.work)
+
+
+def _judged(attempt: Attempt, plan: Plan, job: Job, progress: NightProgress) -> NightStatistics:
+    """Return what is counted of a night whose slices are scored, compared with earlier nights of the output."""
+    night = night_statistics(plan, attempt.staged)
+    drift = compare_nights(night.rows, plan, job.settings.output.path, attempt.date, progress.note)
+    progress.judged(night := replace(night, drift=drift), plan)
+    return night
 
 
 def _score(attempts: Attempts, progress: Progress, executor: Executor) -> None:

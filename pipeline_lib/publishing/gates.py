@@ -4,6 +4,8 @@ from pipeline_lib.errors import GateError, SettingsError
 from pipeline_lib.masking import masked
 from pipeline_lib.messages import count
 from pipeline_lib.planning.plan import Plan
+from pipeline_lib.publishing.drift_gate import exceeded_limits
+from pipeline_lib.statistics.drift.references import DriftReport
 from pipeline_lib.storage.records import STAGING, Accepted, Manifest
 
 _HOW_TO_ACCEPT = 'to publish it all the same: run --accept "why"'
@@ -41,18 +43,27 @@ def check_min_rows(plan: Plan, accept: str | None = None) -> None:
         raise GateError(f"{'; '.join(failing.values())}; nothing is published; {_HOW_TO_ACCEPT}", *failing)
 
 
-def check_gates(plan: Plan, manifest: Manifest, accept: str | None = None) -> Accepted | None:
+def check_gates(
+    plan: Plan, manifest: Manifest, drift: DriftReport | None = None, accept: str | None = None
+) -> Accepted | None:
     """Refuse a result that exceeds a limit of the settings, or return why it is accepted all the same.
 
     Args:
         plan: the run's plan.
         manifest: of the result.
+        drift: how it compares with earlier nights, if there are any.
         accept: why a result is published that a gate stops.
 
     Raises:
-        GateError: too few rows, too many rejects, or scores in half precision too far from float32.
+        GateError: too few rows, too many rejects, scores in half precision too far from float32, or scores or
+            labels too far from those of earlier nights.
     """
-    failing = {**_too_few_rows(plan), **_too_many_rejects(plan, manifest), **_too_much_drift(plan, manifest)}
+    failing = {
+        **_too_few_rows(plan),
+        **_too_many_rejects(plan, manifest),
+        **_too_imprecise(plan, manifest),
+        **exceeded_limits(drift, plan.settings.limits),
+    }
     if not failing:
         return None
     if accept:
@@ -77,7 +88,7 @@ def _too_many_rejects(plan: Plan, manifest: Manifest) -> dict[str, str]:
     return {"max_reject_rate": f"{found}, limits.max_reject_rate is {most:.3%}"}
 
 
-def _too_much_drift(plan: Plan, manifest: Manifest) -> dict[str, str]:
+def _too_imprecise(plan: Plan, manifest: Manifest) -> dict[str, str]:
     most, drift = plan.settings.limits.max_precision_drift, manifest.drift
     if not drift or most is None or drift.largest <= most:
         return {}

@@ -10,6 +10,7 @@ from pipeline_lib.checkpoints.checkpoint import Checkpoint
 from pipeline_lib.inputs.shards import Shard
 from pipeline_lib.planning.plan import Plan
 from pipeline_lib.settings.settings import Settings
+from pipeline_lib.statistics.drift.references import DriftReport
 from pipeline_lib.statistics.evaluation import Evaluation
 from pipeline_lib.statistics.row_statistics import RowStatistics
 from pipeline_lib.statistics.scored_rows import score_bins
@@ -43,8 +44,8 @@ class NightStatistics:
     rows: RowStatistics | None = None
     """The sums over all shards; None where one of them is not known."""
     truth: Evaluation | None = None
-    drift: dict[str, Any] | None = None
-    """How it differs from earlier nights, as `DriftReport.to_json` gives it; None if its output has no dates."""
+    drift: DriftReport | None = None
+    """How it differs from earlier nights; None if its output has no dates."""
 
 
 def night_statistics(plan: Plan, receipts: Sequence[Receipt]) -> NightStatistics:

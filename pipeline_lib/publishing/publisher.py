@@ -63,7 +63,7 @@ def publish(
         plan: the run's plan.
         receipts: of every slice of the plan, in any order.
         confirm: raises if this run may no longer change what readers see.
-        night: what is counted of the night.
+        night: what is counted of it, and how it compares with earlier ones.
         accept: why the result is published if a gate stops it.
 
     Raises:
@@ -79,7 +79,7 @@ def publish(
         # A slice may have been read before its shard changed.
         list(in_threads(lambda shard: check_unchanged(shard.path, shard.stamp), plan.shards))
         manifest = manifest_of(plan, ordered, night)
-        manifest = manifest.model_copy(update={"accepted": check_gates(plan, manifest, accept)})
+        manifest = manifest.model_copy(update={"accepted": check_gates(plan, manifest, night.drift, accept)})
         reached("publisher.before_take_down")
         confirm()
         # Readers wait while parts are added to the published ones.

@@ -29,7 +29,8 @@ class Writer:
 
     def __init__(self, plan: Plan) -> None:
         output = plan.settings.output
-        self._plan, self._version = plan, plan.version
+        self._version = plan.version
+        self._labels = plan.checkpoint.labels, plan.checkpoint.activation
         self._url = f"{output.path.rstrip('/')}/{STAGING}/{plan.version}"
         lineage = {
             VERSION_KEY: plan.version,
@@ -57,7 +58,8 @@ class Writer:
         counted = _where(is_scored, table.select([name for name in COUNTED if name in table.column_names]))
         rejected = _reject_rows(_where(pc.invert(is_scored), table), shard.path, self._rejects)
         reject_codes = _counts(rejected.column(columns.CODE))
-        statistics, truth = statistics_of(counted, reject_codes, self._plan), evaluation_of(counted, self._plan)
+        statistics = statistics_of(counted, reject_codes, *self._labels)
+        truth = evaluation_of(counted, *self._labels)
         staging = location_of(self._url)
         with translated_errors(self._url, "writing"):
             reached("writer.before_part")

@@ -24,7 +24,7 @@ def night_metrics(night: NightStatistics, plan: Plan, manifest_sha256: str | Non
     return {
         "statistics": night.rows.to_json() if night.rows else None,
         "truth": night.truth.to_json() if night.truth else None,
-        "drift": night.drift,
+        "drift": night.drift.to_json() if night.drift else None,
         "score_version": score_version(plan.fingerprint),
         "manifest_sha256": manifest_sha256,
     }
@@ -45,11 +45,11 @@ def figures(night: NightStatistics | None) -> dict[str, Any]:
 
 
 def recorded_night(output: Location, manifest_sha256: str) -> NightStatistics | None:
-    """Return what the metrics of a published manifest tell of its night, or None if they are of another one."""
+    """Return what the metrics of a published manifest tell of its rows, or None if they are of another one."""
     with contextlib.suppress(OSError, ValueError, LookupError, TypeError):
         told = json.loads((output / METRICS).read() or b"null")
         if told["manifest_sha256"] == manifest_sha256:
             rows = told["statistics"] and RowStatistics.from_json(told["statistics"])
             truth = told["truth"] and Evaluation.from_json(told["truth"])
-            return NightStatistics(rows=rows, truth=truth, drift=told["drift"])
+            return NightStatistics(rows=rows, truth=truth)
     return None

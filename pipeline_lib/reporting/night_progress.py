@@ -1,7 +1,9 @@
 """What one night prints while it is worked on: alone all that is known of it, beside others a line or two."""
 
 from pipeline_lib.planning.plan import Plan
+from pipeline_lib.publishing.night_statistics import NightStatistics
 from pipeline_lib.reporting.attempt import Attempt
+from pipeline_lib.reporting.judgement import judgement_notes
 from pipeline_lib.reporting.plan_lines import plan_lines
 from pipeline_lib.reporting.progress import Progress
 from pipeline_lib.storage.records import Manifest
@@ -55,6 +57,11 @@ class NightProgress:
             self._progress.phase(doing, "publish")
         else:
             self._progress.silent_phase(f"{self._attempt.date}: {doing}", "publish")
+
+    def judged(self, night: NightStatistics, plan: Plan) -> None:
+        """Print what the user should know about the rows of a night and their comparison with earlier nights."""
+        for text in judgement_notes(night, plan):
+            self.note(text)
 
     def published(self, manifest: Manifest) -> None:
         """Print what the user should know about the manifest of a result."""

@@ -237,7 +237,7 @@ class Recording:
         if not self._is_own or night is None:
             return
         manifest = self._published.manifest_sha256 if self._published and folder is self._folder else None
-        with translated_errors(self.output.url, "writing the metrics"):
+        with translated_errors(self.output.url, "recording the run"):
             (folder / METRICS).write(to_json({**_told(outcome), **night_metrics(night, plan, manifest)}))
 
 

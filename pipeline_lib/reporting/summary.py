@@ -8,6 +8,9 @@ import sys
 
 from pipeline_lib.messages import count, shortened
 from pipeline_lib.planning.plan import Plan
+from pipeline_lib.publishing.night_statistics import NightStatistics
+from pipeline_lib.reporting.examples import example_rows
+from pipeline_lib.reporting.judgement import judgement_lines
 from pipeline_lib.reporting.outcome import Outcome
 from pipeline_lib.storage.records import REJECTS
 from pipeline_lib.storage.urls import location_of
@@ -17,14 +20,27 @@ _MOST_LABELS = 8
 _LONGEST_LABEL = 24
 
 
-def summary(plan: Plan, outcome: Outcome, *, pictures: bool = True) -> list[tuple[str, str]]:
-    """Return what a run published in words, as (topic, text) lines; with a bar for each label as the picture."""
+def summary(
+    plan: Plan, outcome: Outcome, night: NightStatistics | None = None, *, pictures: bool = True
+) -> list[tuple[str, str]]:
+    """Return what a run published in words, as (topic, text) lines.
+
+    Args:
+        plan: the run's plan.
+        outcome: how the run ended.
+        night: what is counted of all its rows, if it is known.
+        pictures: whether people read it: with a bar for each label, and rows as examples if the text is published.
+    """
     output = plan.settings.output
     folder = _short(output.path)
     names = ", ".join(shortened(name, 40) for name in plan.output_schema.scored_schema(output).names)
     lines = [("result", f"{folder}: {count(outcome.scored, 'row')} in {count(plan.slices, 'file')}, with {names}")]
     if pictures:
         lines += [("", line) for line in bars(outcome.labels or {})]
+    lines += judgement_lines(night, outcome.scored) if night else []
+    if pictures:
+        rows = example_rows(plan)
+        lines += [("" if at else "examples", row) for at, row in enumerate(rows)]
     lines.append(("open", _open_command(folder)))
     if outcome.rejected:
         why = ", ".join(f"{rows:,} {code}" for code, rows in (outcome.reject_codes or {}).items())

@@ -254,7 +254,7 @@ class Settings(_Section):
     @model_validator(mode="after")
     def _reference_of_nights(self) -> "Settings":
         if self.limits.reference_date and "{date}" not in self.output.path:
-            raise SettingsError("limits.reference_date is a night, but output.path has no {date} in it")
+            raise ValueError("limits.reference_date is a night, but output.path has no {date} in it")
         return self
 
     def on_date(self, date: dt.date | None) -> "Settings":
