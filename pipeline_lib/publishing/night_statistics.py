@@ -9,14 +9,12 @@ from typing import Any, Protocol, Self, TypeVar
 from pipeline_lib.checkpoints.checkpoint import Checkpoint
 from pipeline_lib.inputs.shards import Shard
 from pipeline_lib.planning.plan import Plan
-from pipeline_lib.settings.settings import Settings
+from pipeline_lib.planning.truth import truth_settings
 from pipeline_lib.statistics.drift.references import DriftReport
 from pipeline_lib.statistics.evaluation import Evaluation
 from pipeline_lib.statistics.row_statistics import RowStatistics
 from pipeline_lib.statistics.scored_rows import score_bins
 from pipeline_lib.storage.records import Manifest, Receipt, ShardRecord
-
-_TRUTH_SETTINGS = ("truth_column", "truth_labels")
 
 
 class _Adds(Protocol):
@@ -63,12 +61,18 @@ def night_statistics(plan: Plan, receipts: Sequence[Receipt]) -> NightStatistics
         by_shard[receipt.shard].append(receipt)
     known = {(record.path, record.size, record.content): record for record in _known(plan)}
     nothing = RowStatistics(score_bins(plan.checkpoint.activation)), Evaluation()
-    shards = {}
+    own_truth, shards = _truth_settings(plan), {}
     for shard in plan.shards:
         earlier = _taken_over(known.get((shard.path, shard.stamp.size, shard.content)), shard, plan)
         some = by_shard[shard.number]
         rows = _sum(nothing[0], (_rows(receipt.statistics) for receipt in some)) or earlier.rows
-        truth = _sum(nothing[1], (_truth(receipt.truth) for receipt in some)) or earlier.truth
+        truth = (
+            _sum(
+                nothing[1],
+                (_truth(receipt.truth) if receipt.truth_settings == own_truth else None for receipt in some),
+            )
+            or earlier.truth
+        )
         shards[shard.number] = ShardStatistics(rows, truth if plan.settings.input.truth_column else None)
     return _together(shards, plan.checkpoint)
 
@@ -105,16 +109,16 @@ def _taken_over(record: ShardRecord | None, shard: Shard, plan: Plan) -> ShardSt
     rows = _rows(record.statistics)
     if rows and plan.settings.output.scores == "top":  # the published version may have had all scores
         rows = replace(rows, all_scores={})
-    same_truth = _truth_settings(plan.counted.settings) == _truth_settings(_as_json(plan.settings))
-    return ShardStatistics(rows, _truth(record.truth) if same_truth else None)
+    return ShardStatistics(rows, _truth(record.truth) if has_same_truth(plan, plan.counted) else None)
 
 
-def _as_json(settings: Settings) -> dict[str, Any]:
-    return settings.model_dump(mode="json", include={"input"})
+def has_same_truth(plan: Plan, manifest: Manifest) -> bool:
+    """Tell whether a manifest was made with the truth that the settings name now."""
+    return truth_settings(manifest.settings) == _truth_settings(plan)
 
 
-def _truth_settings(settings: Mapping[str, Any]) -> list[Any]:
-    return [settings.get("input", {}).get(name) for name in _TRUTH_SETTINGS]
+def _truth_settings(plan: Plan) -> str:
+    return truth_settings(plan.settings.model_dump(mode="json", include={"input"}))
 
 
 def _rows(value: Any) -> RowStatistics | None:

@@ -55,9 +55,7 @@ def evaluation_of(scored: pa.Table, labels: Sequence[str], activation: str) -> E
     if columns.TRUTH not in scored.column_names:
         return None
     scores = None if activation == "none" else _numbers(scored, columns.SCORE)
-    return Evaluation.of(
-        labels, _numbers(scored, columns.TRUTH), scored.column(columns.LABEL).to_pylist(), scores
-    )
+    return Evaluation.of(labels, _numbers(scored, columns.TRUTH), scored.column(columns.LABEL).to_pylist(), scores)
 
 
 def _numbers(table: pa.Table, name: str) -> NDArray[Any]:

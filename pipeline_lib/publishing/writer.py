@@ -12,6 +12,7 @@ from pipeline_lib.inputs import columns
 from pipeline_lib.inputs.shards import Slice
 from pipeline_lib.machine.failpoints import reached
 from pipeline_lib.planning.plan import Plan
+from pipeline_lib.planning.truth import truth_settings
 from pipeline_lib.publishing.slice_statistics import COUNTED, evaluation_of, statistics_of
 from pipeline_lib.scoring.precision_drift import drift_of
 from pipeline_lib.storage.location import Location
@@ -30,6 +31,7 @@ class Writer:
     def __init__(self, plan: Plan) -> None:
         output = plan.settings.output
         self._version = plan.version
+        self._truth_settings = truth_settings(plan.settings.model_dump(mode="json", include={"input"}))
         self._labels = plan.checkpoint.labels, plan.checkpoint.activation
         self._url = f"{output.path.rstrip('/')}/{STAGING}/{plan.version}"
         lineage = {
@@ -83,6 +85,7 @@ class Writer:
                 reject_codes=reject_codes,
                 statistics=statistics.to_json() if statistics else None,
                 truth=truth.to_json() if truth else None,
+                truth_settings=self._truth_settings if truth else None,
             )
             (staging / f"{part.name}.json").write(receipt.to_bytes())
             reached("writer.after_receipt")

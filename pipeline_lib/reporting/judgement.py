@@ -26,20 +26,22 @@ def judgement_notes(night: NightStatistics, plan: Plan) -> list[str]:
     return notes
 
 
-def judgement_lines(night: NightStatistics, scored: int) -> list[tuple[str, str]]:
+def judgement_lines(night: NightStatistics, plan: Plan) -> list[tuple[str, str]]:
     """Return what is known of the scores of a night, as (topic, text) lines.
 
     Args:
         night: what is counted of it.
-        scored: number of its scored rows.
+        plan: the run's plan.
     """
     lines = []
     rows = night.rows
     if rows and rows.mean_score is not None:
-        near, cut = (f"{number:,} ({number / scored:.1%})" for number in (rows.near_boundary, rows.truncated))
+        near, cut = (f"{number:,} ({number / rows.scored:.1%})" for number in (rows.near_boundary, rows.truncated))
         lines.append(("scores", f"{rows.mean_score:.3f} on average; {near} near the boundary; {cut} truncated"))
     if night.truth:
         lines.append(("truth", _truth(night.truth)))
+    elif plan.settings.input.truth_column:
+        lines.append(("truth", "not known of all rows: some were scored by a run that read none, or another"))
     if night.drift:
         lines.append(("drift", _drift(night.drift)))
     return lines

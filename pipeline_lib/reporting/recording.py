@@ -6,7 +6,7 @@ import os
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from pipeline_lib.errors import BusyError, GateError, NightscoreError
@@ -19,7 +19,7 @@ from pipeline_lib.planning.provenance import checkpoint_stamp, deciding_settings
 from pipeline_lib.planning.resume.earlier_work import is_own_output
 from pipeline_lib.planning.resume.output_state import OutputState, read_output, staged_receipts
 from pipeline_lib.planning.resume.verification import finished_slices
-from pipeline_lib.publishing.night_statistics import published_statistics
+from pipeline_lib.publishing.night_statistics import has_same_truth, published_statistics
 from pipeline_lib.reporting.attempt import Attempt
 from pipeline_lib.reporting.endings import ended_badly, ended_well, unfinished
 from pipeline_lib.reporting.night_metrics import night_metrics, recorded_night
@@ -118,12 +118,12 @@ class Recording:
         published = self._published
         if published is None or plan.published is None:
             return True
-        self._attempt.night = recorded_night(self._folder, published.manifest_sha256)
-        if self._attempt.night is None:
-            night = published_statistics(plan, plan.published)
-            self._attempt.night = night if night.rows else None
-            return night.rows is None
-        return True
+        told = recorded_night(self._folder, published.manifest_sha256)
+        night = told or published_statistics(plan, plan.published)
+        if night.rows:
+            same = has_same_truth(plan, plan.published)
+            self._attempt.night = night if same else replace(night, truth=None)
+        return told is not None or night.rows is None
 
     def fail(self, error: BaseException) -> None:
         """Record that an error or a signal ended the run; one that ended before stays as it is recorded.

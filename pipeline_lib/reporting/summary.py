@@ -37,7 +37,7 @@ def summary(
     lines = [("result", f"{folder}: {count(outcome.scored, 'row')} in {count(plan.slices, 'file')}, with {names}")]
     if pictures:
         lines += [("", line) for line in bars(outcome.labels or {})]
-    lines += judgement_lines(night, outcome.scored) if night else []
+    lines += judgement_lines(night, plan) if night else []
     if pictures:
         rows = example_rows(plan)
         lines += [("" if at else "examples", row) for at, row in enumerate(rows)]

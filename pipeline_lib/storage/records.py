@@ -113,7 +113,10 @@ class Receipt(_Record):
     """Of its rows, as `RowStatistics.to_json` gives them. None in receipts of earlier releases, where scores were
     taken over, and in a manifest, which has their sums."""
     truth: dict[str, Any] | None = None
-    """As `Evaluation.to_json` gives it. None in the first two cases, and where the input has no truth."""
+    """As `Evaluation.to_json` gives it. None in a manifest, in receipts of earlier releases, and where the settings
+    name no truth."""
+    truth_settings: str | None = None
+    """By which settings the truth was read; None in a manifest."""
 
     @model_validator(mode="after")
     def _names_its_own_files(self) -> Self:
@@ -194,7 +197,7 @@ class Manifest(_Record):
 
     def to_bytes(self) -> bytes:
         """Return JSON bytes; those of a result that no gate stopped do not mention gates."""
-        sums_alone: dict[str, Any] = {"slices": {"__all__": {"statistics", "truth"}}}
+        sums_alone: dict[str, Any] = {"slices": {"__all__": {"statistics", "truth", "truth_settings"}}}
         return to_json(
             self.model_dump(mode="json", exclude=sums_alone if self.accepted else {**sums_alone, "accepted": True})
         )

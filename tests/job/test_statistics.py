@@ -120,6 +120,9 @@ def test_truth_decides_no_score_so_what_is_published_stays_complete(
     assert told[0]["truth"] is None
     assert told[1]["truth"]["rows"] == 3
     assert metrics(tmp_path / "out")["truth"] is None
+    # Truths that were read by other settings are not added to these.
+    shown = run_here(settings_for(**SLICES, input={**kept, **STARS, "truth_labels": {1: "LABEL_1"}}))
+    assert shown.status == "COMPLETE"
     # With other kept columns all truth is read anew.
     run_here(settings_for(**SLICES, input=STARS))
     assert metrics(tmp_path / "out")["truth"]["rows"] == 6

@@ -30,7 +30,8 @@ def test_the_version_follows_what_decides_a_score_and_nothing_else(
     for same in (
         {"output": {"path": str(tmp_path / "elsewhere")}},
         {"tuning": {"model_actors": 7}},
-        {"limits": {"max_reject_rate": 0.5}},
+        {"limits": {"max_reject_rate": 0.5, "max_score_drift": 0.2, "max_label_drift": 0.05}},
+        {"input": {"truth_column": "text", "truth_labels": {"x": None}}},
     ):
         assert version(**same) == base
     others = [

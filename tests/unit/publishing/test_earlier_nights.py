@@ -23,7 +23,7 @@ def publish(folder: Path, days_before: int, *, manifest: str = "m", told: str = 
     success = Success(version=VERSION, rows=400, scored=400, rejected=0, manifest_sha256=named)
     (output / "_SUCCESS").write_bytes(success.to_bytes())
     metrics = {
-        "statistics": night(400, days_before).to_json(),
+        "statistics": night(400, abs(days_before)).to_json(),
         "score_version": VERSION,
         "manifest_sha256": in_metrics,
     }

@@ -219,3 +219,51 @@ def test_partition_columns_are_all_or_a_list() -> None:
         SettingsError, match=r"input\.partition_columns: expected all, or a list of names such as \[ds\]"
     ):
         parse_settings({**MINIMAL, "input": {"path": "in", "partition_columns": "ds"}})
+
+
+def test_values_of_the_truth_stand_for_labels_as_yaml_reads_them(tmp_path: Path) -> None:
+    path = write(
+        tmp_path,
+        "model: {name: m}\noutput: {path: out}\ninput:\n  path: in\n  truth_column: stars\n"
+        "  truth_labels: {1: NEGATIVE, 3: null, 4.5: POSITIVE, five: POSITIVE}\n",
+    )
+    assert load_settings(path).input.truth_labels == {
+        "1": "NEGATIVE",
+        "3": None,
+        "4.5": "POSITIVE",
+        "five": "POSITIVE",
+    }
+
+
+@pytest.mark.parametrize(
+    ("truth", "message"),
+    [
+        ({"truth_labels": {"1": "a"}}, "truth_labels needs truth_column, the column that has these values"),
+        ({"truth_column": "x", "truth_labels": {True: "a"}}, "YAML reads a key as True; write it in quotes"),
+        ({"truth_column": "x", "truth_labels": {None: "a"}}, "YAML reads a key as None"),
+        ({"truth_column": "x", "truth_labels": {"1": 1}}, "input.truth_labels.1: Input should be a valid string"),
+        ({"truth_column": "x", "truth_labels": ["a"]}, "input.truth_labels: Input should be a valid dictionary"),
+        ({"truth_column": ""}, "input.truth_column"),
+    ],
+)
+def test_a_truth_that_makes_no_sense_is_refused(truth: dict[str, Any], message: str) -> None:
+    with pytest.raises(SettingsError, match=message):
+        parse_settings({**MINIMAL, "input": {"path": "in", **truth}})
+
+
+def test_a_night_to_compare_with_is_a_date_of_an_output_with_dates(tmp_path: Path) -> None:
+    dated = {**MINIMAL, "output": {"path": "out/{date}"}}
+    for given in (dt.date(2026, 11, 1), "2026-11-01"):
+        settings = parse_settings({**dated, "limits": {"reference_date": given}})
+        assert settings.limits.reference_date == dt.date(2026, 11, 1)
+    path = write(tmp_path, "model: {name: m}\ninput: {path: in}\noutput: {path: 'out/{date}'}\n")
+    settings = load_settings(path, ["limits.reference_date=2026-11-01"])
+    assert settings.limits.reference_date == dt.date(2026, 11, 1)
+    assert parse_settings(settings.model_dump(mode="json")) == settings
+    for wrong in ("yesterday", 7, "2026-02-30"):
+        with pytest.raises(SettingsError, match=r"limits\.reference_date"):
+            parse_settings({**dated, "limits": {"reference_date": wrong}})
+    with pytest.raises(
+        SettingsError, match=r"limits\.reference_date is a night, but output.path has no {date} in it"
+    ):
+        parse_settings({**MINIMAL, "limits": {"reference_date": "2026-11-01"}})
