@@ -11,7 +11,7 @@ from pipeline_lib.statistics.drift.references import NightRecord
 from pipeline_lib.statistics.row_statistics import RowStatistics
 from pipeline_lib.storage.integrity import read_success
 from pipeline_lib.storage.records import METRICS
-from pipeline_lib.storage.store_errors import translated_errors
+from pipeline_lib.storage.store_errors import translated_errors, with_retries
 from pipeline_lib.storage.urls import location_of
 
 MOST_DAYS = 60
@@ -41,7 +41,9 @@ def earlier_nights(
 
     def record_of(day: dt.date) -> NightRecord | None:
         try:
-            return _record(output_path.replace("{date}", day.isoformat()), day)
+            url = output_path.replace("{date}", day.isoformat())
+            # A store that fails for a moment must not weaken a gate; a file on a disk stays as it is.
+            return _record(url, day) if location_of(url).is_local else with_retries(lambda: _record(url, day))
         except (NightscoreError, ValueError, RecursionError):
             unreadable.append(day)
             return None

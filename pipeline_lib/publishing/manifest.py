@@ -3,12 +3,11 @@
 import hashlib
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
 
 from pipeline_lib.errors import FaultError
 from pipeline_lib.machine.library_versions import library_versions
 from pipeline_lib.planning.plan import Plan
-from pipeline_lib.publishing.night_statistics import NightStatistics, ShardStatistics
+from pipeline_lib.publishing.night_statistics import NightStatistics
 from pipeline_lib.scoring.precision_drift import merge_drifts
 from pipeline_lib.storage.location import Files
 from pipeline_lib.storage.records import FileRecord, Manifest, Receipt, ShardRecord, Success
@@ -37,7 +36,8 @@ def manifest_of(plan: Plan, receipts: Sequence[Receipt], night: NightStatistics)
             scored=scored[shard.number],
             rejected=shard.rows - scored[shard.number],
             head=index_of[shard.schema],
-            **_counted(night.shards.get(shard.number, ShardStatistics())),
+            statistics=night.shards[shard.number].rows,
+            truth=night.shards[shard.number].truth,
         )
         for shard in sorted(plan.shards, key=lambda shard: shard.number)
     ]
@@ -67,13 +67,6 @@ def manifest_of(plan: Plan, receipts: Sequence[Receipt], night: NightStatistics)
         schemas=schemas,
         slices=list(receipts),
     )
-
-
-def _counted(shard: ShardStatistics) -> dict[str, Any]:
-    return {
-        "statistics": shard.rows.to_json() if shard.rows else None,
-        "truth": shard.truth.to_json() if shard.truth else None,
-    }
 
 
 def with_etags(receipts: Sequence[Receipt], files: Files) -> list[Receipt]:
