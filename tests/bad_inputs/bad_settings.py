@@ -235,6 +235,26 @@ SETTINGS = (
         r"input\.csv\.column_types: .*bad\.csv' has no column 'idd'; did you mean 'id'\?",
     ),
     Case(
+        "a truth column that is not there",
+        setting("input.truth_column=idd"),
+        r"input\.truth_column: .*good\.parquet' has no column 'idd'; did you mean 'id'\?",
+    ),
+    Case(
+        "a truth that is no label",
+        arguments("--set", "input.truth_column=id", "--set", "input.truth_labels={1: GOOD}"),
+        r"input\.truth_labels: the truth of '1' is to be 'GOOD', which is no label of the model",
+    ),
+    Case(
+        "a mapping of truth without its column",
+        setting("input.truth_labels={1: GOOD}"),
+        r"input: truth_labels needs truth_column",
+    ),
+    Case(
+        "a night to compare with, and no nights",
+        setting("limits.reference_date=2026-11-01"),
+        r"limits\.reference_date is a night, but output\.path has no \{date\} in it",
+    ),
+    Case(
         "a kept column that is not there",
         setting("input.keep_columns=[idd]"),
         r"input\.keep_columns: .*good\.parquet' has no column 'idd'; did you mean 'id'\?",
