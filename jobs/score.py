@@ -30,6 +30,7 @@ from jobs.commands.options import (
     day_of,
     executor_for,
 )
+from jobs.commands.report import index, report
 from jobs.commands.schedule import schedule
 from jobs.commands.watching import Log, LogFormat, MetricsPath, Watched, job_name, wants_json
 from pipeline_lib.errors import NightscoreError
@@ -199,6 +200,8 @@ def status(  # noqa: PLR0913 - its options
 
 app.command()(backfill)
 app.command()(schedule)
+app.command()(report)
+app.command()(index)
 
 
 @app.command()

@@ -9,6 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 MANIFEST = "_manifest.json"
 SUCCESS = "_SUCCESS"
 METRICS = "_metrics.json"
+REPORT = "_report.html"
+INDEX = "_index.html"
 REJECTS = "_rejects"
 STAGING = "_staging"
 RUNS = "_runs"
