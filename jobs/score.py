@@ -38,6 +38,7 @@ from pipeline_lib.machine.terminal import escaped_output, printable
 from pipeline_lib.messages import count
 from pipeline_lib.reporting.attempt import Attempt
 from pipeline_lib.reporting.printers import errors_as_json, printer
+from pipeline_lib.reporting.summary import short_path
 from pipeline_lib.settings.settings import Settings
 from pipeline_lib.settings.settings_file import load_settings
 
@@ -90,6 +91,7 @@ def run(  # noqa: PLR0913 - its options
         for topic, text in (("speed", outcome.pace()), ("memory", outcome.memory()), *result):
             if text:
                 shown.line(topic, text, **(outcome.figures() if topic == "result" else {}))
+        _show_page(progress.attempt)
         if accept and not progress.attempt.accepted:
             note("note", "--accept was not needed: no gate stopped this result")
         print_line(printable(outcome.closing_line()))
@@ -214,11 +216,20 @@ def _files(manifest: Any) -> int:
     return sum(len(receipt.files) for receipt in manifest.slices)
 
 
+def _show_page(attempt: Attempt) -> None:
+    """Print where the page of the night is, if there is one."""
+    for text in attempt.notes:
+        note("note", text)
+    if attempt.page:
+        note("page", short_path(attempt.page))
+
+
 def _closing(attempts: Sequence[Attempt], watched: Watched, error: BaseException) -> str:
     """Return the closing line of a run that ended before it published, or nothing if it had not begun to work."""
     from pipeline_lib.reporting.endings import ended_badly
 
     attempt = [*attempts, Attempt()][0]
+    _show_page(attempt)
     watched.ended(ended_badly(attempt, error))
     stopped = isinstance(error, KeyboardInterrupt)
     if stopped:

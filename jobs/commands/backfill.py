@@ -95,6 +95,8 @@ def backfill(  # noqa: PLR0913 - its options
         def ended_night(attempt: "Attempt") -> None:
             with progress.paused():
                 print_line(printable(_line(attempt)))
+                for text in attempt.notes:
+                    note("note", f"{attempt.date}: {text}")
                 if attempt.error:
                     note("error", f"{attempt.date}: {attempt.error}")
 

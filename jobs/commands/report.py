@@ -1,4 +1,4 @@
-"""`nightscore report`: makes the page of a night again, from its files; and `nightscore index`: that of all nights."""
+"""`nightscore report` makes the page of a night again, and `nightscore index` that of all nights."""
 
 from pathlib import Path
 from typing import Annotated

@@ -41,20 +41,10 @@ def manifest_of(plan: Plan, receipts: Sequence[Receipt], night: NightStatistics)
         )
         for shard in sorted(plan.shards, key=lambda shard: shard.number)
     ]
-    checkpoint = plan.checkpoint
     return Manifest(
         version=plan.version,
         fingerprint=plan.fingerprint,
-        model={
-            "name": checkpoint.name,
-            "commit": checkpoint.commit,
-            "sha256": checkpoint.fingerprint,
-            "architecture": checkpoint.architecture,
-            "labels": list(checkpoint.labels),
-            "activation": checkpoint.activation,
-            "max_tokens": checkpoint.max_tokens,
-            "precision": plan.settings.model.precision,
-        },
+        model=model_of(plan),
         settings=plan.settings.model_dump(mode="json"),
         libraries=library_versions(),
         columns={field.name: str(field.type) for field in plan.output_schema.scored_schema(plan.settings.output)},
@@ -67,6 +57,21 @@ def manifest_of(plan: Plan, receipts: Sequence[Receipt], night: NightStatistics)
         schemas=schemas,
         slices=list(receipts),
     )
+
+
+def model_of(plan: Plan) -> dict[str, Any]:
+    """Return what is told about the model of a plan, as JSON values."""
+    checkpoint = plan.checkpoint
+    return {
+        "name": checkpoint.name,
+        "commit": checkpoint.commit,
+        "sha256": checkpoint.fingerprint,
+        "architecture": checkpoint.architecture,
+        "labels": list(checkpoint.labels),
+        "activation": checkpoint.activation,
+        "max_tokens": checkpoint.max_tokens,
+        "precision": plan.settings.model.precision,
+    }
 
 
 def with_etags(receipts: Sequence[Receipt], files: Files) -> list[Receipt]:

@@ -45,6 +45,10 @@ class Attempt:
     """Records that an error or a signal ended it; for a process that can't leave its blocks in order any more."""
     work: Work = field(default_factory=Work)
     """What the workers used for it."""
+    page: str | None = None
+    """Where the page of the night is, if there is one."""
+    notes: list[str] = field(default_factory=list)
+    """What the user should know in the end, and is no failure."""
     outcome: Outcome | None = None
     """How it ended, once it has."""
     error: BaseException | None = None

@@ -6,6 +6,7 @@ from typing import Any
 
 from pipeline_lib.planning.plan import Plan
 from pipeline_lib.planning.version import score_version
+from pipeline_lib.publishing.manifest import model_of
 from pipeline_lib.publishing.night_statistics import NightStatistics
 from pipeline_lib.statistics.evaluation import Evaluation
 from pipeline_lib.statistics.row_statistics import RowStatistics
@@ -25,6 +26,7 @@ def night_metrics(night: NightStatistics, plan: Plan, manifest_sha256: str | Non
         "statistics": night.rows.to_json() if night.rows else None,
         "truth": night.truth.to_json() if night.truth else None,
         "drift": night.drift.to_json() if night.drift else None,
+        "model": model_of(plan),
         "score_version": score_version(plan.fingerprint),
         "manifest_sha256": manifest_sha256,
     }

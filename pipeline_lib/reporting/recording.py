@@ -24,6 +24,7 @@ from pipeline_lib.reporting.attempt import Attempt
 from pipeline_lib.reporting.endings import ended_badly, ended_well, unfinished
 from pipeline_lib.reporting.night_metrics import night_metrics, recorded_night
 from pipeline_lib.reporting.outcome import Outcome
+from pipeline_lib.reporting.pages.writing import write_page
 from pipeline_lib.reporting.run_record import (
     MOST_RECORDS,
     Provenance,
@@ -36,7 +37,7 @@ from pipeline_lib.reporting.run_record import (
 from pipeline_lib.settings.settings import Settings
 from pipeline_lib.storage.integrity import read_success
 from pipeline_lib.storage.location import Location
-from pipeline_lib.storage.records import METRICS, RUNS, STAGING, to_json
+from pipeline_lib.storage.records import METRICS, REPORT, RUNS, STAGING, to_json
 from pipeline_lib.storage.store_errors import translated_errors
 from pipeline_lib.storage.urls import location_of
 
@@ -51,10 +52,12 @@ class Recording:
         attempt: the run, which fills it in as it goes on.
         settings: whose paths mean the same on every machine.
         output: the state of the output folder before the run.
+        dated_output: path of the output as in the settings, with `{date}` still in it.
     """
 
-    def __init__(self, attempt: Attempt, settings: Settings, output: OutputState) -> None:
+    def __init__(self, attempt: Attempt, settings: Settings, output: OutputState, dated_output: str) -> None:
         self.settings, self.output = settings, output
+        self._dated_output = dated_output
         self._attempt = attempt
         self._started = dt.datetime.now(dt.UTC)
         self._names = record_names(name for name, stamp in output.files.items() if stamp.regular)
@@ -108,6 +111,10 @@ class Recording:
             if not is_told:
                 self._write_metrics(outcome, plan, self._folder)
             self._is_over = True
+        if not is_told:
+            self._write_page()
+        elif REPORT in self.output.files:
+            self._attempt.page = (self._folder / REPORT).url
         return outcome
 
     def _told_before(self, plan: Plan) -> bool:
@@ -142,6 +149,7 @@ class Recording:
             self._is_over = True
             if isinstance(error, GateError) and plan:
                 self._write_metrics(outcome, plan, self._folder / STAGING / plan.version)
+                self._write_page()
 
     def _count_unreported(self) -> None:
         """Count slices that Ray had not yet passed to the driver, and look at what is published now."""
@@ -231,6 +239,16 @@ class Recording:
         with translated_errors(self.output.url, "recording the run"):
             (self._folder / RUNS / self._name).write(to_json(record))
 
+    def _write_page(self) -> None:
+        """Write the page of the night; a run never fails by that."""
+        if not self._is_own:
+            return
+        try:
+            self._attempt.page = write_page(self._dated_output, self._attempt.date)
+        except Exception as error:  # noqa: BLE001 - the result stands, whatever is wrong with its page
+            why = str(error) if isinstance(error, NightscoreError) else type(error).__name__
+            self._attempt.notes.append(f"the page of the night was not written: {why}")
+
     def _write_metrics(self, outcome: Outcome, plan: Plan, folder: Location) -> None:
         """Write the metrics of a night that is published, or that a gate held, into a folder."""
         night = self._attempt.night
@@ -256,7 +274,7 @@ def recorded(attempt: Attempt, settings: Settings, date: dt.date | None) -> Iter
         NightscoreError: the output is not one to write to, or the storage does not list it.
     """
     attempt.date = date
-    recording = Recording(attempt, *open_output(settings.on_date(date)))
+    recording = Recording(attempt, *open_output(settings.on_date(date)), settings.output.path)
     is_over = threading.Event()
 
     def beat() -> None:

@@ -32,7 +32,7 @@ def summary(
         pictures: whether people read it: with a bar for each label, and rows as examples if the text is published.
     """
     output = plan.settings.output
-    folder = _short(output.path)
+    folder = short_path(output.path)
     names = ", ".join(shortened(name, 40) for name in plan.output_schema.scored_schema(output).names)
     lines = [("result", f"{folder}: {count(outcome.scored, 'row')} in {count(plan.slices, 'file')}, with {names}")]
     if pictures:
@@ -65,7 +65,7 @@ def bars(counts: dict[str, int]) -> list[str]:
     ]
 
 
-def _short(path: str) -> str:
+def short_path(path: str) -> str:
     """Return a local path below the working folder as a relative one."""
     if not location_of(path).is_local:
         return path
@@ -78,6 +78,6 @@ def _open_command(path: str) -> str:
     python = shutil.which("python")
     # A virtual environment is recognised by the link, not by the file behind it.
     name = "python" if python and os.path.samefile(os.path.dirname(python), os.path.dirname(sys.executable)) else ""
-    name = name or _short(sys.executable)
+    name = name or short_path(sys.executable)
     code = f"import pandas; print(pandas.read_parquet({json.dumps(path, ensure_ascii=False)}))"
     return f"{shlex.quote(name)} -c {shlex.quote(code)}"

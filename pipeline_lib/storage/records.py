@@ -218,7 +218,7 @@ class Success(_Record):
 
 def staged_names(receipts: Iterable[Receipt]) -> list[str]:
     """Return the paths below `_staging/` of all that runs stage for some slices."""
-    names = {f"{receipt.version}/{name}" for receipt in receipts for name in (NUMBERS, METRICS)}
+    names = {f"{receipt.version}/{name}" for receipt in receipts for name in (NUMBERS, METRICS, REPORT)}
     for receipt in receipts:
         ending = len(".parquet")
         names |= {f"{receipt.version}/{file.file}" for file in receipt.files}

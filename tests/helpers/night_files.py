@@ -14,6 +14,7 @@ from pipeline_lib.statistics.drift.verdicts import DriftLimits
 from pipeline_lib.statistics.evaluation import Evaluation
 from pipeline_lib.statistics.row_statistics import RowStatistics
 from pipeline_lib.statistics.scored_rows import ScoredRows, score_bins
+from pipeline_lib.statistics.text_sample import text_hashes
 from pipeline_lib.storage.records import FileRecord, Manifest, Receipt, ShardRecord, Success, to_json
 
 VERSION = "0123456789abcdef"
@@ -62,7 +63,12 @@ class MadeNight:
         labels, scores = self.columns()
         lengths = np.random.default_rng(self.number + 1).integers(3, 700, self.scored)
         rows = ScoredRows(
-            labels, scores, lengths, lengths > 512, scores < 0.55, [b"%d" % n for n in range(self.scored)]
+            labels,
+            scores,
+            lengths,
+            lengths > 512,
+            scores < 0.55,
+            text_hashes(b"%d" % n for n in range(self.scored)),
         )
         return RowStatistics.of(score_bins("softmax"), rows, self.rejected)
 

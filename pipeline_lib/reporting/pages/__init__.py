@@ -1,1 +1,1 @@
-"""The pages that people look at in the morning: of one night, and of all nights of an output. HTML without scripts."""
+"""The pages that people look at in the morning: of one night, and of all nights. HTML without scripts."""

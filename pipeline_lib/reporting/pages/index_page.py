@@ -3,10 +3,10 @@
 import datetime as dt
 from collections.abc import Sequence
 
-from pipeline_lib.reporting.pages.earlier_nights import EarlierNight
-from pipeline_lib.reporting.pages.output_nights import OutputNights, nights_of
+from pipeline_lib.reporting.pages.facts.earlier_nights import EarlierNight
+from pipeline_lib.reporting.pages.facts.output_nights import OutputNights, nights_of
 from pipeline_lib.reporting.pages.rendering import rendered
-from pipeline_lib.reporting.pages.trends import NightLine, commonest_label, line_of, trends_of
+from pipeline_lib.reporting.pages.sections.trends import NightLine, commonest_label, line_of, trends_of
 from pipeline_lib.storage.location import Location
 from pipeline_lib.storage.records import INDEX
 from pipeline_lib.storage.store_errors import translated_errors

@@ -6,14 +6,15 @@ from functools import reduce
 from operator import add
 from typing import Any
 
-from pipeline_lib.reporting.pages import sections
-from pipeline_lib.reporting.pages.earlier_nights import TREND_NIGHTS, EarlierNight
-from pipeline_lib.reporting.pages.night_files import NightFiles
+from pipeline_lib.reporting.pages.facts.earlier_nights import TREND_NIGHTS, EarlierNight
+from pipeline_lib.reporting.pages.facts.night_files import NightFiles
 from pipeline_lib.reporting.pages.rendering import rendered
-from pipeline_lib.reporting.pages.resources import RunTime, model_facts
-from pipeline_lib.reporting.pages.trends import NightLine, commonest_label, line_of, trends_of
-from pipeline_lib.reporting.pages.truth_section import truth_section
-from pipeline_lib.reporting.pages.verdict import headline_of
+from pipeline_lib.reporting.pages.sections import labels
+from pipeline_lib.reporting.pages.sections.run import RunTime, model_facts
+from pipeline_lib.reporting.pages.sections.shards import shard_table
+from pipeline_lib.reporting.pages.sections.trends import NightLine, commonest_label, line_of, trends_of
+from pipeline_lib.reporting.pages.sections.truth import truth_section
+from pipeline_lib.reporting.pages.sections.verdict import headline_of
 from pipeline_lib.statistics.row_statistics import RowStatistics
 
 
@@ -34,13 +35,13 @@ def night_page(night: NightFiles, earlier: Mapping[dt.date, EarlierNight]) -> by
         night=night,
         figures=figures,
         headline=headline_of(night),
-        rejects=sections.rejects_of(night),
+        rejects=labels.rejects_of(night),
         rows=rows,
         reference=reference,
         drift=figures.compared,
         **_pictures(night, rows, reference),
         truth=truth_section(figures.evaluated),
-        **_shards(night),
+        shards=shard_table(night.shards),
         time=RunTime.of(figures),
         model=model_facts(night),
         precision_drift=night.manifest.drift if night.manifest else None,
@@ -55,15 +56,10 @@ def _pictures(night: NightFiles, rows: RowStatistics | None, reference: RowStati
         return {"labels": [], "scores": [], "tokens": None}
     limit = night.model.get("max_tokens")
     return {
-        "labels": sections.label_shares(rows, reference),
-        "scores": sections.score_pictures(rows, reference),
-        "tokens": sections.token_picture(rows, reference, limit if isinstance(limit, int) else None),
+        "labels": labels.label_shares(rows, reference),
+        "scores": labels.score_pictures(rows, reference),
+        "tokens": labels.token_picture(rows, reference, limit if isinstance(limit, int) else None),
     }
-
-
-def _shards(night: NightFiles) -> dict[str, Any]:
-    shards = sections.shard_rows(night.shards)
-    return {"shards": shards, "folder": sections.common_folder(shards)}
 
 
 def _reference(night: NightFiles, earlier: Mapping[dt.date, EarlierNight]) -> RowStatistics | None:

@@ -35,17 +35,17 @@ def shown(text: object, most: int = LONGEST_NAME) -> Markup:
 
 def number(value: float | None) -> str:
     """Return a whole number with commas, or a dash for one that is not known."""
-    return "–" if value is None else f"{value:,.0f}"
+    return "—" if value is None else f"{value:,.0f}"
 
 
 def percent(value: float | None, digits: int = 1) -> str:
     """Return a share as a percentage; one that is not 0 never looks like 0, nor like 100 if it is less.
 
     >>> percent(0.5), percent(0.0001), percent(0.99999), percent(None)
-    ('50.0%', '<0.1%', '>99.9%', '–')
+    ('50.0%', '<0.1%', '>99.9%', '—')
     """
     if value is None:
-        return "–"
+        return "—"
     least = 10 ** -(digits + 2)
     if 0 < abs(value) < least / 2:
         return f"<{least:.{digits}%}"
@@ -56,7 +56,7 @@ def percent(value: float | None, digits: int = 1) -> str:
 
 def decimal(value: float | None, digits: int = 3) -> str:
     """Return a number with a fixed number of decimals, or a dash."""
-    return "–" if value is None else f"{value:,.{digits}f}"
+    return "—" if value is None else f"{value:,.{digits}f}"
 
 
 def _escaped(value: Any) -> Any:

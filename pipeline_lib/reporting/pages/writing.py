@@ -2,8 +2,8 @@
 
 import datetime as dt
 
-from pipeline_lib.reporting.pages.earlier_nights import earlier_nights
-from pipeline_lib.reporting.pages.night_files import read_night
+from pipeline_lib.reporting.pages.facts.earlier_nights import earlier_nights
+from pipeline_lib.reporting.pages.facts.night_files import read_night
 from pipeline_lib.reporting.pages.night_page import night_page, reference_dates
 from pipeline_lib.storage.store_errors import translated_errors
 from pipeline_lib.storage.urls import location_of

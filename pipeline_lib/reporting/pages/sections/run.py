@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline_lib.reporting.pages.figures import NightFigures
-from pipeline_lib.reporting.pages.night_files import NightFiles
+from pipeline_lib.reporting.pages.facts.figures import NightFigures
+from pipeline_lib.reporting.pages.facts.night_files import NightFiles
 
 
 @dataclass(frozen=True)

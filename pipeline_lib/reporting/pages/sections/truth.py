@@ -1,4 +1,4 @@
-"""The section on the truth: how many labels are right, which are taken for which, and how far scores can be believed."""
+"""The truth: how many labels are right, which are taken for which, and how far scores can be believed."""
 
 from collections import Counter
 from dataclasses import dataclass

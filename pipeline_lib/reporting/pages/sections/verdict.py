@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from pipeline_lib.messages import count
-from pipeline_lib.reporting.pages.figures import DriftFigures
-from pipeline_lib.reporting.pages.night_files import NightFiles
+from pipeline_lib.reporting.pages.facts.figures import DriftFigures
+from pipeline_lib.reporting.pages.facts.night_files import NightFiles
 from pipeline_lib.statistics.drift.verdicts import Measure, Verdict
 
 Kind = Literal["good", "warn", "bad"]

@@ -1,4 +1,4 @@
-"""The figures of a night, as `_metrics.json` or the record of a run tells them; those of other releases have others."""
+"""The figures of a night, as `_metrics.json` or the record of a run tells them; other releases tell others."""
 
 from functools import cached_property
 from typing import Any

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from urllib.parse import quote
 
 from pipeline_lib.reporting.pages.drawing.trend import Trend, trend_of
-from pipeline_lib.reporting.pages.earlier_nights import EarlierNight
-from pipeline_lib.reporting.pages.figures import NightFigures
+from pipeline_lib.reporting.pages.facts.earlier_nights import EarlierNight
+from pipeline_lib.reporting.pages.facts.figures import NightFigures
 from pipeline_lib.reporting.pages.rendering import decimal, number, percent
 from pipeline_lib.statistics.row_statistics import RowStatistics
 from pipeline_lib.storage.location import Location

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from pipeline_lib.errors import InputNotReadyError
 from pipeline_lib.machine.parallel import in_threads
-from pipeline_lib.reporting.pages.earlier_nights import EarlierNight, night_in
+from pipeline_lib.reporting.pages.facts.earlier_nights import EarlierNight, night_in
 from pipeline_lib.storage.location import Location
 from pipeline_lib.storage.records import METRICS, RUNS
 from pipeline_lib.storage.store_errors import translated_errors

@@ -5,8 +5,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from pipeline_lib.machine.parallel import in_threads
-from pipeline_lib.reporting.pages.figures import NightFigures, parse_figures
-from pipeline_lib.reporting.pages.night_files import is_held, newest_figures
+from pipeline_lib.reporting.pages.facts.figures import NightFigures, parse_figures
+from pipeline_lib.reporting.pages.facts.night_files import is_held, newest_figures
 from pipeline_lib.reporting.run_record import record_names
 from pipeline_lib.storage.location import Location
 from pipeline_lib.storage.records import METRICS, RUNS

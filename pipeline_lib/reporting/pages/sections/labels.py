@@ -1,18 +1,14 @@
-"""The sections of the page of a night that show rows, labels and shards."""
+"""Rejects, label shares and histograms, against those of the reference nights."""
 
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from pipeline_lib.reporting.pages.drawing.chart import Chart, chart_of
 from pipeline_lib.reporting.pages.drawing.columns import Column, columns_of
-from pipeline_lib.reporting.pages.night_files import NightFiles
+from pipeline_lib.reporting.pages.facts.night_files import NightFiles
 from pipeline_lib.statistics.histogram import Histogram
 from pipeline_lib.statistics.row_statistics import RowStatistics
-from pipeline_lib.storage.records import ShardRecord
 
-MOST_LABELS = 40
 MOST_HISTOGRAMS = 12
-MOST_SHARDS = 50
 
 
 @dataclass(frozen=True)
@@ -37,21 +33,6 @@ class Picture:
     columns: list[Column]
     chart: Chart
     limit: int | None = None
-
-
-@dataclass(frozen=True)
-class ShardRow:
-    """A line of the table of shards."""
-
-    path: str
-    rows: int
-    scored: int
-    rejected: int
-
-    @property
-    def reject_rate(self) -> float | None:
-        """Share of the shard's rows; None without rows."""
-        return self.rejected / self.rows if self.rows else None
 
 
 def rejects_of(night: NightFiles) -> list[Share]:
@@ -101,22 +82,3 @@ def _picture(
 ) -> Picture | None:
     columns = columns_of(night, reference)
     return Picture(title, is_label, night.total, columns, chart_of(columns, limit), limit) if columns else None
-
-
-def shard_rows(shards: Iterable[ShardRecord]) -> list[ShardRow]:
-    """Return the shards, those with the largest share of rejected rows first."""
-    found = [ShardRow(shard.path, shard.rows, shard.scored, shard.rejected) for shard in shards]
-    return sorted(found, key=lambda row: (-(row.reject_rate or 0), row.path))
-
-
-def common_folder(rows: Sequence[ShardRow]) -> str:
-    """Return the folder that all shards are in, which need not be said in every line; empty for one shard."""
-    if len(rows) < 2:
-        return ""
-    folders = [row.path.split("/")[:-1] for row in rows]
-    shared = list[str]()
-    for parts in zip(*folders, strict=False):
-        if len(set(parts)) > 1:
-            break
-        shared.append(parts[0])
-    return "/".join(shared) + "/" if any(shared) else ""

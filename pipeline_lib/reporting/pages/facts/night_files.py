@@ -3,11 +3,14 @@
 import datetime as dt
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import reduce
+from operator import add
 from typing import Any
 
 from pipeline_lib.errors import BusyError, GateError, InputNotReadyError
-from pipeline_lib.reporting.pages.figures import NightFigures, parse_figures
+from pipeline_lib.reporting.pages.facts.figures import NightFigures, parse_figures
 from pipeline_lib.reporting.run_record import record_names
+from pipeline_lib.statistics.row_statistics import RowStatistics
 from pipeline_lib.storage.integrity import read_receipts
 from pipeline_lib.storage.location import Location
 from pipeline_lib.storage.records import (
@@ -116,17 +119,28 @@ def _held(folder: Location, date: dt.date | None, run: NightFigures, *, is_publi
 
 def _shards_of(receipts: Iterable[Receipt]) -> tuple[ShardRecord, ...]:
     """Return the shards of staged slices, as the manifest would have them."""
-    shards: dict[int, ShardRecord] = {}
+    by_shard: dict[int, list[Receipt]] = {}
     for receipt in receipts:
-        before = shards.get(receipt.shard)
-        shards[receipt.shard] = ShardRecord(
-            **receipt.model_dump(include={"path", "size", "content"}),
-            number=receipt.shard,
-            rows=receipt.rows + (before.rows if before else 0),
-            scored=receipt.scored + (before.scored if before else 0),
-            rejected=receipt.rejected + (before.rejected if before else 0),
+        by_shard.setdefault(receipt.shard, []).append(receipt)
+    return tuple(
+        ShardRecord(
+            **some[0].model_dump(include={"path", "size", "content"}),
+            number=number,
+            rows=sum(receipt.rows for receipt in some),
+            scored=sum(receipt.scored for receipt in some),
+            rejected=sum(receipt.rejected for receipt in some),
+            statistics=_sum(some),
         )
-    return tuple(shards[number] for number in sorted(shards))
+        for number, some in sorted(by_shard.items())
+    )
+
+
+def _sum(receipts: Iterable[Receipt]) -> dict[str, Any] | None:
+    """Return the sum of the statistics of slices, or None where one has none that this release can read."""
+    try:
+        return reduce(add, (RowStatistics.from_json(receipt.statistics) for receipt in receipts)).to_json()
+    except ValueError:
+        return None
 
 
 def _nothing_there(folder: Location, date: dt.date | None, run: NightFigures | None) -> str:
