@@ -58,6 +58,9 @@ monitoring-tools: ## Get Prometheus's programs, which some tests need (Debian an
 	@cd build/monitoring && apt-get download prometheus prometheus-node-exporter && \
 		for package in *.deb; do dpkg-deb --extract "$$package" . && rm "$$package" || exit 1; done
 
+browser: ## Get Chromium, which looks at the pages in some tests (Debian)
+	@apt-get install --yes --quiet --no-install-recommends chromium chromium-driver
+
 setup: .venv/dev ## Make .venv with everything, pinned by constraints.txt
 
 format: .venv/dev ## Format the code and apply safe fixes
@@ -89,4 +92,4 @@ help: ## Show this list
 	@$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[cluster,dev]'
 	@touch $@
 
-.PHONY: run test test-all test-clusters coverage check soak bench bench-scale bench-gpu bench-s3 bad-inputs monitoring-tools setup format lint typecheck help
+.PHONY: run test test-all test-clusters coverage check soak bench bench-scale bench-gpu bench-s3 bad-inputs monitoring-tools browser setup format lint typecheck help

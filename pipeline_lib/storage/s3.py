@@ -142,7 +142,9 @@ class S3Location(Location):
         """Write the object by one request: a killed process leaves no open upload of several parts behind."""
         if len(content) > _LARGEST_PUT:
             return super()._put(content)
-        return str(self.call("put_object", Body=content).get("ETag", "")).strip('"') or None
+        # Else a browser would save a page instead of showing it.
+        kind = {"ContentType": "text/html; charset=utf-8"} if self.path.endswith(".html") else {}
+        return str(self.call("put_object", Body=content, **kind).get("ETag", "")).strip('"') or None
 
     def _object(self, start: int) -> dict[str, Any]:
         answer: dict[str, Any] = self.call("get_object", **({"Range": f"bytes={start}-"} if start else {}))

@@ -73,7 +73,7 @@ class Store:
         return {
             name: hashlib.sha256(self.fs.cat_file(path)).hexdigest()
             for name, path in files.items()
-            if not name.startswith(("_runs/", "_metrics.json"))
+            if not name.startswith(("_runs/", "_metrics.json", "_report.html"))
         }
 
     def ids(self) -> Counter[str]:

@@ -78,7 +78,7 @@ def with_logits(settings: Settings) -> Settings:
 def published(settings: Settings) -> dict[str, str]:
     """Return the hash of all but the records of single runs."""
     folder = location_of(settings.output.path)
-    names = [name for name in folder.files() if not name.startswith(("_runs/", "_metrics.json"))]
+    names = [name for name in folder.files() if not name.startswith(("_runs/", "_metrics.json", "_report.html"))]
     return {name: hashlib.sha256((folder / name).read() or b"").hexdigest() for name in names}
 
 

@@ -4,6 +4,7 @@ import datetime as dt
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from pipeline_lib.statistics.evaluation import Evaluation
 from pipeline_lib.statistics.row_statistics import RowStatistics
 from pipeline_lib.statistics.scored_rows import ScoredRows, score_bins
 from pipeline_lib.statistics.text_sample import text_hashes
-from pipeline_lib.storage.records import FileRecord, Manifest, Receipt, ShardRecord, Success, to_json
+from pipeline_lib.storage.records import Accepted, FileRecord, Manifest, Receipt, ShardRecord, Success, to_json
 
 VERSION = "0123456789abcdef"
 FIRST = dt.date(2026, 11, 1)
@@ -42,6 +43,7 @@ class MadeNight:
     truth: bool = False
     held_by: str | None = None
     error: str = ""
+    accepted: Mapping[str, Any] | None = None
     model: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -60,6 +62,10 @@ class MadeNight:
 
     def statistics(self) -> RowStatistics:
         """Return what is counted of the rows."""
+        return self._statistics
+
+    @cached_property
+    def _statistics(self) -> RowStatistics:
         labels, scores = self.columns()
         lengths = np.random.default_rng(self.number + 1).integers(3, 700, self.scored)
         rows = ScoredRows(
@@ -80,8 +86,9 @@ class MadeNight:
         own = np.array([index[label] for label in labels], np.int64)
         return Evaluation.of(self.labels, np.where(wrong, (own + 1) % len(self.labels), own), labels, scores)
 
+    @cached_property
     def metrics(self) -> dict[str, Any]:
-        """Return what `_metrics.json` says."""
+        """What `_metrics.json` says."""
         rows, (_, scores) = self.statistics(), self.columns()
         others = [NightRecord(night(at), True, "v", each) for at, each in enumerate(self.earlier)]
         reference = choose_reference(others, night(self.number), "v")
@@ -114,7 +121,7 @@ class MadeNight:
         """Write the files of the night into `output/ds=<date>`, and return this folder."""
         folder = output / f"ds={night(self.number)}"
         (folder / "_runs").mkdir(parents=True)
-        record = {**self.metrics(), "attempt": 1, "started_at": f"{night(self.number)}T03:03:00+00:00"}
+        record = {**self.metrics, "attempt": 1, "started_at": f"{night(self.number)}T03:03:00+00:00"}
         if self.held_by:
             record |= {"status": "FAILED", "exit_code": 3, "gate": self.held_by, "error": self.error}
             self._stage(folder / "_staging" / VERSION, record)
@@ -129,7 +136,7 @@ class MadeNight:
         success = Success(version=VERSION, **counts, manifest_sha256=hashlib.sha256(manifest).hexdigest())
         (folder / "_manifest.json").write_bytes(manifest)
         (folder / "_SUCCESS").write_bytes(success.to_bytes())
-        (folder / "_metrics.json").write_bytes(to_json(self.metrics()))
+        (folder / "_metrics.json").write_bytes(to_json(self.metrics))
 
     def _stage(self, staging: Path, record: dict[str, Any]) -> None:
         staging.mkdir(parents=True)
@@ -148,6 +155,7 @@ class MadeNight:
             libraries={},
             columns={},
             drift=None,
+            accepted=self.accepted and Accepted.model_validate(self.accepted),
             computed_by={"cpu, torch 2.13.0": 1},
             shards=self._shards(),
             slices=[],

@@ -14,8 +14,8 @@ import pyarrow.parquet as pq
 
 
 def published_hashes(folder: Path) -> dict[str, str]:
-    """Return the hash of every published file: all but records of runs, metrics, and what was set aside."""
-    private = {"_runs", "_aside", "_metrics.json"}
+    """Return the hash of every published file: all but records of runs, metrics, page, and what was set aside."""
+    private = {"_runs", "_aside", "_metrics.json", "_report.html"}
     return {
         str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in sorted(folder.rglob("*"))

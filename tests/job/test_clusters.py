@@ -90,7 +90,7 @@ class Night:
         return {
             name: sha256(self.store.cat_file(name)).hexdigest()
             for name in self.store.find(OUT)
-            if "/_runs/" not in name and not name.endswith("/_metrics.json")
+            if "/_runs/" not in name and not name.endswith(("/_metrics.json", "/_report.html"))
         }
 
     def rows_by_node(self) -> dict[str, int]:

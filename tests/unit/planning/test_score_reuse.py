@@ -33,7 +33,7 @@ def tree(folder: Path) -> dict[str, bytes]:
     return {
         str(path.relative_to(folder)): path.read_bytes()
         for path in sorted(folder.rglob("*"))
-        if path.is_file() and not {"_runs", "_metrics.json"} & set(path.parts)
+        if path.is_file() and not {"_runs", "_metrics.json", "_report.html"} & set(path.parts)
     }
 
 

@@ -21,7 +21,7 @@ from pipeline_lib.publishing.publisher import publish
 from pipeline_lib.publishing.verifier import verify
 from pipeline_lib.reporting.progress import Progress
 from pipeline_lib.settings.settings import Settings
-from pipeline_lib.storage.records import METRICS, RUNS, Receipt
+from pipeline_lib.storage.records import METRICS, REPORT, RUNS, Receipt
 from pipeline_lib.storage.urls import location_of
 from tests.conftest import Runner, SettingsMaker
 from tests.helpers.s3_proxy import S3Proxy
@@ -130,7 +130,9 @@ def test_interrupted_while_it_publishes_on_s3_the_next_run_ends_with_the_same_by
     def published() -> dict[str, bytes]:
         files = s3.find("scores/broken-off")
         # Records of single runs hold times.
-        return {path: s3.cat_file(path) for path in files if RUNS not in path and METRICS not in path}
+        return {
+            path: s3.cat_file(path) for path in files if not any(own in path for own in (RUNS, METRICS, REPORT))
+        }
 
     run_here(settings)
     undisturbed = published()
@@ -273,6 +275,7 @@ def test_an_output_of_any_name_is_published_in_that_very_place(
         "_SUCCESS",
         "_manifest.json",
         "_metrics.json",
+        "_report.html",
         "part-00000-000000000.parquet",
     ]
     assert run_here(settings).status == "COMPLETE"
