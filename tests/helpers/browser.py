@@ -15,6 +15,31 @@ _BROWSERS = ("chromium", "google-chrome", "google-chrome-stable")
 PHONE, DESK = 380, 1100
 
 
+# Text and background of each element with a text of its own; backgrounds that are partly transparent are left out.
+_COLOURS = """[...document.body.querySelectorAll('*')].filter(each => !each.closest('style') &&
+    [...each.childNodes].some(node => node.nodeType === 3 && node.data.trim())).flatMap(each => {
+        let behind = each;
+        const colour = name => getComputedStyle(name).backgroundColor;
+        while (behind && colour(behind) === 'rgba(0, 0, 0, 0)') behind = behind.parentElement;
+        const style = getComputedStyle(each);
+        const text = each.closest('svg') ? style.fill : style.color;
+        const pair = [text, behind ? colour(behind) : 'rgb(255, 255, 255)'];
+        if (!pair.every(each => each.startsWith('rgb('))) return [];
+        return [pair.map(each => each.match(/[0-9.]+/g).map(Number))];
+    })"""
+
+
+def _contrast(one: list[float], other: list[float]) -> float:
+    lighter, darker = sorted((_luminance(one), _luminance(other)), reverse=True)
+    return (lighter + 0.05) / (darker + 0.05)
+
+
+def _luminance(colour: list[float]) -> float:
+    parts = [part / 255 for part in colour]
+    red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
 class Browser:
     """A browser that shows pages of this machine's disk.
 
@@ -40,10 +65,16 @@ class Browser:
         """Return what a script finds in the page; it comes from outside, so the page's own policy allows it."""
         return self._driver.execute_script(f"return {script}")  # type: ignore[no-untyped-call]
 
+    def prefer(self, scheme: str) -> None:
+        """Show the next pages as whoever prefers `light` or `dark` sees them."""
+        features = [{"name": "prefers-color-scheme", "value": scheme}]
+        self._driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+
     @property
-    def text(self) -> str:
-        """What is seen and what is folded away."""
-        return str(self.ask("document.body.textContent"))
+    def contrasts(self) -> dict[str, float]:
+        """The contrast of each pair of colours of a text and what is behind it, by WCAG 2.2."""
+        pairs: list[list[list[float]]] = self.ask(_COLOURS)
+        return {f"{text} on {behind}": _contrast(text, behind) for text, behind in pairs}
 
     @property
     def messages(self) -> list[dict[str, Any]]:

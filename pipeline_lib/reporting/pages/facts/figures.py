@@ -1,5 +1,6 @@
 """The figures of a night, as `_metrics.json` or the record of a run tells them; other releases tell others."""
 
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -38,7 +39,8 @@ class DriftFigures(_Record):
     @cached_property
     def worst_first(self) -> list[Measure]:
         """All measures, those with the worst verdict first, and of one verdict the largest for its limit."""
-        measures = _MEASURES.validate_python([*self.measures, *self.pinned_measures])
+        pinned = (replace(each, of=f"{each.of}, against the pinned night") for each in _read(self.pinned_measures))
+        measures = [*_read(self.measures), *pinned]
         return sorted(
             measures, key=lambda each: (-each.verdict.severity, -(each.certain or 0) / (each.warn_above or 1))
         )
@@ -100,6 +102,10 @@ class NightFigures(_Record):
         """Share of the rows that have no score; None without rows."""
         known = self.scored + self.rejected
         return self.rejected / known if known else None
+
+
+def _read(measures: Any) -> tuple[Measure, ...]:
+    return _MEASURES.validate_python(measures)
 
 
 def _or_none(read: Any, value: Any) -> Any:
