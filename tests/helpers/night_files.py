@@ -121,10 +121,11 @@ class MadeNight:
         """Write the files of the night into `output/ds=<date>`, and return this folder."""
         folder = output / f"ds={night(self.number)}"
         (folder / "_runs").mkdir(parents=True)
-        record = {**self.metrics, "attempt": 1, "started_at": f"{night(self.number)}T03:03:00+00:00"}
+        of_metrics_alone = {"statistics", "drift", "truth", "model"}
+        record = {name: value for name, value in self.metrics.items() if name not in of_metrics_alone}
         if self.held_by:
+            self._stage(folder / "_staging" / VERSION)
             record |= {"status": "FAILED", "exit_code": 3, "gate": self.held_by, "error": self.error}
-            self._stage(folder / "_staging" / VERSION, record)
         else:
             self._publish(folder)
         (folder / "_runs" / "20261122T010203.000000Z-0a1b2c3d.json").write_bytes(to_json(record))
@@ -138,9 +139,9 @@ class MadeNight:
         (folder / "_SUCCESS").write_bytes(success.to_bytes())
         (folder / "_metrics.json").write_bytes(to_json(self.metrics))
 
-    def _stage(self, staging: Path, record: dict[str, Any]) -> None:
+    def _stage(self, staging: Path) -> None:
         staging.mkdir(parents=True)
-        (staging / "_metrics.json").write_bytes(to_json(record))
+        (staging / "_metrics.json").write_bytes(to_json({**self.metrics, "status": "FAILED", "exit_code": 3}))
         for shard in self._shards():
             (staging / f"part-{shard.number:05d}-000000000.json").write_bytes(_receipt(shard).to_bytes())
 

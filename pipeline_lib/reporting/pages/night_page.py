@@ -85,15 +85,10 @@ def reference_dates(night: NightFiles) -> list[dt.date]:
 
 def _lines(night: NightFiles, earlier: Mapping[dt.date, EarlierNight]) -> Sequence[NightLine | None]:
     """Return a line for each of the last days, this night's last; None for days without a night."""
-    own = NightLine(night.date, "", _own_figures(night), night.held, None)
+    own = NightLine(night.date, "", night.figures, night.held, None)
     if night.date is None:
         return [own]
     days = [night.date - dt.timedelta(days=back) for back in range(TREND_NIGHTS - 1, 0, -1)]
     lines = [line_of(night.page_folder, earlier[day]) if day in earlier else None for day in days]
     first = next((at for at, line in enumerate(lines) if line), len(lines))
     return [*lines[first:], own]
-
-
-def _own_figures(night: NightFiles) -> Any:
-    # The metrics of a held night do not name the gate.
-    return night.figures.model_copy(update={"gate": night.run.gate}) if night.held and night.run else night.figures

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from pipeline_lib.machine.parallel import in_threads
 from pipeline_lib.reporting.pages.facts.figures import NightFigures, parse_figures
-from pipeline_lib.reporting.pages.facts.night_files import is_held, newest_figures
+from pipeline_lib.reporting.pages.facts.night_files import held_figures, is_held, newest_figures
 from pipeline_lib.reporting.run_record import record_names
 from pipeline_lib.storage.location import Location
 from pipeline_lib.storage.records import METRICS, RUNS
@@ -36,7 +36,7 @@ def night_in(folder: Location, date: dt.date | None) -> EarlierNight | None:
     if figures:
         return EarlierNight(folder, date, figures)
     run = newest_figures(folder, record_names(f"{RUNS}/{name}" for name in (folder / RUNS).names()))
-    return EarlierNight(folder, date, run, held=True) if run and is_held(run) else None
+    return EarlierNight(folder, date, held_figures(folder, run), held=True) if run and is_held(run) else None
 
 
 def earlier_nights(output: str, date: dt.date, more: Iterable[dt.date] = ()) -> dict[dt.date, EarlierNight]:

@@ -107,14 +107,20 @@ def is_held(run: NightFigures) -> bool:
     return run.status == "FAILED" and run.exit_code == GateError.exit_code and bool(run.version)
 
 
+def held_figures(folder: Location, run: NightFigures) -> NightFigures:
+    """Return the figures of a night that a gate holds, with the gate, which its metrics do not name."""
+    staged = parse_figures((folder / STAGING / run.version / METRICS).read())
+    if staged is None or staged.version != run.version:
+        return run
+    return staged.model_copy(update={"gate": run.gate, "error": run.error})
+
+
 def _held(folder: Location, date: dt.date | None, run: NightFigures, *, is_published: bool) -> NightFiles:
     staging = folder / STAGING / run.version
-    figures = parse_figures((staging / METRICS).read())
     names = [name for name in staging.names() if name.startswith("part-") and name.endswith(".json")]
-    receipts = [receipt for receipt in read_receipts(staging, names) if receipt]
-    if figures is None or figures.version != run.version:
-        figures = run
-    return NightFiles(folder, date, figures, run, None, _shards_of(receipts), held=True, is_published=is_published)
+    shards = _shards_of(receipt for receipt in read_receipts(staging, names) if receipt)
+    figures = held_figures(folder, run)
+    return NightFiles(folder, date, figures, run, None, shards, held=True, is_published=is_published)
 
 
 def _shards_of(receipts: Iterable[Receipt]) -> tuple[ShardRecord, ...]:

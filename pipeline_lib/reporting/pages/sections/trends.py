@@ -4,6 +4,7 @@ import datetime as dt
 import os.path
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from urllib.parse import quote
 
 from pipeline_lib.reporting.pages.drawing.trend import Trend, trend_of
@@ -86,11 +87,10 @@ def trends_of(nights: Sequence[NightLine | None], label: str | None) -> list[Nam
         nights: one for each day, the first one first; None where there is none.
         label: whose share is shown.
     """
-    share: Callable[[NightFigures], float | None] = lambda night: label_share(night, label)  # noqa: E731
     wanted: Mapping[str, tuple[Callable[[NightFigures], float | None], Callable[[float | None], str]]] = {
         "Rows": (lambda night: night.rows, number),
-        "Rejected": (lambda night: night.reject_rate, lambda value: percent(value, 2)),
-        f"Share of {label}": (share, percent),
+        "Rejected": (lambda night: night.reject_rate, partial(percent, digits=2)),
+        f"Share of {label}": (partial(label_share, label=label), percent),
         "Mean score": (mean_score, decimal),
         "Seconds": (lambda night: night.seconds or None, number),
     }

@@ -55,9 +55,8 @@ def _counts(night: NightFiles) -> str:
 
 
 def _held(night: NightFiles) -> Headline:
-    run = night.run or night.figures
-    gate = run.gate or "a limit"
-    error = (run.error or "").split("; nothing is published")[0]
+    gate = night.figures.gate or "a limit"
+    error = (night.figures.error or "").split("; nothing is published")[0]
     date = f" --date {night.date}" if night.date else ""
     stands = "readers still see what was published before" if night.is_published else "readers see nothing of it"
     return Headline(
