@@ -3,6 +3,7 @@
 import hashlib
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 from pipeline_lib.errors import FaultError
 from pipeline_lib.machine.library_versions import library_versions
