@@ -16,7 +16,7 @@ PHONE, DESK = 380, 1100
 
 
 # Text and background of each element with a text of its own; backgrounds that are partly transparent are left out.
-_COLOURS = """[...document.body.querySelectorAll('*')].filter(each => !each.closest('style') &&
+_COLOURS = """[...document.body.querySelectorAll('*')].filter(each => !each.closest('style, title') &&
     [...each.childNodes].some(node => node.nodeType === 3 && node.data.trim())).flatMap(each => {
         let behind = each;
         const colour = name => getComputedStyle(name).backgroundColor;
