@@ -100,8 +100,7 @@ def trends_of(nights: Sequence[NightLine | None], label: str | None) -> list[Nam
         values = [get(night.figures) if night else None for night in nights]
         trend = trend_of(values, held)
         if trend:
-            last = next(value for value in reversed(values) if value is not None)
-            found.append(NamedTrend(name, trend, words(last), words(trend.lowest), words(trend.highest)))
+            found.append(NamedTrend(name, trend, words(values[-1]), words(trend.lowest), words(trend.highest)))
     return found
 
 

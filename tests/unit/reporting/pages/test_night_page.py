@@ -79,6 +79,7 @@ def test_an_accepted_night_says_who_accepted_what_and_why(tmp_path: Path) -> Non
 def test_a_night_without_rows_has_a_page(tmp_path: Path) -> None:
     text = page(MadeNight(0, rows=0, shards=["/in/a.parquet"]), tmp_path).text
     assert "✓ Published: the input has no rows" in text
+    assert "Labels and scores" not in text
 
 
 def test_whatever_files_and_labels_are_called_nothing_of_it_is_markup(tmp_path: Path) -> None:
