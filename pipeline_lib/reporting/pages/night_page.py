@@ -15,6 +15,7 @@ from pipeline_lib.reporting.pages.sections.shards import shard_table
 from pipeline_lib.reporting.pages.sections.trends import NightLine, commonest_label, line_of, trends_of
 from pipeline_lib.reporting.pages.sections.truth import truth_section
 from pipeline_lib.reporting.pages.sections.verdict import headline_of
+from pipeline_lib.statistics.drift.measures import MIN_REFERENCE_ROWS, MIN_ROWS
 from pipeline_lib.statistics.row_statistics import RowStatistics
 
 
@@ -39,6 +40,7 @@ def night_page(night: NightFiles, earlier: Mapping[dt.date, EarlierNight]) -> by
         rows=rows,
         reference=reference,
         drift=figures.compared,
+        least_rows=(MIN_ROWS, MIN_REFERENCE_ROWS),
         **_pictures(night, rows, reference),
         truth=truth_section(figures.evaluated),
         shards=shard_table(night.shards),
