@@ -63,7 +63,7 @@ class Browser:
 
     def ask(self, script: str) -> Any:
         """Return what a script finds in the page; it comes from outside, so the page's own policy allows it."""
-        return self._driver.execute_script(f"return {script}")  # type: ignore[no-untyped-call]
+        return self._driver.execute_script(f"return {script}")
 
     def prefer(self, scheme: str) -> None:
         """Show the next pages as whoever prefers `light` or `dark` sees them."""

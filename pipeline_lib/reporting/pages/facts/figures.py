@@ -1,8 +1,9 @@
 """The figures of a night, as `_metrics.json` or the record of a run tells them; other releases tell others."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
@@ -11,6 +12,7 @@ from pipeline_lib.statistics.evaluation import Evaluation
 from pipeline_lib.statistics.row_statistics import RowStatistics
 from pipeline_lib.storage.records import Accepted
 
+_T = TypeVar("_T")
 _MEASURES = TypeAdapter(tuple[Measure, ...])
 
 
@@ -108,7 +110,7 @@ def _read(measures: Any) -> tuple[Measure, ...]:
     return _MEASURES.validate_python(measures)
 
 
-def _or_none(read: Any, value: Any) -> Any:
+def _or_none(read: Callable[[Any], _T], value: Any) -> _T | None:
     try:
         return None if value is None else read(value)
     except ValueError:  # also pydantic's
