@@ -58,7 +58,7 @@ def index_page(found: OutputNights, start: Location) -> bytes:
     )
 
 
-def _by_day(nights: Sequence[EarlierNight], lines: Sequence[NightLine]) -> list[NightLine | None]:
+def _by_day(nights: Sequence[EarlierNight], lines: Sequence[NightLine]) -> Sequence[NightLine | None]:
     """Return a line for each of the last days, None for days without a night; without dates one after another."""
     dated = {night.date: line for night, line in zip(nights, lines, strict=True) if night.date}
     if len(dated) < len(lines):

@@ -46,10 +46,10 @@ def nights_of(output: str) -> OutputNights:
             folders = _folders(root)
         # An output without dates has no nights below it, and one with dates nothing beside them.
         below = [folder for folder in folders if folder] or folders
-        if not below:
-            raise InputNotReadyError(f"{root.url!r}: no run has published anything or was held there")
         places = [(root / folder if folder else root, _date_in(folder)) for folder in below]
         found = [night for night in in_threads(lambda place: night_in(*place), places) if night]
+    if not found:
+        raise InputNotReadyError(f"{root.url!r}: no run has published anything or was held there")
     nights = sorted(found, key=lambda night: (night.date or dt.date.min, night.folder.path), reverse=True)
     return OutputNights(root, tuple(nights))
 

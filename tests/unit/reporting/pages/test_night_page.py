@@ -117,13 +117,15 @@ def test_no_page_is_made_where_nothing_is_published_or_held(tmp_path: Path) -> N
     with pytest.raises(InputNotReadyError, match="no run has published anything or was held there"):
         write_page(f"{tmp_path}/ds={{date}}", night(3))
     folder = MadeNight(0).write(tmp_path)
+    (folder / "_metrics.json").unlink()
     record = next((folder / "_runs").iterdir())
     record.write_text(json.dumps({"status": "FAILED", "exit_code": 1, "error": "the disk is full"}))
     (folder / "_SUCCESS").unlink()
     with pytest.raises(InputNotReadyError, match="the newest run failed: the disk is full"):
         write_page(f"{tmp_path}/ds={{date}}", night(0))
-    with pytest.raises(InputNotReadyError, match="no run has published anything"):
-        write_index(str(tmp_path / "nowhere"))
+    for output in (tmp_path / "nowhere", tmp_path):
+        with pytest.raises(InputNotReadyError, match="no run has published anything"):
+            write_index(str(output))
 
 
 def test_a_page_with_200_shards_30_nights_and_30_labels_has_less_than_300_kb(tmp_path: Path) -> None:
