@@ -10,6 +10,7 @@ import pytest
 
 from pipeline_lib.reporting.pages.index_page import write_index
 from pipeline_lib.reporting.pages.writing import write_page
+from pipeline_lib.statistics.row_statistics import RowStatistics
 from tests.conftest import Runner, SettingsMaker, write_parquet
 from tests.helpers import tiny_checkpoints
 from tests.helpers.browser import PHONE, Browser, browser
@@ -88,7 +89,7 @@ def test_the_pages_of_many_nights_fit_the_window_and_every_picture_has_a_name(
 ) -> None:
     long = "a_label_with_a_long_name_that_nothing_breaks_" * 2
     labels = [f"{long}{number}" for number in range(8)]
-    earlier = []
+    earlier = list[RowStatistics]()
     for number in range(4):
         made = MadeNight(number, labels=labels, earlier=earlier, truth=True, shards=[f"/in/{long * 3}.parquet"])
         made.write(tmp_path)
