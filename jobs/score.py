@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 
 from jobs.commands.backfill import backfill
+from jobs.commands.diff import diff
 from jobs.commands.ending import ended, note, print_line, print_topic, record_stop
 from jobs.commands.options import (
     Accept,
@@ -201,6 +202,7 @@ def status(  # noqa: PLR0913 - its options
 
 
 app.command()(backfill)
+app.command()(diff)
 app.command()(schedule)
 app.command()(report)
 app.command()(index)

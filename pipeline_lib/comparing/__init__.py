@@ -1,0 +1,1 @@
+"""Two published outputs of the same rows, compared row by row."""
