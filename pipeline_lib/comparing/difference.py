@@ -47,7 +47,9 @@ class Difference:
         found = self.comparison
         share = found.flips / found.rows if found.rows else 0.0
         rows = f"{found.rows:,} row{'' if found.rows == 1 else 's'}"
-        return f"flips {found.flips:,} of {rows} ({share:.2%}), largest difference {found.largest:.4f}"
+        return (
+            f"flips {found.flips:,} of {rows} ({share * 100:.3g}%), largest difference {in_digits(found.largest)}"
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Return all figures as JSON values; `rows` are those that both outputs have a score for."""
@@ -63,6 +65,15 @@ class Difference:
             "shards_only_in_second": self.pairs.only_in_second,
             "notes": list(self.notes),
         }
+
+
+def in_digits(difference: float) -> str:
+    """Return a difference of scores with four decimals, or if it is smaller with its power of ten.
+
+    >>> in_digits(0.01234), in_digits(0.0), in_digits(5.4e-7)
+    ('0.0123', '0.0000', '5.4e-07')
+    """
+    return f"{difference:.1e}" if 0 < difference < 0.00005 else f"{difference:.4f}"
 
 
 class _Found(NamedTuple):

@@ -1,8 +1,9 @@
 """A difference of two outputs as lines of text: tables by shard and by label, and the rows that differ most."""
 
+import re
 from collections.abc import Sequence
 
-from pipeline_lib.comparing.difference import Difference
+from pipeline_lib.comparing.difference import Difference, in_digits
 from pipeline_lib.comparing.ids import shown_id
 from pipeline_lib.machine.terminal import printable
 from pipeline_lib.messages import shortened
@@ -40,7 +41,13 @@ def by_shard(difference: Difference, most: int = _MOST_SHARDS) -> Table:
         key=lambda item: (-item[1].flips / max(item[1].rows, 1), -item[1].largest, item[0]),
     )
     rows = [
-        (path, f"{each.rows:,}", f"{each.flips:,}", f"{each.flips / max(each.rows, 1):.2%}", f"{each.largest:.4f}")
+        (
+            path,
+            f"{each.rows:,}",
+            f"{each.flips:,}",
+            f"{each.flips / max(each.rows, 1):.2%}",
+            f"{in_digits(each.largest)}",
+        )
         for path, each in shards[:most]
     ]
     if len(shards) > most:
@@ -48,7 +55,7 @@ def by_shard(difference: Difference, most: int = _MOST_SHARDS) -> Table:
         count, flips = sum(each.rows for each in others), sum(each.flips for each in others)
         largest = max(each.largest for each in others)
         name = f"{len(others):,} others"
-        rows.append((name, f"{count:,}", f"{flips:,}", f"{flips / max(count, 1):.2%}", f"{largest:.4f}"))
+        rows.append((name, f"{count:,}", f"{flips:,}", f"{flips / max(count, 1):.2%}", f"{in_digits(largest)}"))
     return [("shard", "rows", "flips", "share", "largest"), *rows]
 
 
@@ -75,7 +82,7 @@ def examples(difference: Difference, most: int = _MOST_EXAMPLES) -> Table:
             each.shard,
             f"{each.row:,}",
             "flips" if each.flipped else "",
-            f"{each.difference:.4f}" if each.difference else "",
+            in_digits(each.difference) if each.difference else "",
         )
         for each in difference.comparison.examples[:most]
     ]
@@ -85,7 +92,7 @@ def examples(difference: Difference, most: int = _MOST_EXAMPLES) -> Table:
 def _aligned(table: Sequence[Sequence[str]]) -> list[str]:
     shown = [[printable(shortened(cell, _LONGEST_NAME)) for cell in row] for row in table]
     widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
-    numbers = [_is_number(column[1]) for column in zip(*shown, strict=True)]
+    numbers = [all(map(_is_number, column[1:])) for column in zip(*shown, strict=True)]
     return [
         "  "
         + "  ".join(
@@ -97,4 +104,4 @@ def _aligned(table: Sequence[Sequence[str]]) -> list[str]:
 
 
 def _is_number(cell: str) -> bool:
-    return cell.replace(",", "").replace(".", "").removesuffix("%").isdigit()
+    return bool(re.fullmatch(r"|[\d,.]+(e-\d+|%)?", cell))
