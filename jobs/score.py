@@ -4,6 +4,7 @@ import contextlib
 import datetime as dt
 import json
 import sys
+import time
 import traceback
 from collections.abc import Sequence
 from typing import Any
@@ -14,6 +15,7 @@ from rich.console import Console
 from jobs.commands.backfill import backfill
 from jobs.commands.diff import diff
 from jobs.commands.ending import ended, note, print_line, print_topic, record_stop
+from jobs.commands.estimate import EstimateRun, SampleRows, check_sample, print_estimate
 from jobs.commands.options import (
     Accept,
     AsJson,
@@ -108,6 +110,8 @@ def plan(  # noqa: PLR0913 - its options
     date: Date = None,
     overrides: Overrides = None,
     *,
+    estimate: EstimateRun = False,
+    sample: SampleRows = None,
     replace: Replace = False,
     local: Local = False,
     log_format: Log = LogFormat.TEXT,
@@ -117,6 +121,8 @@ def plan(  # noqa: PLR0913 - its options
     del log_format  # `main` looks at it
 
     def job() -> None:
+        began = time.monotonic()
+        check_sample(sample, estimate=estimate)
         settings, day = load_settings(config, overrides or ()), day_of(date)
         from pipeline_lib.pipeline import plan_only
         from pipeline_lib.reporting.plan_lines import devices, plan_lines
@@ -129,6 +135,8 @@ def plan(  # noqa: PLR0913 - its options
             print_topic(topic, text)
         todo = "nothing: published already" if planned.complete else count(len(planned.todo), "slice")
         print_topic("to do", todo)
+        if estimate:
+            print_estimate(planned, settings, day, sample, local=local, seconds=time.monotonic() - began)
 
     with escaped_output():
         ended(job, debug=debug)

@@ -4,10 +4,9 @@ scorer = Scorer({"model": {"name": "distilbert/distilbert-base-uncased-finetuned
 scorer(pd.DataFrame({"text": ["I hate this so much!"]}))
 """
 
-import contextlib
 import itertools
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -20,16 +19,14 @@ from pipeline_lib.engines.inspection.packing_check import packs_on_this_gpu
 from pipeline_lib.engines.torch_engine import has_gpu
 from pipeline_lib.errors import InputError, SettingsError
 from pipeline_lib.execution.steps import Flow, Steps
-from pipeline_lib.execution.worker import Worker
+from pipeline_lib.execution.worker import SilentMonitor, Worker
 from pipeline_lib.inputs import columns
 from pipeline_lib.inputs.reader import conform_to_schema
 from pipeline_lib.inputs.schema import unify_schemas
 from pipeline_lib.inputs.shards import Slice
 from pipeline_lib.planning.plan import ScoringPlan
-from pipeline_lib.scoring.bisection import Ledger
 from pipeline_lib.settings.settings import Device, Settings
 from pipeline_lib.settings.settings_file import load_settings, parse_settings
-from pipeline_lib.storage.records import Receipt
 
 _EXAMPLE = "{'model': {'name': '...'}}"
 
@@ -62,7 +59,7 @@ class Scorer:
         packed = device == "cuda" and packs_on_this_gpu(self._settings, checkpoint)
         computation = computation_of(self._settings, checkpoint, cast("Device", device), packed=packed)
         plan = ScoringPlan(self._settings, checkpoint, computation)
-        worker = Worker("scorer", "this machine", None, 1.0, _SilentMonitor())
+        worker = Worker("scorer", "this machine", None, 1.0, SilentMonitor())
         steps = Steps(read=_TakeTable, write=_SelectColumns)
         self._take_and_tokenize, self._classify_and_select = (
             Flow(steps[:2], plan, worker),
@@ -135,30 +132,6 @@ class _SelectColumns:
         schema = pa.schema([*kept, *self._score_fields])
         result = table.select(schema.names).cast(schema)
         return result.append_column(REJECT, table.column(columns.REJECT_CODE))
-
-
-class _SilentMonitor:
-    """Reports nothing: the caller gets the result, and a text that crashes the process crashes the caller too."""
-
-    def __init__(self) -> None:
-        self.ledger = Ledger()
-
-    def loaded_model(self) -> None:
-        """Report nothing."""
-
-    @contextlib.contextmanager
-    def working(self, role: str, part: Slice) -> Iterator[None]:
-        del role, part
-        yield
-
-    def scored(self, part: Slice, rows: int, tokens: int = 0) -> None:
-        """Report nothing."""
-
-    def written(self, part: Slice, receipt: Receipt) -> None:
-        """Report nothing."""
-
-    def note(self, text: str) -> None:
-        """Report nothing."""
 
 
 def _settings(given: Settings | Path | str | Mapping[str, Any]) -> Settings:

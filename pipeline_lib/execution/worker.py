@@ -1,10 +1,13 @@
 """The process that steps run in, as steps see it: its share of the machine, and where they report to."""
 
+import contextlib
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
 from pipeline_lib.inputs.shards import Slice
+from pipeline_lib.scoring.bisection import Ledger
 from pipeline_lib.scoring.quarantine import CrashLedger
 from pipeline_lib.storage.records import Receipt
 
@@ -51,3 +54,28 @@ class Worker:
     gpu_share: float
     """The share of a GPU that is this process's."""
     monitor: Monitor
+
+
+class SilentMonitor:
+    """Reports nothing: the caller gets the result, and a text that crashes the process crashes the caller too."""
+
+    def __init__(self) -> None:
+        self.ledger = Ledger()
+
+    def loaded_model(self) -> None:
+        """Report nothing."""
+
+    @contextlib.contextmanager
+    def working(self, role: str, part: Slice) -> Iterator[None]:
+        """Report nothing."""
+        del role, part
+        yield
+
+    def scored(self, part: Slice, rows: int, tokens: int = 0) -> None:
+        """Report nothing."""
+
+    def written(self, part: Slice, receipt: Receipt) -> None:
+        """Report nothing."""
+
+    def note(self, text: str) -> None:
+        """Report nothing."""

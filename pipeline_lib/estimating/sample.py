@@ -1,0 +1,74 @@
+"""What is known of the sampled slices, and which slices are sampled. Pure."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from pipeline_lib.inputs.shards import Slice
+
+_MOST_SLICES = 512
+_GOLDEN = 0.6180339887498949
+
+FEWEST_ROWS = 64
+"""Of a slice that is cut short: enough for some batches of like lengths."""
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A slice, or its first rows, as it went through the steps."""
+
+    rows: int
+    tokens: int
+    """After truncation."""
+    truncated: int
+    rejected: Mapping[str, int] = field(default_factory=dict)
+    """Rows by code."""
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    """By stage: tokenizer (with reading), model, writer; empty if the rows were tokenized alone."""
+    part_bytes: int = 0
+    reject_bytes: int = 0
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What processes measured, all of them at work at the same time."""
+
+    units: Sequence[Unit]
+    processes: int
+    start_seconds: float
+    """From the start of a process until its model was loaded, the slowest of them."""
+    empty_part_bytes: int = 0
+    """Size of a part without rows."""
+
+    @property
+    def scored(self) -> list[Unit]:
+        """The units that went through all steps."""
+        return [unit for unit in self.units if unit.seconds]
+
+    @property
+    def rejected(self) -> Counter[str]:
+        """Rejected rows by code, of the units that went through all steps, where these find more reasons."""
+        return sum((Counter(unit.rejected) for unit in self.scored), Counter())
+
+
+def spread(slices: Sequence[Slice]) -> list[Slice]:
+    """Return slices in an order in which the first few of them are spread over all of the input.
+
+    Multiples of the golden ratio fill an interval evenly, however many are taken.
+    """
+    chosen = slices[:: max(len(slices) // _MOST_SLICES, 1)]
+    order = np.argsort(np.argsort((np.arange(len(chosen)) * _GOLDEN + 0.5) % 1))
+    return [chosen[int(at)] for at in order]
+
+
+def rows_of_a_unit(part: Slice, rows_per_second: float, seconds: float) -> int:
+    """Return how many rows of a slice are scored: all, if that takes no longer than it may.
+
+    Args:
+        part: the slice.
+        rows_per_second: of one process, as a few rows were scored.
+        seconds: that a unit may take.
+    """
+    return min(part.rows, max(int(rows_per_second * seconds), FEWEST_ROWS))
