@@ -15,7 +15,7 @@ from rich.console import Console
 from jobs.commands.backfill import backfill
 from jobs.commands.diff import diff
 from jobs.commands.ending import ended, note, print_line, print_topic, record_stop
-from jobs.commands.estimate import EstimateRun, SampleRows, check_sample, print_estimate
+from jobs.commands.estimate import EstimateRun, SampleRows, check_sample, note_estimate, print_estimate
 from jobs.commands.options import (
     Accept,
     AsJson,
@@ -94,6 +94,8 @@ def run(  # noqa: PLR0913 - its options
         for topic, text in (("speed", outcome.pace()), ("memory", outcome.memory()), *result):
             if text:
                 shown.line(topic, text, **(outcome.figures() if topic == "result" else {}))
+        if progress.attempt.plan:
+            note_estimate(progress.attempt.plan, outcome)
         _show_page(progress.attempt)
         if accept and not progress.attempt.accepted:
             note("note", "--accept was not needed: no gate stopped this result")

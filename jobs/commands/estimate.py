@@ -11,6 +11,7 @@ from pipeline_lib.settings.settings import Settings
 
 if TYPE_CHECKING:
     from pipeline_lib.planning.plan import Plan
+    from pipeline_lib.reporting.outcome import Outcome
 
 EstimateRun = Annotated[
     bool, typer.Option("--estimate", help="Score a sample here, and say how long the run would take.")
@@ -34,6 +35,16 @@ def check_sample(rows: int | None, *, estimate: bool) -> None:
     """
     if rows is not None and not estimate:
         raise SettingsError("--sample: is the size of the sample for --estimate, which is missing")
+
+
+def note_estimate(plan: "Plan", outcome: "Outcome") -> None:
+    """Print how a run went beside its estimate, if one was made on this machine."""
+    from pipeline_lib.estimating.kept import against, kept_estimate
+
+    kept = kept_estimate(plan.settings.output.path, plan.version)
+    text = against(kept, outcome.rows_this_run, outcome.seconds, outcome.scoring_seconds) if kept else ""
+    if text:
+        note("estimate", text)
 
 
 def print_estimate(  # noqa: PLR0913 - what the command knows

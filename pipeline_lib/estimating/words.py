@@ -30,8 +30,8 @@ def estimate_lines(estimate: Estimate) -> list[tuple[str, str]]:
         lines.append(("size", f"{_shown(each.bytes, size)} of output"))
     if not each.local:
         numbers = sorted({*ACTORS, each.actors})
-        hours = ", ".join(f"{number}: {_shown(each.hours_at(number), _hours)}" for number in numbers)
-        lines.append(("hours", f"at so many actors of this kind, each with its own cores: {hours}"))
+        times = ", ".join(f"{number}: {_shown(each.hours_at(number), _time)}" for number in numbers)
+        lines.append(("actors", f"time with so many of this kind, each with cores of its own: {times}"))
     return lines
 
 
@@ -43,8 +43,8 @@ def _whole(number: float) -> str:
     return f"{number:,.0f}"
 
 
-def _hours(number: float) -> str:
-    return f"{number:.3g}h"
+def _time(hours: float) -> str:
+    return duration(hours * 3600)
 
 
 def _percent(interval: Interval) -> str:
