@@ -21,6 +21,9 @@ Id = Annotated[
     str | None,
     typer.Option("--id", metavar="COLUMN", help="The kept column that names rows. Default: id, or the only *_id."),
 ]
+Page = Annotated[
+    str | None, typer.Option(metavar="FILE", help="Write a page with all figures; HTML without any script.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one object with all figures.")]
 
 
@@ -31,6 +34,7 @@ def diff(  # noqa: PLR0913 - its options
     max_flips: MaxFlips = None,
     id_name: Id = None,
     as_json: AsJson = False,
+    page: Page = None,
     log_format: Log = LogFormat.TEXT,
     debug: Debug = False,
 ) -> None:
@@ -50,6 +54,10 @@ def diff(  # noqa: PLR0913 - its options
         else:
             for line in [*lines(found), found.line]:
                 print(line)
+        if page:
+            from pipeline_lib.reporting.pages.diff_page import write_diff_page
+
+            note("page", write_diff_page(found, max_flips, page))
         if max_flips is not None and found.comparison.flips > max_flips:
             note("limit", f"{found.comparison.flips:,} flips are more than --max-flips {max_flips:,}")
             raise typer.Exit(3)

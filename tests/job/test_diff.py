@@ -111,6 +111,43 @@ def test_the_last_line_says_it_all_and_flips_above_the_limit_exit_with_3(folder:
     assert not any(text in ended.stdout for text in TEXTS if text and text.strip())
 
 
+def test_the_page_has_the_figures_shows_names_as_text_and_no_text_of_a_row(
+    folder: Path, checkpoint: Path, tmp_path: Path
+) -> None:
+    page = tmp_path / "diff.html"
+    figures = found(folder / "one", folder / "two", "--page", str(page), "--max-flips", "1", code=3)
+    html = page.read_text()
+    assert "default-src 'none'; style-src 'unsafe-inline'" in html
+    assert f"flips {figures['flips']:,} of {figures['rows']:,} rows" in html
+    assert figures["examples"][0]["id"] in html
+    assert "--max-flips" in html
+    assert not any(text in html for text in TEXTS if text and text.strip())
+    names = ("<script>alert(1)</script>", "good\u202e & \x07")
+    named = [
+        tiny_checkpoints.build(tiny_checkpoints.Recipe("bert", labels=names, seed=seed), tmp_path / f"named{seed}")
+        for seed in (0, 3)
+    ]
+    for at, each in enumerate(named):
+        score(folder, f"named{at}", each, tuning={"rows_per_slice": 1_000})
+    found(folder / "named0", folder / "named1", "--page", str(page))
+    html = page.read_text()
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in html
+    assert not set("\u202e\x07") & set(html)
+    assert "<script" not in html
+    assert "http" not in html.replace("http-equiv", "")
+    ended = nightscore("diff", str(folder / "named0"), str(folder / "named1"))
+    assert "good\\u202e & \\x07" in ended.stdout
+    assert (
+        "can't be written"
+        in error_line(
+            nightscore(
+                "diff", str(folder / "one"), str(folder / "one"), "--json", "--page", str(tmp_path / "no" / "x")
+            )
+        )
+        or (tmp_path / "no" / "x").exists()
+    )
+
+
 def test_outputs_in_a_bucket_are_read_too_and_paired_by_path(
     folder: Path, checkpoint: Path, s3_server: str
 ) -> None:
