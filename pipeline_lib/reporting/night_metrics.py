@@ -4,6 +4,7 @@ import contextlib
 import json
 from typing import Any
 
+from pipeline_lib.estimating.kept import kept_estimate
 from pipeline_lib.planning.plan import Plan
 from pipeline_lib.planning.version import score_version
 from pipeline_lib.publishing.manifest import model_of
@@ -29,7 +30,14 @@ def night_metrics(night: NightStatistics, plan: Plan, manifest_sha256: str | Non
         "model": model_of(plan),
         "score_version": score_version(plan.fingerprint),
         "manifest_sha256": manifest_sha256,
+        **_estimated(plan),
     }
+
+
+def _estimated(plan: Plan) -> dict[str, Any]:
+    """Return the estimate of the version, if one was made on this machine."""
+    estimate = kept_estimate(plan.settings.output.path, plan.version)
+    return {"estimate": estimate} if estimate else {}
 
 
 def figures(night: NightStatistics | None) -> dict[str, Any]:
