@@ -52,7 +52,7 @@ def estimate_run(plan: Plan, asked: Asked, phase: Callable[[str], None]) -> Esti
         NightscoreError: what the run would fail of, too.
     """
     slices = slices_to_score(plan)
-    if not slices:
+    if not any(part.rows for part in slices):
         return None
     here = actors_here(plan, len(slices), local=asked.local)
     rows = sum(part.rows for part in slices)
@@ -60,7 +60,7 @@ def estimate_run(plan: Plan, asked: Asked, phase: Callable[[str], None]) -> Esti
     todo = ToDo(rows, len(slices), here.allotment, here.cores, compared, asked.local)
     nights = [night for night in past_nights(asked.settings, asked.date) if night.local == asked.local]
     now = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
-    if asked.rows == 0 or not rows:
+    if asked.rows == 0:
         if not nights:
             how = "without --local" if not asked.local else "with --local"
             raise SettingsError(

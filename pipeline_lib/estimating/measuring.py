@@ -5,7 +5,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from multiprocessing.connection import Connection
+from multiprocessing.connection import Connection, wait
 from typing import Any
 
 from pipeline_lib.engines.torch_engine import gpu_names
@@ -64,7 +64,7 @@ def measured(
 
     Args:
         plan: of the run.
-        slices: that are left to score, not empty.
+        slices: that are left to score, with a row at least.
         here: how many processes.
         rows: scored at most; None: some thousands, and no slice is begun after twenty seconds.
         phase: told what begins.
@@ -72,7 +72,7 @@ def measured(
     Raises:
         NightscoreError: as the run would; or a process was killed.
     """
-    spread_out = spread([part for part in slices if part.rows] or slices)
+    spread_out = spread([part for part in slices if part.rows])
     processes = min(here.processes, len(spread_out))
     phase(f"scoring a sample in {processes} process{'' if processes == 1 else 'es'}")
     context = multiprocessing.get_context("spawn")
@@ -96,7 +96,7 @@ def measured(
             child.start()
             theirs.close()
             children.append((child, answers))
-        parts = [_answer(answers) for _, answers in children]
+        parts = _answers([answers for _, answers in children])
     finally:
         for child, _ in children:
             child.kill()
@@ -105,11 +105,23 @@ def measured(
     return Sample(units, processes, max(start for start, _, _ in parts), max(size for _, size, _ in parts))
 
 
-def _answer(answers: Connection) -> Any:
+def _answers(connections: Sequence[Connection]) -> list[Any]:
+    """Return what all processes measured; where one fails, the others wait for it and have nothing to tell."""
+    found: dict[Connection, Any] = {}
+    while len(found) < len(connections):
+        ready = wait([each for each in connections if each not in found])
+        told = {each: _received(each) for each in connections if each in ready}
+        for failure in (answer for answer in told.values() if isinstance(answer, str)):
+            raise failure_in(failure_table(failure))
+        if None in told.values():
+            raise FaultError("a process that scored the sample was killed; is there memory for it?")
+        found |= told
+    return [found[each] for each in connections]
+
+
+def _received(connection: Connection) -> Any:
+    """Return an answer, or None from a process that ended without one."""
     try:
-        answer = answers.recv()
+        return connection.recv()
     except EOFError:
-        raise FaultError("a process that scored the sample was killed; is there memory for it?") from None
-    if isinstance(answer, str):
-        raise failure_in(failure_table(answer))
-    return answer
+        return None

@@ -70,9 +70,11 @@ def run_order(order: Order, answers: Connection, barrier: Barrier) -> None:
         try:
             with tempfile.TemporaryDirectory(prefix="nightscore-sample-") as folder:
                 answers.send(_measured(order, folder, barrier))
+        except threading.BrokenBarrierError:
+            pass  # another process failed, and tells why
         except Exception as error:  # noqa: BLE001 - raised where it is waited for
-            barrier.abort()
             answers.send(failure_text(error))
+            barrier.abort()
 
 
 def _end_with_parent() -> None:

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
+from pipeline_lib.estimating.kept import against
 from pipeline_lib.statistics.drift.verdicts import Measure, Verdict
 from pipeline_lib.statistics.evaluation import Evaluation
 from pipeline_lib.statistics.row_statistics import RowStatistics
@@ -82,6 +83,8 @@ class NightFigures(_Record):
     statistics: Any = None
     drift: Any = None
     truth: Any = None
+    estimate: Any = None
+    """That was made before the run."""
 
     @cached_property
     def counted(self) -> RowStatistics | None:
@@ -98,6 +101,12 @@ class NightFigures(_Record):
     def evaluated(self) -> Evaluation | None:
         """The comparison with the truth, likewise."""
         return _or_none(Evaluation.from_json, self.truth)
+
+    @property
+    def against_estimate(self) -> str:
+        """The estimate beside what came of it, in words; empty where there is none of the same rows."""
+        estimate = self.estimate if isinstance(self.estimate, dict) else {}
+        return against(estimate, self.rows_this_run, self.seconds, self.scoring_seconds)
 
     @property
     def reject_rate(self) -> float | None:
