@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-# Student's t for 95%, for 1 to 10 degrees of freedom; beyond that 2 is near enough.
+# Student's t for 95%, for 1 to 10 degrees of freedom; beyond that a hyperbola is near enough.
 _T = (12.71, 4.30, 3.18, 2.78, 2.57, 2.45, 2.36, 2.31, 2.26, 2.23)
 _Z = 1.96
 UNKNOWN = 0.5
@@ -50,8 +50,8 @@ class Interval:
 def ratio(tops: Sequence[float], bottoms: Sequence[float], whole: float = math.inf) -> Interval:
     """Return the ratio of two sums over sampled units, such as seconds over tokens, with its interval.
 
-    The error is that of a ratio estimate from a cluster sample (Cochran, Sampling Techniques, 6.3): units differ in
-    size, and what counts is how far each is from the common ratio.
+    The error is the jackknife's: how much the ratio changes when one unit after the other is left out (Wolter,
+    Introduction to Variance Estimation, 4.3), since units differ in size.
 
     Args:
         tops: of each unit.
@@ -70,9 +70,13 @@ def ratio(tops: Sequence[float], bottoms: Sequence[float], whole: float = math.i
     freedom = len(below) - 1
     if not freedom:
         return Interval.of(value, UNKNOWN * math.sqrt(unsampled))
-    squares = float(((above - value * below) ** 2).sum()) * len(below) / freedom
-    error = math.sqrt(squares * unsampled) / float(below.sum()) / value
-    return Interval.of(value, error * (_T[freedom - 1] if freedom <= len(_T) else 2.0))
+    without = (above.sum() - above) / (below.sum() - below)
+    squares = float(((without - without.mean()) ** 2).sum()) * freedom / len(below)
+    return Interval.of(value, math.sqrt(squares * unsampled) / value * _t(freedom))
+
+
+def _t(freedom: int) -> float:
+    return _T[freedom - 1] if freedom <= len(_T) else 1.96 + 2.5 / freedom
 
 
 def share(count: int, of: int, whole: int) -> Interval:
