@@ -90,12 +90,13 @@ def _facts(first: Published, second: Published) -> list[tuple[str, str, str]]:
     facts.append(("Labels", ", ".join(first.labels), ", ".join(second.labels)))
     facts.append(("Version", first.manifest.version, second.manifest.version))
     facts.append(("Rows", f"{first.manifest.rows:,}", f"{second.manifest.rows:,}"))
-    facts.append(("With a score", *(f"{each.manifest.scored:,} ({_share(each)})" for each in (first, second))))
+    facts.append(("With a score", _scored(first), _scored(second)))
     return facts
 
 
-def _share(output: Published) -> str:
-    return percent(output.manifest.scored / output.manifest.rows if output.manifest.rows else None)
+def _scored(output: Published) -> str:
+    rows, scored = output.manifest.rows, output.manifest.scored
+    return f"{scored:,} ({percent(scored / rows if rows else None)})"
 
 
 def _text(value: Any) -> str:
