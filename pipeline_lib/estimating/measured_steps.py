@@ -1,0 +1,105 @@
+"""The steps of a run with a clock around each of them; what they write goes into a temporary folder."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline_lib.estimating.sample import Unit
+from pipeline_lib.execution.steps import NOTHING_READ, Classify, Read, Tokenize, Write, receipt_of
+from pipeline_lib.execution.worker import SilentMonitor, Worker
+from pipeline_lib.inputs import columns
+from pipeline_lib.inputs.shards import Slice
+from pipeline_lib.planning.plan import Plan
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a process shall do."""
+
+    plan: Plan
+    slices: Sequence[Slice]
+    """In the order in which they are taken."""
+    rows: int
+    """Scored at most."""
+    seconds: float
+    """After which no further slice is begun."""
+    length_seconds: float
+    """After which no further slice is tokenized, when those that are scored are done."""
+    threads: int | None
+    gpu_share: float
+    gpu: int | None
+    """The GPU's number; None on CPUs."""
+    started: float
+    """In seconds since 1970."""
+
+
+class _SamplePlan(Plan):
+    """A plan whose rows are not compared with float32, since the share of them that a sample has is another one."""
+
+    @property
+    def compares_with_float32(self) -> bool:
+        """See `Plan`."""
+        return False
+
+
+class MeasuredSteps:
+    """The steps of a run, timed.
+
+    Args:
+        order: the plan, and the process's share of the machine.
+        folder: where parts are written.
+    """
+
+    def __init__(self, order: Order, folder: str) -> None:
+        settings = order.plan.settings
+        output = settings.output.model_copy(update={"path": folder})
+        fields = vars(order.plan) | {"settings": settings.model_copy(update={"output": output}), "reusable": {}}
+        plan = _SamplePlan(**fields)
+        worker = Worker("sample", "this machine", order.threads, order.gpu_share, SilentMonitor())
+        self._read, self._tokenize = Read(plan, worker), Tokenize(plan, worker)
+        self._classify, self._write = Classify(plan, worker), Write(plan, worker)
+        self._limit = plan.checkpoint.max_tokens
+
+    def scored(self, part: Slice) -> Unit:
+        """Return what all steps make of a slice."""
+        began = time.perf_counter()
+        tokenized = self._tokenize(part, self._read(part, NOTHING_READ))
+        tokenized_at = time.perf_counter()
+        classified = self._classify(part, tokenized)
+        classified_at = time.perf_counter()
+        receipt = receipt_of(self._write(part, classified))
+        written_at = time.perf_counter()
+        times = {
+            "tokenizer": tokenized_at - began,
+            "model": classified_at - tokenized_at,
+            "writer": written_at - classified_at,
+        }
+        return replace(
+            _lengths(part, tokenized),
+            rejected=dict(receipt.reject_codes or {}),
+            seconds=times,
+            part_bytes=receipt.part.bytes,
+            reject_bytes=receipt.rejects.bytes if receipt.rejects else 0,
+        )
+
+    def tokenized(self, part: Slice) -> Unit:
+        """Return the lengths of a slice's texts."""
+        return _lengths(part, self._tokenize(part, self._read(part, NOTHING_READ)))
+
+    def empty_part_bytes(self, part: Slice) -> int:
+        """Return the size of a part without rows."""
+        empty = replace(part, rows=0)
+        table = self._tokenize(empty, self._read(part, NOTHING_READ).slice(0, 0))
+        return receipt_of(self._write(empty, self._classify(empty, table))).part.bytes
+
+
+def _lengths(part: Slice, table: pa.Table) -> Unit:
+    is_usable = pc.is_null(table.column(columns.REJECT_CODE))
+    usable = table.filter(is_usable)
+    tokens = int(pc.sum(pc.list_value_length(usable.column(columns.TOKEN_IDS))).as_py() or 0)
+    truncated = int(pc.sum(usable.column(columns.TRUNCATED)).as_py() or 0)
+    codes = pc.value_counts(table.filter(pc.invert(is_usable)).column(columns.REJECT_CODE)).to_pylist()
+    return Unit(part.rows, tokens, truncated, {pair["values"]: pair["counts"] for pair in codes})
