@@ -9,7 +9,7 @@ from pipeline_lib.comparing.words import by_label, by_shard, examples
 from pipeline_lib.reporting.pages.drawing.chart import Chart, chart_of
 from pipeline_lib.reporting.pages.drawing.columns import Column, columns_of
 from pipeline_lib.reporting.pages.rendering import percent, rendered
-from pipeline_lib.reporting.pages.verdict import Headline, Kind
+from pipeline_lib.reporting.pages.sections.verdict import Headline, Kind
 from pipeline_lib.storage.store_errors import translated_errors
 from pipeline_lib.storage.urls import location_of
 
