@@ -1,11 +1,18 @@
 """`plan --estimate` says what a run takes, from a sample or from past nights, and the run is set against it."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
+from pipeline_lib.errors import FaultError
+from pipeline_lib.estimating.measuring import actors_here, measured, slices_to_score
+from pipeline_lib.execution.local_executor import LocalExecutor
+from pipeline_lib.pipeline import plan_only
+from pipeline_lib.reporting.progress import Progress
 from pipeline_lib.settings.settings import Settings
 from tests.conftest import SettingsMaker, write_parquet
 from tests.helpers.command_line import error_line, lines_about, nightscore
@@ -88,6 +95,19 @@ def test_without_a_sample_the_past_night_tells_and_without_either_there_is_an_er
         {"null_text": 4},
     )
     assert found["scoring_seconds"]["low"] < found["scoring_seconds"]["value"]
+
+
+def test_what_the_run_would_fail_of_ends_the_estimate_too_and_no_process_waits_for_ever(
+    settings_for: SettingsMaker, tmp_path: Path
+) -> None:
+    for name in "ab":
+        write_parquet(tmp_path / "in" / f"{name}.parquet", {"text": ["some text"] * 9})
+    plan = plan_only(settings_for(tuning={"model_actors": 2}), None, Progress(Console(quiet=True)), LocalExecutor())
+    (tmp_path / "in" / "b.parquet").unlink()
+    slices = slices_to_score(plan)
+    here = replace(actors_here(plan, len(slices), local=False), processes=2)
+    with pytest.raises(FaultError, match=r"b\.parquet' was removed while the job ran"):
+        measured(plan, slices, here, None, lambda _: None)
 
 
 def test_a_sample_without_an_estimate_is_a_clear_error(config: Path) -> None:
