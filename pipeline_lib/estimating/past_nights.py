@@ -56,7 +56,7 @@ def past_nights(settings: Settings, date: dt.date | None) -> list[PastNight]:
     days: Sequence[dt.date | None] = [None]
     if date is not None:
         days = [date - dt.timedelta(days=back) for back in range(NIGHTS + 1)]
-    urls = [settings.on_date(day).output.path for day in days]
+    urls = dict.fromkeys(settings.on_date(day).output.path for day in days)  # only the input may have dates
     return [night for night in in_threads(_read, urls) if night]
 
 
