@@ -42,6 +42,7 @@ def estimate_from(sample: Sample, todo: ToDo, start: tuple[Interval, str], made_
     n, actors = max(todo.rows, 1), todo.allotment.model_actors
     again = 1 + 2 * todo.compared_rows / n
     scoring = seconds_per_row.scaled(todo.rows * again * rounds(todo.slices, actors))
+    scoring += Interval.of(_seconds_to_warm_up(sample), UNSEEN)
     units = sample.units
     sampled = sum(unit.rows for unit in sample.scored)
     rejected = sample.rejected
@@ -81,6 +82,21 @@ def _seconds_per_row(sample: Sample, todo: ToDo) -> Interval:
     return Interval.of(per_size.value * per_row.value, error)
 
 
+def _seconds_to_warm_up(sample: Sample) -> float:
+    """Return how much longer the first rows of a process take than others."""
+    scored, warm = sample.scored, sample.warm
+    if not warm:
+        return 0.0
+    by_tokens = any(unit.tokens for unit in scored)
+    usual = ratio([_seconds(unit) for unit in scored], [_size(unit, by_tokens=by_tokens) for unit in scored]).value
+    extra = sum(_seconds(unit) - usual * _size(unit, by_tokens=by_tokens) for unit in warm)
+    return max(extra / sample.processes, 0.0)
+
+
+def _seconds(unit: Unit) -> float:
+    return sum(unit.seconds.values())
+
+
 def _size(unit: Unit, *, by_tokens: bool) -> float:
     return unit.tokens if by_tokens else unit.rows
 
@@ -88,7 +104,7 @@ def _size(unit: Unit, *, by_tokens: bool) -> float:
 def _seconds_per_size(scored: Sequence[Unit], sizes: Sequence[float], whole: float, todo: ToDo) -> Interval:
     """Return the seconds for a token with all actors at work."""
     each = todo.allotment
-    total = ratio([sum(unit.seconds.values()) for unit in scored], sizes, whole)
+    total = ratio([_seconds(unit) for unit in scored], sizes, whole)
     if each.together:
         return total.scaled(1 / each.model_actors)
     # Stages work at the same time, so the slowest of them counts, or the cores, which they share.

@@ -102,8 +102,7 @@ def measured(
         for child, _ in children:
             child.kill()
             child.join()
-    units = [unit for _, _, measured_units in parts for unit in measured_units]
-    return Sample(units, processes, max(start for start, _, _ in parts), max(size for _, size, _ in parts))
+    return Sample.of(parts)
 
 
 def _answers(connections: Sequence[Connection]) -> list[Any]:

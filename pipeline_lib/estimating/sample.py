@@ -32,6 +32,19 @@ class Unit:
 
 
 @dataclass(frozen=True)
+class Measured:
+    """What one process measured."""
+
+    start_seconds: float
+    """From its start until its model was loaded."""
+    warm: Sequence[Unit]
+    """The first units, which take longer than others of their size."""
+    units: Sequence[Unit]
+    empty_part_bytes: int
+    """Size of a part without rows."""
+
+
+@dataclass(frozen=True)
 class Sample:
     """What processes measured, all of them at work at the same time."""
 
@@ -41,6 +54,19 @@ class Sample:
     """From the start of a process until its model was loaded, the slowest of them."""
     empty_part_bytes: int = 0
     """Size of a part without rows."""
+    warm: Sequence[Unit] = ()
+    """The first units of all processes, which take longer than others of their size."""
+
+    @classmethod
+    def of(cls, parts: Sequence[Measured]) -> "Sample":
+        """Return what several processes measured."""
+        return cls(
+            [unit for part in parts for unit in part.units],
+            len(parts),
+            max(part.start_seconds for part in parts),
+            max(part.empty_part_bytes for part in parts),
+            [unit for part in parts for unit in part.warm],
+        )
 
     @property
     def scored(self) -> list[Unit]:

@@ -10,7 +10,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.synchronize import Barrier
 
 from pipeline_lib.estimating.measured_steps import MeasuredSteps, Order
-from pipeline_lib.estimating.sample import FEWEST_ROWS, Unit, rows_of_a_unit
+from pipeline_lib.estimating.sample import FEWEST_ROWS, Measured, Unit, rows_of_a_unit
 from pipeline_lib.execution.nights.slice_failures import failure_text
 from pipeline_lib.machine.terminal import escaped_output
 
@@ -21,7 +21,7 @@ _SHORTEST_SECONDS = 2.0
 
 
 def run_order(order: Order, answers: Connection, barrier: Barrier) -> None:
-    """Send a failure as text, or the seconds until the model was loaded, the size of an empty part, and the units.
+    """Send a failure as text, or what was measured.
 
     The process ends with the one that started it, however that ends.
     """
@@ -46,19 +46,21 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
-def _measured(order: Order, folder: str, barrier: Barrier) -> tuple[float, int, list[Unit]]:
+def _measured(order: Order, folder: str, barrier: Barrier) -> Measured:
     flow = MeasuredSteps(order, folder)
     loaded = time.time() - order.started
-    warm = order.slices[0]
-    warm = replace(warm, rows=min(warm.rows, FEWEST_ROWS))
-    flow.scored(warm)  # kernels are compiled and caches filled
+    first = order.slices[0]
+    head = replace(first, rows=min(first.rows, FEWEST_ROWS))
+    # Kernels are compiled for each new shape of a batch, and caches filled.
+    warm = [flow.scored(head)]
     began = time.perf_counter()
-    flow.scored(warm)
-    rate = warm.rows / max(time.perf_counter() - began, 1e-6)
+    flow.scored(head)
+    rate = head.rows / max(time.perf_counter() - began, 1e-6)
+    warm.append(flow.scored(replace(first, rows=rows_of_a_unit(first, rate, order.seconds / _UNITS))))
     barrier.wait()
     units, taken = _score(order, flow, rate)
     units += _only_tokenize(order, flow, taken)
-    return loaded, flow.empty_part_bytes(warm), units
+    return Measured(loaded, warm, units, flow.empty_part_bytes(head))
 
 
 def _score(order: Order, flow: MeasuredSteps, rate: float) -> tuple[list[Unit], int]:

@@ -66,6 +66,14 @@ def test_stages_apart_go_at_the_pace_of_the_slowest_and_share_the_cores_of_a_mac
     assert tokens == estimated(units).tokens.value
 
 
+def test_what_the_first_rows_of_each_process_take_longer_counts_once() -> None:
+    units = [unit(1_000, 50) for _ in range(4)]
+    warm = [unit(100, 50, 0.003), unit(1_000, 50, 0.0012)] * 2  # 100 * 50 * 0.002 + 1,000 * 50 * 0.0002 longer
+    todo = ToDo(100_000, 100, TOGETHER, 2)
+    found = estimate_from(Sample(units, 2, 3.0, 1_000, warm), todo, START, "now")
+    assert found.scoring_seconds.value == pytest.approx(estimated(units).scoring_seconds.value + 20)
+
+
 def test_rejects_truncation_and_bytes_are_those_of_the_sample_and_a_part_has_some_bytes_of_its_own() -> None:
     found = estimated([unit(1_000, 50) for _ in range(4)])
     assert found.rejected_share.value == pytest.approx(0.02)
