@@ -12,15 +12,16 @@ from pipeline_lib.estimating.from_sample import ToDo, estimate_from
 from pipeline_lib.estimating.kept import keep
 from pipeline_lib.estimating.measuring import actors_here, measured, slices_to_score
 from pipeline_lib.estimating.past_nights import PastNight, past_nights
+from pipeline_lib.estimating.sample import Sample
 from pipeline_lib.inputs.shards import Slice
 from pipeline_lib.planning.plan import Plan
 from pipeline_lib.scoring.precision_drift import rows_to_compare
 from pipeline_lib.settings.settings import Settings
 
-# Measured on two cores, with `python -m jobs.bench`'s inputs: Ray starts beside the plan, and its actors, its
-# dataset and the end of the run take the rest.
+# On two idle cores an empty Ray Data job takes 12.7 s (`jobs.bench.startup`). Some of it passes beside the plan,
+# the rest around scoring; which part is which is a guess.
 _RAY_SECONDS = 6.0
-_RAY_AROUND_SCORING = 4.0
+_RAY_AROUND_SCORING = 5.0
 _START_ERROR = 0.4
 
 
@@ -70,7 +71,7 @@ def estimate_run(plan: Plan, asked: Asked, phase: Callable[[str], None]) -> Esti
         found = estimate_from_past(nights, todo, now)
     else:
         sample = measured(plan, slices, here, asked.rows, phase)
-        found = estimate_from(sample, todo, _start(nights, asked, sample.start_seconds), now)
+        found = estimate_from(sample, todo, _start(nights, asked, sample), now)
     keep(plan.settings.output.path, plan.version, found)
     return found
 
@@ -83,20 +84,21 @@ def _compared_rows(plan: Plan, slices: Sequence[Slice]) -> int:
     return sum(len(range(each.start, each.stop, each.step)) for each in samples if each)
 
 
-def _start(nights: Sequence[PastNight], asked: Asked, loaded: float) -> tuple[Interval, str]:
+def _start(nights: Sequence[PastNight], asked: Asked, sample: Sample) -> tuple[Interval, str]:
     """Return the time before and after scoring, and where it is known from.
 
     Args:
         nights: past ones of the same kind, the newest first.
         asked: by the user.
-        loaded: seconds until the processes of the sample had loaded the model.
+        sample: tells how long a process takes to load the model, and how busy the machine is.
     """
     if nights:
         starts = sorted(night.start_seconds for night in nights)
         middle = starts[len(starts) // 2]
         wide = Interval.of(middle, 0.25)
         return Interval(middle, min(wide.low, starts[0]), max(wide.high, starts[-1])), "past nights"
+    loaded = sample.start_seconds
     if asked.local:
         return Interval.of(asked.plan_seconds + loaded / 2, _START_ERROR), "the plan and the model as loaded here"
-    seconds = max(asked.plan_seconds, _RAY_SECONDS) + loaded + _RAY_AROUND_SCORING
+    seconds = max(asked.plan_seconds, _RAY_SECONDS * sample.stretch) + loaded + _RAY_AROUND_SCORING * sample.stretch
     return Interval.of(seconds, _START_ERROR), "the plan and the model as loaded here; Ray's own part is a guess"

@@ -37,6 +37,8 @@ class Measured:
 
     start_seconds: float
     """From its start until its model was loaded."""
+    start_cpu_seconds: float
+    """That it computed for until then."""
     warm: Sequence[Unit]
     """The first units, which take longer than others of their size."""
     units: Sequence[Unit]
@@ -54,6 +56,8 @@ class Sample:
     """From the start of a process until its model was loaded, the slowest of them."""
     empty_part_bytes: int = 0
     """Size of a part without rows."""
+    stretch: float = 1.0
+    """How many times longer than it computes a process takes to start: other work on the machine."""
     warm: Sequence[Unit] = ()
     """The first units of all processes, which take longer than others of their size."""
 
@@ -65,6 +69,7 @@ class Sample:
             len(parts),
             max(part.start_seconds for part in parts),
             max(part.empty_part_bytes for part in parts),
+            max(1.0, *(part.start_seconds / max(part.start_cpu_seconds, 0.1) for part in parts)),
             [unit for part in parts for unit in part.warm],
         )
 

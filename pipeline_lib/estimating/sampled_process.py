@@ -48,7 +48,7 @@ def _end_with_parent() -> None:
 
 def _measured(order: Order, folder: str, barrier: Barrier) -> Measured:
     flow = MeasuredSteps(order, folder)
-    loaded = time.time() - order.started
+    loaded, computed = time.time() - order.started, time.process_time()
     first = order.slices[0]
     head = replace(first, rows=min(first.rows, FEWEST_ROWS))
     # Kernels are compiled for each new shape of a batch, and caches filled.
@@ -60,7 +60,7 @@ def _measured(order: Order, folder: str, barrier: Barrier) -> Measured:
     barrier.wait()
     units, taken = _score(order, flow, rate)
     units += _only_tokenize(order, flow, taken)
-    return Measured(loaded, warm, units, flow.empty_part_bytes(head))
+    return Measured(loaded, computed, warm, units, flow.empty_part_bytes(head))
 
 
 def _score(order: Order, flow: MeasuredSteps, rate: float) -> tuple[list[Unit], int]:

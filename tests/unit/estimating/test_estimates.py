@@ -11,7 +11,7 @@ from pipeline_lib.estimating.from_past import estimate_from_past
 from pipeline_lib.estimating.from_sample import ToDo, estimate_from
 from pipeline_lib.estimating.kept import against, keep, kept_estimate
 from pipeline_lib.estimating.past_nights import PastNight
-from pipeline_lib.estimating.sample import FEWEST_ROWS, Sample, Unit, rows_of_a_unit, spread
+from pipeline_lib.estimating.sample import FEWEST_ROWS, Measured, Sample, Unit, rows_of_a_unit, spread
 from pipeline_lib.estimating.words import estimate_lines
 from pipeline_lib.inputs.shards import Slice
 from pipeline_lib.planning.capacity import Allotment
@@ -70,8 +70,15 @@ def test_what_the_first_rows_of_each_process_take_longer_counts_once() -> None:
     units = [unit(1_000, 50) for _ in range(4)]
     warm = [unit(100, 50, 0.003), unit(1_000, 50, 0.0012)] * 2  # 100 * 50 * 0.002 + 1,000 * 50 * 0.0002 longer
     todo = ToDo(100_000, 100, TOGETHER, 2)
-    found = estimate_from(Sample(units, 2, 3.0, 1_000, warm), todo, START, "now")
+    found = estimate_from(Sample(units, 2, 3.0, 1_000, warm=warm), todo, START, "now")
     assert found.scoring_seconds.value == pytest.approx(estimated(units).scoring_seconds.value + 20)
+
+
+def test_the_sample_of_several_processes_is_as_slow_as_the_slowest_to_start() -> None:
+    units = [unit(10, 5)]
+    parts = [Measured(4.0, 4.0, units, units, 900), Measured(9.0, 3.0, [], units * 2, 901)]
+    assert Sample.of(parts) == Sample(units * 3, 2, 9.0, 901, 3.0, units)
+    assert Sample.of(parts[:1]).stretch == 1.0
 
 
 def test_rejects_truncation_and_bytes_are_those_of_the_sample_and_a_part_has_some_bytes_of_its_own() -> None:
