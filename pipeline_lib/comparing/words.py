@@ -45,7 +45,7 @@ def by_shard(difference: Difference, most: int = _MOST_SHARDS) -> Table:
             path,
             f"{each.rows:,}",
             f"{each.flips:,}",
-            f"{each.flips / max(each.rows, 1):.2%}",
+            f"{_percent(each.flips / max(each.rows, 1))}",
             f"{in_digits(each.largest)}",
         )
         for path, each in shards[:most]
@@ -55,7 +55,9 @@ def by_shard(difference: Difference, most: int = _MOST_SHARDS) -> Table:
         count, flips = sum(each.rows for each in others), sum(each.flips for each in others)
         largest = max(each.largest for each in others)
         name = f"{len(others):,} others"
-        rows.append((name, f"{count:,}", f"{flips:,}", f"{flips / max(count, 1):.2%}", f"{in_digits(largest)}"))
+        rows.append(
+            (name, f"{count:,}", f"{flips:,}", f"{_percent(flips / max(count, 1))}", f"{in_digits(largest)}")
+        )
     return [("shard", "rows", "flips", "share", "largest"), *rows]
 
 
@@ -66,10 +68,10 @@ def by_label(difference: Difference, most: int = _MOST_LABELS) -> Table:
         ((pair, rows) for pair, rows in found.labels.items() if pair[0] != pair[1]),
         key=lambda item: (-item[1], item[0]),
     )
-    rows = [(f"{one} -> {other}", f"{n:,}", f"{n / found.rows:.2%}") for (one, other), n in flips[:most]]
+    rows = [(f"{one} -> {other}", f"{n:,}", f"{_percent(n / found.rows)}") for (one, other), n in flips[:most]]
     if len(flips) > most:
         rest = sum(n for _, n in flips[most:])
-        rows.append((f"{len(flips) - most:,} others", f"{rest:,}", f"{rest / found.rows:.2%}"))
+        rows.append((f"{len(flips) - most:,} others", f"{rest:,}", f"{_percent(rest / found.rows)}"))
     return [("flip", "rows", "share"), *rows]
 
 
@@ -103,5 +105,9 @@ def _aligned(table: Sequence[Sequence[str]]) -> list[str]:
     ]
 
 
+def _percent(share: float) -> str:
+    return f"{share * 100:.3g}%"
+
+
 def _is_number(cell: str) -> bool:
-    return bool(re.fullmatch(r"|[\d,.]+(e-\d+|%)?", cell))
+    return bool(re.fullmatch(r"|[\d,.]+(e-\d+)?%?", cell))
