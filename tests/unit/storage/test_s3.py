@@ -17,6 +17,7 @@ from pipeline_lib.execution.local_executor import LocalExecutor
 from pipeline_lib.inputs.formats import parquet_shards
 from pipeline_lib.planning.discovery import discover
 from pipeline_lib.planning.planner import make_plan, refresh_plan
+from pipeline_lib.publishing.night_statistics import night_statistics
 from pipeline_lib.publishing.publisher import publish
 from pipeline_lib.publishing.verifier import verify
 from pipeline_lib.reporting.progress import Progress
@@ -156,7 +157,8 @@ def stage_and_publish(settings: Settings, confirm: Callable[[], None]) -> None:
     plan = make_plan(discover(settings))
     results = [result for _, result in LocalExecutor().results([plan], Progress(Console(quiet=True)))]
     receipts = [result for result in results if isinstance(result, Receipt)]
-    publish(plan, [*plan.finished, *receipts], confirm)
+    staged = [*plan.finished, *receipts]
+    publish(plan, staged, confirm, night_statistics(plan, staged))
 
 
 @pytest.fixture
