@@ -32,8 +32,9 @@ def ended(job: Callable[[], None], *, debug: bool, closing: Callable[[BaseExcept
         except NightscoreError as error:
             if debug:
                 traceback.print_exc()
+            line = closing(error)  # it may print notes, and the error stands last
             shown.problem("error", str(error), exit_code=error.exit_code)
-            print_line(closing(error))
+            print_line(line)
             raise typer.Exit(error.exit_code) from None
         except KeyboardInterrupt as stop:
             shown.problem("error", _stopped(str(stop)), exit_code=1)
