@@ -24,7 +24,13 @@ def test_a_bad_input_gets_one_line_and_an_exit_code(
     assert "zqsecret" not in said
 
 
-@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.group)
+@pytest.mark.parametrize(
+    "table",
+    [
+        pytest.param(table, id=table.group, marks=[pytest.mark.slow] if table.group == "row, odd model" else [])
+        for table in TABLES
+    ],
+)
 def test_a_bad_row_gets_a_code_and_takes_no_other_with_it(
     table: Table, tmp_path: Path, checkpoint: Path, one_ray: None
 ) -> None:

@@ -13,6 +13,7 @@ from tests.helpers.published import published_hashes
 from tests.helpers.started_runs import wait_for
 
 
+@pytest.mark.slow
 def test_a_shard_that_changes_while_it_is_scored_is_a_fault_and_the_next_run_scores_what_it_holds_now(
     tmp_path: Path, settings_for: SettingsMaker, run_job: Runner
 ) -> None:

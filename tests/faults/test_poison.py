@@ -82,6 +82,7 @@ def test_a_slice_whose_reading_kills_each_worker_is_named_and_not_read_for_ever(
     assert len(list(tmp_path.glob("out/_staging/*/part-00000-*.parquet"))) == 1, "the other shard was not scored"
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_killed_in_the_middle_changes_no_byte(
     tmp_path: Path, settings_for: SettingsMaker, run_here: Runner, run_job: Runner
 ) -> None:

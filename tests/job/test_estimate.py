@@ -97,6 +97,7 @@ def test_without_a_sample_the_past_night_tells_and_without_either_there_is_an_er
     assert found["scoring_seconds"]["low"] < found["scoring_seconds"]["value"]
 
 
+@pytest.mark.slow
 def test_what_the_run_would_fail_of_ends_the_estimate_too_and_no_process_waits_for_ever(
     settings_for: SettingsMaker, tmp_path: Path
 ) -> None:

@@ -23,7 +23,8 @@ def test_an_input_without_rows_is_not_published_unless_that_is_allowed(
     assert run_here(settings_for(limits={"min_rows": 0})).status == "PUBLISHED"
 
 
-@pytest.mark.parametrize("precision", ["bfloat16", pytest.param("float16", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
 def test_half_precision_is_measured_against_float32_and_can_be_refused(
     precision: str, tmp_path: Path, settings_for: SettingsMaker, run_job: Runner
 ) -> None:

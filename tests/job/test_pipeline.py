@@ -106,6 +106,7 @@ def test_running_again_scores_nothing_and_changes_no_byte(
     assert tree(tmp_path / "out") == before
 
 
+@pytest.mark.slow
 def test_the_same_input_gives_the_same_bytes_in_another_folder(
     tmp_path: Path, settings_for: SettingsMaker, run_job: Runner
 ) -> None:

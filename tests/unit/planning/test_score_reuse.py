@@ -59,6 +59,7 @@ def test_other_kept_columns_take_over_the_scores_and_give_the_bytes_of_a_fresh_r
     assert differ <= {"_SUCCESS"}, differ  # it has the hash of a manifest with another path in it
 
 
+@pytest.mark.slow
 def test_the_job_on_ray_takes_over_scores_too(
     published: Path, settings_for: SettingsMaker, run_job: Runner
 ) -> None:

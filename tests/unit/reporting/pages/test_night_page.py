@@ -128,6 +128,7 @@ def test_no_page_is_made_where_nothing_is_published_or_held(tmp_path: Path) -> N
             write_index(str(output))
 
 
+@pytest.mark.slow
 def test_a_page_with_200_shards_30_nights_and_30_labels_has_less_than_300_kb(tmp_path: Path) -> None:
     labels = [f"a label with a long name, number {number}" for number in range(30)]
     shards = [f"/data/reviews/ds=2026-11-30/part-{number:05d}-{'0' * 30}.parquet" for number in range(200)]
