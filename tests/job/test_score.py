@@ -44,7 +44,7 @@ def test_run_publishes_says_so_in_its_last_line_and_is_quiet_otherwise(config: P
     )
     topics = {line[:8].strip() for line in result.stderr.splitlines()} - {""}
     plan, work = {"input", "model", "labels", "columns", "output"}, {"start", "workers", "scoring", "publish"}
-    assert topics <= plan | work | {"speed", "memory", "result", "open"}, result.stderr
+    assert topics <= plan | work | {"speed", "memory", "result", "scores", "open", "page"}, result.stderr
     (record,) = (tmp_path / "out" / "_runs").iterdir()
     assert json.loads(record.read_text())["line"] == result.stdout.strip()
     again = nightscore_program("run", str(config), "--set", "output.scores=all")
