@@ -9,6 +9,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Sequence
+from http import HTTPStatus
 from pathlib import Path
 
 import s3fs
@@ -54,12 +55,14 @@ def rclone_server(folder: Path) -> Iterator[str]:
 
 
 def wait_for_server(endpoint: str) -> None:
-    """Wait until a server answers, whatever it says."""
+    """Wait until a server answers, whatever it says but that it is not ready."""
     for _ in range(300):
         try:
             urllib.request.urlopen(endpoint, timeout=1).close()  # noqa: S310 - our own server
-        except urllib.error.HTTPError:
-            return
+        except urllib.error.HTTPError as error:
+            if error.code != HTTPStatus.SERVICE_UNAVAILABLE:
+                return
+            time.sleep(0.1)
         except OSError:
             time.sleep(0.1)
         else:
