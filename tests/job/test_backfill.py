@@ -165,7 +165,7 @@ def start(config: Path, nights: int) -> "subprocess.Popen[str]":
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(800)
 def test_a_backfill_that_is_killed_or_stopped_goes_on_and_ends_with_the_bytes_of_separate_runs(
     tmp_path: Path, checkpoint: Path
 ) -> None:
