@@ -94,10 +94,10 @@ def run(  # noqa: PLR0913 - its options
         for topic, text in (("speed", outcome.pace()), ("memory", outcome.memory()), *result):
             if text:
                 shown.line(topic, text, **(outcome.figures() if topic == "result" else {}))
-        if progress.attempt.plan:
-            note_estimate(progress.attempt.plan, outcome)
-        _show_page(progress.attempt)
-        if accept and not progress.attempt.accepted:
+        if done.plan:
+            note_estimate(done.plan, outcome)
+        _show_page(done)
+        if accept and not done.accepted:
             note("note", "--accept was not needed: no gate stopped this result")
         print_line(printable(outcome.closing_line()))
 

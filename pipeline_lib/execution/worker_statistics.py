@@ -12,7 +12,7 @@ import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from pipeline_lib.execution.executor import Work
-from pipeline_lib.execution.nights.night_statistics import NightStatistics, WorkSpan
+from pipeline_lib.execution.nights.night_work import NightWork, WorkSpan
 from pipeline_lib.execution.run_metrics import RunMetrics
 from pipeline_lib.inputs.shards import Slice
 from pipeline_lib.machine.processes import peak_bytes
@@ -29,8 +29,8 @@ class _StatisticsActor(Ledger):
         super().__init__()
         self._metrics = RunMetrics(job)
         self._rows: dict[tuple[int, int, int], int] = {}
-        self._nights: dict[int, NightStatistics] = defaultdict(NightStatistics)
-        self._all_nights = NightStatistics()
+        self._nights: dict[int, NightWork] = defaultdict(NightWork)
+        self._all_nights = NightWork()
         self._failures: dict[int, str] = {}
         self._model_loads = 0
         self._notes: dict[str, None] = {}

@@ -20,7 +20,7 @@ class WorkSpan(NamedTuple):
     ended: float
 
 
-class NightStatistics:
+class NightWork:
     """What the spans of a night add up to."""
 
     def __init__(self) -> None:
