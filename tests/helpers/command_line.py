@@ -3,9 +3,10 @@
 import contextlib
 import io
 import os
+import runpy
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import huggingface_hub.constants
@@ -21,20 +22,29 @@ def nightscore(*arguments: str, columns: int = 100) -> Ended:
 
     What has to start Ray uses the one of the fixture `one_ray`.
     """
+    return _called(main, "score.py", *arguments, columns=columns)
+
+
+def module(name: str, *arguments: str) -> Ended:
+    """Do what `python -m name` does, in this process."""
+    return _called(lambda: runpy.run_module(name, run_name="__main__"), name, *arguments, columns=100)
+
+
+def _called(program: Callable[[], object], *words: str, columns: int) -> Ended:
     stdout, stderr, code = io.StringIO(), io.StringIO(), 0
     with (
         contextlib.chdir(ROOT),
-        _arguments(*arguments),
+        _arguments(*words),
         _environment(COLUMNS=str(columns)),
         offline(),
         contextlib.redirect_stdout(stdout),
         contextlib.redirect_stderr(stderr),
     ):
         try:
-            main()
+            program()
         except SystemExit as ended:
             code = int(ended.code or 0)
-    return Ended(arguments, code, stdout.getvalue(), stderr.getvalue())
+    return Ended(words[1:], code, stdout.getvalue(), stderr.getvalue())
 
 
 def nightscore_program(*arguments: str, columns: int = 100, folder: Path = ROOT) -> Ended:
@@ -76,7 +86,7 @@ def offline() -> Iterator[None]:
 @contextlib.contextmanager
 def _arguments(*arguments: str) -> Iterator[None]:
     before = sys.argv
-    sys.argv = ["score.py", *arguments]
+    sys.argv = [*arguments]
     try:
         yield
     finally:

@@ -1,9 +1,18 @@
 """Run the job on a simulated cluster, in a process of its own, and find out how it ended.
 
-python -m tests.helpers.simulated_cluster '{"machines": [[8, 0], [4, 1]], "slices": 8, "home": "/tmp/x", ...}'
+python -m tests.helpers.simulated_cluster /tmp/x '{"machines": [[8, 0], [4, 1]], "home": "/tmp/x/run", ...}'
 
 The machines are raylets of this one with logical CPUs and GPUs. The model's stage sleeps in place of a GPU, unless
-the task says that it is the real one.
+the task says that it is the real one. A task is one run:
+
+    home: an empty folder for input and output.
+    model: folder or URL of the checkpoint; tuning: settings.
+    slices, seconds, models: of the sleeping model's stage; real: the model's stage is the real one.
+    machines: CPUs and GPUs of each.
+    other: one more machine, which hides folders or has another environment.
+    held: resources that another job uses until the run waits for them, or forever.
+    lost: how many machines are killed in the middle.
+    own, groups, token: in place of machines, see `run_alone`.
 """
 
 import contextlib
@@ -16,76 +25,183 @@ import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 ROOT = Path(__file__).parents[2]
 
 
+class SimulatedCluster:
+    """A cluster in a process of its own, with a head alone; each run has machines that are removed after it.
+
+    Args:
+        home: an empty folder with a short path, since Ray keeps sockets there.
+    """
+
+    def __init__(self, home: Path) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.helpers.simulated_cluster", str(home)],
+            cwd=ROOT,
+            env=_environment(home),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.communicate(timeout=60)
+
+    def run(self, home: Path, checkpoint: Path | str, **task: Any) -> dict[str, Any]:
+        """Run the job; return how it ended.
+
+        Args:
+            home: an empty folder for input and output.
+            checkpoint: folder or URL.
+            task: see above.
+        """
+        assert self._process.stdin
+        assert self._process.stdout
+        print(json.dumps(_given(home, checkpoint, task)), file=self._process.stdin, flush=True)
+        assert "done\n" in self._process.stdout, "the process with the cluster ended"
+        return _found(home)
+
+
 def on_cluster(home: Path, checkpoint: Path | str, **task: Any) -> dict[str, Any]:
-    """Run the job on a simulated cluster in a process of its own; return how it ended.
+    """Run the job on a simulated cluster that is there for this run alone; return how it ended.
 
     Args:
         home: an empty folder with a short path, since Ray keeps sockets there.
         checkpoint: folder or URL.
-        task: see `main`.
+        task: see above.
     """
-    given = {"slices": 8, "tuning": {}, "home": str(home), "model": str(checkpoint), **task}
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
-    # In a home of its own: whether a token of another Ray lies there would depend on the order of the tests.
-    environment["HOME"] = str(home)
+    given = json.dumps(_given(home, checkpoint, task))
     result = subprocess.run(
-        [sys.executable, "-m", "tests.helpers.simulated_cluster", json.dumps(given)],
+        [sys.executable, "-m", "tests.helpers.simulated_cluster", str(home), given],
         cwd=ROOT,
-        env={**environment, "PYTHONPATH": str(ROOT)},
+        env=_environment(home),
         capture_output=True,
         text=True,
         timeout=400,
         check=False,
     )
     assert result.returncode == 0, result.stdout + result.stderr
+    return _found(home)
+
+
+def _given(home: Path, checkpoint: Path | str, task: dict[str, Any]) -> dict[str, Any]:
+    return {"slices": 8, "tuning": {}, "home": str(home), "model": str(checkpoint), **task}
+
+
+def _environment(home: Path) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+    # In a home of its own: whether a token of another Ray lies there would depend on the order of the tests.
+    return {
+        **kept,
+        "HOME": str(home),
+        "PYTHONPATH": str(ROOT),
+        "RAY_TMPDIR": str(home),
+        "RAY_BACKEND_LOG_LEVEL": "fatal",
+    }
+
+
+def _found(home: Path) -> dict[str, Any]:
     found: dict[str, Any] = json.loads((home / "found.json").read_text())
     return found
 
 
-def main(task: dict[str, Any]) -> dict[str, Any]:
-    """Start the cluster, run the job, and return its counts or its error, with all that it told."""
-    home = Path(task["home"])
-    os.environ |= {"RAY_TMPDIR": str(home), "RAY_BACKEND_LOG_LEVEL": "fatal"}
+def serve() -> None:
+    """Start a head, and do each task that comes as a line of JSON on standard input."""
+    cluster = _head()
+    try:
+        for line in sys.stdin:
+            task = json.loads(line)
+            _write(task, _run_on(cluster, task))
+            sys.stdout.write("done\n")
+            sys.stdout.flush()
+    finally:
+        cluster.shutdown()
+
+
+def run_alone(task: dict[str, Any], home: Path) -> None:
+    """Start what the task asks for, and run the job once.
+
+    Args:
+        task: may name CPUs and GPUs of an `own` Ray, `groups` of machines that Ray's autoscaler may start, or
+            machines.
+        home: of the user; with a `token`, an earlier Ray has left one there.
+    """
     import ray
 
-    prepare(task, home)
-    if "own" in task:
-        cpus, gpus = task["own"]
-        ray.init("local", num_cpus=cpus, num_gpus=gpus, include_dashboard=False, log_to_driver=False)
-        return run(task, home)
     if "token" in task:  # as an earlier Ray of this user left it
         (home / ".ray").mkdir()
         (home / ".ray" / "auth_token").write_text(task["token"])
-    if "groups" in task:
+    if "own" in task:
+        prepare(task, home)
+        cpus, gpus = task["own"]
+        ray.init("local", num_cpus=cpus, num_gpus=gpus, include_dashboard=False, log_to_driver=False)
+        _write(task, run(task, home))
+    elif "groups" in task:
         from tests.helpers.growing_cluster import Groups, growing_cluster
 
+        prepare(task, home)
         with growing_cluster(Groups(**task["groups"]), home):
-            return run(task, home)
+            _write(task, run(task, home))
+    else:
+        cluster = _head()
+        try:
+            _write(task, _run_on(cluster, task))
+        finally:
+            cluster.shutdown()
+
+
+def _write(task: dict[str, Any], found: dict[str, Any]) -> None:
+    Path(task["home"], "found.json").write_text(json.dumps(found))
+
+
+def _head() -> Any:
     from ray.cluster_utils import Cluster
 
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+    return Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+
+
+def _run_on(cluster: Any, task: dict[str, Any]) -> dict[str, Any]:
+    """Add the machines of a task, run the job on them, and remove them."""
+    import ray
+
+    home, over = Path(task["home"]), threading.Event()
+    prepare(task, home)
+    machines = [
+        cluster.add_node(wait=False, num_cpus=cpus, num_gpus=gpus, object_store_memory=128 << 20)
+        for cpus, gpus in task["machines"]
+    ]
+    cluster.wait_for_nodes(timeout=120)
+    os.environ["RAY_ADDRESS"] = cluster.address
     with contextlib.ExitStack() as stack:
-        stack.callback(cluster.shutdown)
-        stack.callback(ray.shutdown)
-        machines = [
-            cluster.add_node(wait=False, num_cpus=cpus, num_gpus=gpus, object_store_memory=128 << 20)
-            for cpus, gpus in task["machines"]
-        ]
-        cluster.wait_for_nodes(timeout=120)
-        os.environ["RAY_ADDRESS"] = cluster.address
+        stack.callback(_remove, cluster, machines)
         if "other" in task:
             stack.enter_context(_other_machine(task["other"], cluster.address))
+        stack.callback(ray.shutdown)
         if "lost" in task:
             lost = machines[: task["lost"]]
             threading.Thread(target=_lose, args=(lost, home / "out"), daemon=True).start()
+        if "held" in task:
+            held = threading.Thread(target=_hold, args=(task["held"], home, bool(task.get("forever")), over))
+            held.start()
+            stack.callback(held.join)
         seen: set[str] = set()
-        threading.Thread(target=_watch, args=(seen,), daemon=True).start()
+        watch = threading.Thread(target=_watch, args=(seen, over))
+        watch.start()
+        stack.callback(watch.join)
+        stack.callback(over.set)
         return {**run(task, home), "seen": sorted(seen)}
+
+
+def _remove(cluster: Any, machines: list[Any]) -> None:
+    for machine in machines:
+        cluster.remove_node(machine)
+    cluster.wait_for_nodes(timeout=120)
 
 
 def _lose(machines: list[Any], output: Path) -> None:
@@ -129,11 +245,8 @@ def run(task: dict[str, Any], home: Path) -> dict[str, Any]:
         "output": {"path": task.get("output") or str(home / "out")},
         "tuning": {"rows_per_slice": 4, **task["tuning"]},
     }
-    if "held" in task:
-        held = (task["held"], home / "said", bool(task.get("forever")))
-        threading.Thread(target=_hold, args=held, daemon=True).start()
-        while not (home / "held").exists():
-            time.sleep(0.1)
+    while "held" in task and not (home / "held").exists():
+        time.sleep(0.1)
     if "other" in task:
         _wait_for_machines(len(task["machines"]) + 2)
     with (home / "said").open("a") as said:
@@ -184,25 +297,29 @@ def prepare(task: dict[str, Any], home: Path) -> None:
     (home / "out").mkdir(exist_ok=True)
 
 
-def _watch(seen: set[str]) -> None:
+def _watch(seen: set[str], over: threading.Event) -> None:
     """Note whether every GPU was a model's while all tokenizers lived: else theirs might be what a model waits for.
 
     A short input hides that, since tokenizers that are done give up their CPUs.
     """
+    import ray
     from ray._private import state
 
-    while True:
-        time.sleep(0.3)
+    while not over.wait(0.3):
         with contextlib.suppress(Exception):  # before the run connects, and when it is over
             free = [node.get("GPU", 0) for node in state.available_resources_per_node().values()]
-            states = {
-                actor["State"] for actor in state.actors().values() if "TokenizerActor" in actor["ActorClassName"]
-            }
+            states = [
+                actor["State"]
+                for actor in state.actors(
+                    job_id=ray.JobID.from_hex(ray.get_runtime_context().get_job_id())
+                ).values()
+                if "TokenizerActor" in actor["ActorClassName"]
+            ]
             if states and "DEAD" not in states and not any(free):
                 seen.add("models placed beside tokenizers")
 
 
-def _hold(bundle: dict[str, float], said: Path, forever: bool) -> None:
+def _hold(bundle: dict[str, float], home: Path, forever: bool, over: threading.Event) -> None:
     """Use a part of the cluster, as another job does, to the end or until the run says that it waits."""
     import ray
     from ray.util.placement_group import placement_group, remove_placement_group
@@ -210,13 +327,16 @@ def _hold(bundle: dict[str, float], said: Path, forever: bool) -> None:
     ray.init(os.environ["RAY_ADDRESS"], log_to_driver=False)
     group = placement_group([bundle])
     assert group.wait(60)
-    (said.parent / "held").touch()
-    while forever or not said.exists() or "waiting for" not in said.read_text():
-        time.sleep(0.2)
+    (home / "held").touch()
+    said = home / "said"
+    while not over.wait(0.2) and (forever or not said.exists() or "waiting for" not in said.read_text()):
+        pass
     remove_placement_group(group)
 
 
 if __name__ == "__main__":
-    given = json.loads(sys.argv[1])
-    found = main(given)
-    Path(given["home"], "found.json").write_text(json.dumps(found))
+    folder, *alone = sys.argv[1:]
+    if alone:
+        run_alone(json.loads(alone[0]), Path(folder))
+    else:
+        serve()

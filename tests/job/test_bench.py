@@ -15,6 +15,7 @@ from jobs.bench.flops import peak_flops, useful_flops
 from jobs.bench.inputs import texts_of
 from tests.conftest import write_parquet
 from tests.helpers import tiny_checkpoints
+from tests.helpers.command_line import module
 from tests.helpers.tiny_checkpoints import ARCHITECTURES, Recipe
 
 ROOT = Path(__file__).parents[2]
@@ -75,7 +76,6 @@ def test_texts_come_from_folders_globs_and_csv_as_in_the_job(tmp_path: Path) -> 
     assert len(set(drawn) & set(everything)) == 3
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("program", "options", "message"),
     [
@@ -105,8 +105,7 @@ def test_texts_come_from_folders_globs_and_csv_as_in_the_job(tmp_path: Path) -> 
 )
 def test_a_mistake_is_one_line_and_exit_2(program: str, options: str, message: str, tmp_path: Path) -> None:
     out = [] if "--out" in options else ["--out", str(tmp_path)]
-    command = [sys.executable, "-m", f"jobs.{program}", *options.split(), *out]
-    said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    said = module(f"jobs.{program}", *options.split(), *out)
     assert said.returncode == 2, said.stderr
     (line,) = said.stderr.splitlines()
     assert line.startswith("error: ")

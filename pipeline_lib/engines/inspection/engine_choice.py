@@ -84,8 +84,7 @@ def _why_not_openvino(model: Any, source: Source, fingerprint: str) -> str:
         except Exception as error:  # noqa: BLE001 - a model's own code may raise anything
             return f"its code refuses some batches ({type(error).__name__}), which a conversion would not"
     # An actor computes with one thread by default, a `Scorer` with all: both are tried.
-    for threads in sorted({1, torch.get_num_threads()}):
-        answers = answers_of_child(path, source, threads)
+    for answers in answers_of_child(path, source, sorted({1, torch.get_num_threads()})):
         for batch, answer in zip(trials, answers, strict=True):
             if not len(answer):
                 continue

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -79,8 +80,10 @@ def convert_in_child(source: Source, folder: Path) -> None:
     _in_child("convert", asdict(source), folder)
 
 
-def answers_of_child(path: Path, source: Source, threads: int) -> list[Floats]:
-    """Return a converted model's logits for each of the source's batches, shape [rows, labels].
+def answers_of_child(path: Path, source: Source, threads: Sequence[int]) -> list[list[Floats]]:
+    """Return a converted model's logits by each number of threads, for each of the source's batches.
+
+    Logits have the shape [rows, labels].
 
     Raises:
         ConversionError: it can't be run, or the process died of it.
@@ -89,7 +92,9 @@ def answers_of_child(path: Path, source: Source, threads: int) -> list[Floats]:
         answers = Path(folder, "answers.npz")
         _in_child("answer", asdict(source), path, answers, threads)
         with np.load(answers) as arrays:
-            return [arrays[f"arr_{number}"] for number in range(len(arrays.files))]
+            found = [arrays[f"arr_{number}"] for number in range(len(arrays.files))]
+    batches = len(found) // len(threads)
+    return [found[first : first + batches] for first in range(0, len(found), batches)]
 
 
 def _in_child(task: str, source: dict[str, Any], *more: Any) -> None:

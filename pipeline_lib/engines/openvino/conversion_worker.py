@@ -84,9 +84,9 @@ def _traced(model: Any, source: Source, batch: IdsAndTypes, pad: int) -> Any:
     return library().convert_model(Logits().eval(), example_input=example)
 
 
-def _answer(source: Source, path: str, answers: str, threads: int) -> None:
-    engine = OpenVinoEngine(Path(path), source.inputs, "float32", threads)
-    np.savez(answers, *(_logits_or_none(engine, batch) for batch in source.trials()))
+def _answer(source: Source, path: str, answers: str, threads: list[int]) -> None:
+    engines = [OpenVinoEngine(Path(path), source.inputs, "float32", number) for number in threads]
+    np.savez(answers, *(_logits_or_none(engine, batch) for engine in engines for batch in source.trials()))
 
 
 def _logits_or_none(engine: OpenVinoEngine, batch: IdsAndTypes) -> Floats:

@@ -1,6 +1,5 @@
 """The program's own Ray: reached from this machine only, leaves nothing behind, follows no planted address."""
 
-import json
 import os
 import socket
 import subprocess
@@ -19,6 +18,7 @@ from pipeline_lib.execution.cluster.address import running_cluster
 from tests.conftest import ROOT
 from tests.helpers.processes import kill, process_tree, survivors
 from tests.helpers.servers import free_port
+from tests.helpers.simulated_cluster import on_cluster
 
 LOOPBACK = {"127.0.0.1", "::ffff:127.0.0.1", "::1"}
 
@@ -226,12 +226,7 @@ def test_an_address_that_anybody_else_may_have_written_is_not_even_tried(
 def test_a_gpu_of_the_own_machine_that_pytorch_cannot_use_is_left_alone_and_that_is_said(
     home: Path, checkpoint: Path
 ) -> None:
-    task = {"own": [4, 1], "slices": 2, "tuning": {}, "home": str(home), "model": str(checkpoint), "real": True}
-    command = [sys.executable, "-m", "tests.helpers.simulated_cluster", json.dumps(task)]
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
-    environment |= {"PYTHONPATH": str(ROOT), "HOME": str(home)}
-    subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True, timeout=200)
-    found = json.loads((home / "found.json").read_text())
+    found = on_cluster(home, checkpoint, own=(4, 1), slices=2, real=True)
     assert found["status"] == "PUBLISHED", found
     assert "Ray sees 1 GPU and PyTorch" in found["said"]
     assert "can use none; scoring on CPUs" in found["said"]

@@ -4,7 +4,8 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 import torch
 
 from tests.conftest import ROOT
-from tests.helpers.simulated_cluster import on_cluster
+from tests.helpers.simulated_cluster import SimulatedCluster, on_cluster
 
 pytestmark = pytest.mark.slow
 
@@ -24,15 +25,31 @@ def short_home() -> Iterator[Path]:
         yield Path(folder)
 
 
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[SimulatedCluster]:
+    """One cluster for the tests of this file that ask for machines; each has its own ones."""
+    with tempfile.TemporaryDirectory(prefix="ns", dir="/tmp") as folder, SimulatedCluster(Path(folder)) as started:
+        yield started
+
+
+OnMachines = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture
+def on_machines(cluster: SimulatedCluster, short_home: Path, checkpoint: Path) -> OnMachines:
+    """Run the job on machines that are there for this test."""
+    return partial(cluster.run, short_home, checkpoint)
+
+
 @pytest.mark.parametrize(
     ("machines", "models"),
     [([(8, 0), (4, 1)], 1), ([(32, 0), (4, 1)], 1), ([(16, 0), (4, 1), (4, 1)], 2)],
     ids=str,
 )
 def test_small_machines_with_gpus_beside_ones_with_cpus_get_their_model(
-    machines: list[tuple[int, int]], models: int, short_home: Path, checkpoint: Path
+    machines: list[tuple[int, int]], models: int, on_machines: OnMachines
 ) -> None:
-    found = on_cluster(short_home, checkpoint, machines=machines, models=models)
+    found = on_machines(machines=machines, models=models)
     assert found["status"] == "PUBLISHED", found
     assert found["scored"] == 8 * 4 * models
     assert f"{models} model actor" in found["said"]
@@ -49,9 +66,12 @@ def test_small_machines_with_gpus_beside_ones_with_cpus_get_their_model(
     ids=str,
 )
 def test_what_no_machine_can_take_is_refused_by_name_and_at_once(
-    machines: list[tuple[int, int]], tuning: dict[str, Any], message: str, short_home: Path, checkpoint: Path
+    machines: list[tuple[int, int]],
+    tuning: dict[str, Any],
+    message: str,
+    on_machines: OnMachines,
 ) -> None:
-    found = on_cluster(short_home, checkpoint, machines=machines, tuning=tuning)
+    found = on_machines(machines=machines, tuning=tuning)
     assert (found["status"], found["exit_code"]) == ("FAILED", 2)
     assert message in found["error"]
     assert len(machines) == 1 or "each actor must fit into one of the nodes" in found["error"]
@@ -61,22 +81,22 @@ def test_what_no_machine_can_take_is_refused_by_name_and_at_once(
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="PyTorch can use the GPUs of this machine")
 def test_a_gpu_of_a_cluster_that_pytorch_cannot_use_is_an_error_that_names_the_setting(
-    short_home: Path, checkpoint: Path
+    on_machines: OnMachines,
 ) -> None:
-    found = on_cluster(short_home, checkpoint, machines=[(4, 1)], real=True)
+    found = on_machines(machines=[(4, 1)], real=True)
     assert (found["status"], found["exit_code"]) == ("FAILED", 2), found
     assert "tuning.gpus_per_model_actor: 0" in found["error"]
 
 
-def test_a_cluster_that_others_use_is_waited_for_and_that_is_said(short_home: Path, checkpoint: Path) -> None:
-    found = on_cluster(short_home, checkpoint, machines=[(4, 1)], held={"GPU": 1.0})
+def test_a_cluster_that_others_use_is_waited_for_and_that_is_said(on_machines: OnMachines) -> None:
+    found = on_machines(machines=[(4, 1)], held={"GPU": 1.0})
     assert found["status"] == "PUBLISHED", found
     assert "waiting for others to end: 1 model actor of 1 CPU and 1 GPU must fit" in found["said"]
     assert "1 of 4 CPUs and 0 GPUs" in found["said"]
 
 
-def test_a_cluster_that_others_use_in_part_is_used_for_the_rest(short_home: Path, checkpoint: Path) -> None:
-    found = on_cluster(short_home, checkpoint, machines=[(8, 2)], held={"GPU": 1.0}, forever=True)
+def test_a_cluster_that_others_use_in_part_is_used_for_the_rest(on_machines: OnMachines) -> None:
+    found = on_machines(machines=[(8, 2)], held={"GPU": 1.0}, forever=True)
     assert found["status"] == "PUBLISHED", found
     assert "others use a part of the cluster; going on with 1 of 2 model actors" in found["said"]
 
@@ -101,12 +121,12 @@ def other_disks() -> None:
     ],
 )
 def test_a_machine_that_sees_other_files_is_named_before_work_starts(
-    hidden: str, message: str, short_home: Path, checkpoint: Path
+    hidden: str, message: str, short_home: Path, checkpoint: Path, cluster: SimulatedCluster
 ) -> None:
     shutil.copytree(checkpoint, short_home / "model")
     other = {"hidden": [str(short_home / hidden)]}
     tuning = {"model_actors": 3}
-    found = on_cluster(short_home, short_home / "model", machines=[(2, 0)], other=other, tuning=tuning)
+    found = cluster.run(short_home, short_home / "model", machines=[(2, 0)], other=other, tuning=tuning)
     assert (found["status"], found.get("exit_code")) == ("FAILED", 2), found
     assert found["error"].startswith("node ")
     assert message.format(home=short_home) in found["error"]
@@ -115,19 +135,21 @@ def test_a_machine_that_sees_other_files_is_named_before_work_starts(
 
 
 @pytest.mark.usefixtures("other_disks")
-def test_a_machine_with_other_libraries_is_named_before_work_starts(short_home: Path, checkpoint: Path) -> None:
+def test_a_machine_with_other_libraries_is_named_before_work_starts(
+    short_home: Path, on_machines: OnMachines
+) -> None:
     about = short_home / "lib" / "tokenizers-0.0.1.dist-info" / "METADATA"
     about.parent.mkdir(parents=True)
     about.write_text("Metadata-Version: 2.1\nName: tokenizers\nVersion: 0.0.1\n")
     other = {"environment": {"PYTHONPATH": f"{short_home / 'lib'}{os.pathsep}{ROOT}"}}
-    found = on_cluster(short_home, checkpoint, machines=[(2, 0)], other=other, tuning={"model_actors": 3})
+    found = on_machines(machines=[(2, 0)], other=other, tuning={"model_actors": 3})
     assert (found["status"], found.get("exit_code")) == ("FAILED", 2), found
     assert "other libraries: tokenizers 0.0.1 (here " in found["error"]
 
 
 @pytest.mark.usefixtures("other_disks")
-def test_machines_that_see_the_same_share_the_work(short_home: Path, checkpoint: Path) -> None:
-    found = on_cluster(short_home, checkpoint, machines=[(2, 0)], other={}, tuning={"model_actors": 3}, real=True)
+def test_machines_that_see_the_same_share_the_work(on_machines: OnMachines) -> None:
+    found = on_machines(machines=[(2, 0)], other={}, tuning={"model_actors": 3}, real=True)
     assert found["status"] == "PUBLISHED", found
 
 
@@ -167,7 +189,7 @@ def test_a_cluster_of_this_machine_that_demands_the_token_of_the_home_is_shown_i
 def test_a_cluster_that_demands_no_token_is_joined_though_the_home_has_one(
     short_home: Path, checkpoint: Path
 ) -> None:
-    found = on_cluster(short_home, checkpoint, machines=[(8, 0), (4, 1)], token=TOKEN)
+    found = on_cluster(short_home, checkpoint, machines=[(1, 0), (2, 1)], token=TOKEN)
     assert found["status"] == "PUBLISHED", found
 
 
