@@ -40,8 +40,8 @@ from pipeline_lib.errors import NightscoreError
 from pipeline_lib.machine.terminal import escaped_output, printable
 from pipeline_lib.messages import count
 from pipeline_lib.reporting.attempt import Attempt
-from pipeline_lib.reporting.printers import errors_as_json, printer
-from pipeline_lib.reporting.summary import short_path
+from pipeline_lib.reporting.terminal.printers import errors_as_json, printer
+from pipeline_lib.reporting.terminal.summary import short_path
 from pipeline_lib.settings.settings import Settings
 from pipeline_lib.settings.settings_file import load_settings
 
@@ -76,8 +76,8 @@ def run(  # noqa: PLR0913 - its options
         watched.begin(metrics_file, config)
         settings, day = load_settings(config, overrides or ()), day_of(date)
         from pipeline_lib import pipeline
-        from pipeline_lib.reporting.progress import Progress
-        from pipeline_lib.reporting.summary import summary
+        from pipeline_lib.reporting.terminal.progress import Progress
+        from pipeline_lib.reporting.terminal.summary import summary
 
         shown = printer()
         progress = Progress(shown)
@@ -127,8 +127,8 @@ def plan(  # noqa: PLR0913 - its options
         check_sample(sample, estimate=estimate)
         settings, day = load_settings(config, overrides or ()), day_of(date)
         from pipeline_lib.pipeline import plan_only
-        from pipeline_lib.reporting.plan_lines import devices, plan_lines
-        from pipeline_lib.reporting.progress import Progress
+        from pipeline_lib.reporting.terminal.plan_lines import devices, plan_lines
+        from pipeline_lib.reporting.terminal.progress import Progress
 
         planned = plan_only(
             settings, day, Progress(Console(quiet=True)), executor_for(local=local), replace=replace
@@ -238,7 +238,7 @@ def _show_page(attempt: Attempt) -> None:
 
 def _closing(attempts: Sequence[Attempt], watched: Watched, error: BaseException) -> str:
     """Return the closing line of a run that ended before it published, or nothing if it had not begun to work."""
-    from pipeline_lib.reporting.endings import ended_badly
+    from pipeline_lib.reporting.records.endings import ended_badly
 
     attempt = [*attempts, Attempt()][0]
     _show_page(attempt)

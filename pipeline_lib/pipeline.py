@@ -18,11 +18,11 @@ from pipeline_lib.publishing.gates import check_min_rows, words_of
 from pipeline_lib.publishing.night_statistics import NightStatistics, night_statistics
 from pipeline_lib.publishing.publisher import finish_cleanup, prepare_output, publish
 from pipeline_lib.reporting.attempt import Attempt
-from pipeline_lib.reporting.attempts import Attempts
-from pipeline_lib.reporting.night_progress import NightProgress
 from pipeline_lib.reporting.outcome import Outcome
-from pipeline_lib.reporting.progress import Progress
-from pipeline_lib.reporting.recording import recorded
+from pipeline_lib.reporting.records.attempts import Attempts
+from pipeline_lib.reporting.records.recording import recorded
+from pipeline_lib.reporting.terminal.night_progress import NightProgress
+from pipeline_lib.reporting.terminal.progress import Progress
 from pipeline_lib.settings.settings import Settings
 from pipeline_lib.storage.lease import leased, sighting
 from pipeline_lib.storage.records import Receipt

@@ -17,7 +17,7 @@ from pipeline_lib.execution.local_executor import LocalExecutor
 from pipeline_lib.execution.ray_executor import RayExecutor
 from pipeline_lib.machine import failpoints
 from pipeline_lib.reporting.outcome import Outcome
-from pipeline_lib.reporting.progress import Progress
+from pipeline_lib.reporting.terminal.progress import Progress
 from pipeline_lib.settings.settings import Settings
 from pipeline_lib.settings.settings_file import parse_settings
 from tests.helpers import tiny_checkpoints

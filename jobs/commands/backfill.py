@@ -23,7 +23,7 @@ from jobs.commands.watching import Log, LogFormat, MetricsPath, Watched, job_nam
 from pipeline_lib.machine.terminal import escaped_output, printable
 from pipeline_lib.messages import count, duration
 from pipeline_lib.nights.chosen import Only, Order
-from pipeline_lib.reporting.printers import printer
+from pipeline_lib.reporting.terminal.printers import printer
 from pipeline_lib.settings.settings_file import load_settings
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def backfill(  # noqa: PLR0913 - its options
             return
         from pipeline_lib.nights.backfill import Backfill
         from pipeline_lib.pipeline import Job
-        from pipeline_lib.reporting.progress import Progress
+        from pipeline_lib.reporting.terminal.progress import Progress
 
         work = Backfill(request, nights)
         started.append(work)
@@ -122,7 +122,7 @@ def backfill(  # noqa: PLR0913 - its options
 def _outcome(work: "Backfill | None", began: float, error: BaseException | None = None) -> "Outcome":
     """Return how a backfill ended, as if it were one run."""
     from pipeline_lib.reporting.attempt import Attempt
-    from pipeline_lib.reporting.endings import ended_badly, together
+    from pipeline_lib.reporting.records.endings import ended_badly, together
 
     nights = [each.outcome for each in work.attempts if each.outcome] if work else []
     whole = together(nights, work.exit_code if work else 0, round(time.monotonic() - began, 3))

@@ -13,7 +13,7 @@ from pipeline_lib.errors import NightscoreError
 from pipeline_lib.machine.signals import stoppable
 from pipeline_lib.machine.terminal import printable
 from pipeline_lib.reporting.attempt import Attempt
-from pipeline_lib.reporting.printers import printer
+from pipeline_lib.reporting.terminal.printers import printer
 
 _SECONDS_TO_RECORD = 3.0
 

@@ -10,9 +10,9 @@ from pipeline_lib.estimating.figures import Interval
 from pipeline_lib.estimating.from_past import estimate_from_past
 from pipeline_lib.estimating.from_sample import ToDo, estimate_from
 from pipeline_lib.estimating.kept import keep
-from pipeline_lib.estimating.measuring import actors_here, measured, slices_to_score
 from pipeline_lib.estimating.past_nights import PastNight, past_nights
-from pipeline_lib.estimating.sample import Sample
+from pipeline_lib.estimating.sampling.measuring import actors_here, measured, slices_to_score
+from pipeline_lib.estimating.sampling.sample import Sample
 from pipeline_lib.inputs.shards import Slice
 from pipeline_lib.planning.plan import Plan
 from pipeline_lib.scoring.precision_drift import rows_to_compare

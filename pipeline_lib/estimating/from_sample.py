@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from pipeline_lib.estimating.estimate import Estimate
 from pipeline_lib.estimating.figures import Interval, ratio, rounds, share
-from pipeline_lib.estimating.sample import Sample, Unit
+from pipeline_lib.estimating.sampling.sample import Sample, Unit
 from pipeline_lib.planning.capacity import Allotment
 
 UNSEEN = 0.1

@@ -8,8 +8,8 @@ from pipeline_lib.execution.executor import Executor
 from pipeline_lib.nights.chosen import Request
 from pipeline_lib.nights.night import Night, State
 from pipeline_lib.reporting.attempt import Attempt
-from pipeline_lib.reporting.attempts import Attempts
-from pipeline_lib.reporting.progress import Progress
+from pipeline_lib.reporting.records.attempts import Attempts
+from pipeline_lib.reporting.terminal.progress import Progress
 
 # Each night that is worked on has a lease with a heartbeat, and a plan in the memory of the driver.
 NIGHTS_AT_A_TIME = 31

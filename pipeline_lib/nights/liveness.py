@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from pipeline_lib.machine.parallel import in_threads
 from pipeline_lib.machine.processes import identity
-from pipeline_lib.reporting.recording import SECONDS_BETWEEN_BEATS
-from pipeline_lib.reporting.run_record import RunRecord, newest_run
+from pipeline_lib.reporting.records.recording import SECONDS_BETWEEN_BEATS
+from pipeline_lib.reporting.records.run_record import RunRecord, newest_run
 from pipeline_lib.storage.location import Location
 
 _FRESH_SECONDS = 2 * SECONDS_BETWEEN_BEATS

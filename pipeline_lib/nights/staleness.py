@@ -10,7 +10,7 @@ from pipeline_lib.masking import shown
 from pipeline_lib.messages import count
 from pipeline_lib.nights.listing import NightInput
 from pipeline_lib.planning.provenance import checkpoint_stamp, deciding_settings
-from pipeline_lib.reporting.run_record import Provenance, PublishedResult
+from pipeline_lib.reporting.records.run_record import Provenance, PublishedResult
 from pipeline_lib.settings.settings import Settings
 
 

@@ -9,7 +9,7 @@ from pipeline_lib.messages import count
 from pipeline_lib.nights.listing import NightInput
 from pipeline_lib.nights.night import Night, State
 from pipeline_lib.nights.staleness import Present
-from pipeline_lib.reporting.run_record import PublishedResult, RunRecord
+from pipeline_lib.reporting.records.run_record import PublishedResult, RunRecord
 from pipeline_lib.storage.records import Success
 
 

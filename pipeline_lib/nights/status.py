@@ -10,7 +10,7 @@ from pipeline_lib.nights.liveness import newest_runs
 from pipeline_lib.nights.night import Night
 from pipeline_lib.nights.staleness import Present
 from pipeline_lib.nights.states import Facts, needs_success, night_of
-from pipeline_lib.reporting.run_record import record_names
+from pipeline_lib.reporting.records.run_record import record_names
 from pipeline_lib.settings.settings import Settings
 from pipeline_lib.storage.integrity import read_success
 from pipeline_lib.storage.records import SUCCESS

@@ -31,7 +31,7 @@ from pipeline_lib import pipeline
 from pipeline_lib.errors import NightscoreError
 from pipeline_lib.execution.local_executor import LocalExecutor
 from pipeline_lib.reporting.outcome import Outcome
-from pipeline_lib.reporting.progress import Progress
+from pipeline_lib.reporting.terminal.progress import Progress
 from pipeline_lib.settings.settings_file import load_settings
 from tests.helpers import tiny_checkpoints
 from tests.helpers.published import Poller, read_whole_version

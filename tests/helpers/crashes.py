@@ -11,7 +11,7 @@ from pipeline_lib import pipeline
 from pipeline_lib.errors import NightscoreError
 from pipeline_lib.execution.ray_executor import RayExecutor
 from pipeline_lib.machine import failpoints
-from pipeline_lib.reporting.progress import Progress
+from pipeline_lib.reporting.terminal.progress import Progress
 from pipeline_lib.settings.settings import Settings
 from pipeline_lib.storage.lease import leased
 

@@ -16,8 +16,8 @@ from rich.console import Console
 from pipeline_lib.execution.local_executor import LocalExecutor
 from pipeline_lib.pipeline import Job, run_nights
 from pipeline_lib.reporting.attempt import Attempt
-from pipeline_lib.reporting.attempts import Attempts
-from pipeline_lib.reporting.progress import Progress
+from pipeline_lib.reporting.records.attempts import Attempts
+from pipeline_lib.reporting.terminal.progress import Progress
 from pipeline_lib.settings.settings_file import load_settings
 from tests.conftest import ROOT, read_output, write_parquet
 from tests.helpers.command_line import Ended, lines_about, nightscore

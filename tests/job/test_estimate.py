@@ -9,10 +9,10 @@ import pytest
 from rich.console import Console
 
 from pipeline_lib.errors import FaultError
-from pipeline_lib.estimating.measuring import actors_here, measured, slices_to_score
+from pipeline_lib.estimating.sampling.measuring import actors_here, measured, slices_to_score
 from pipeline_lib.execution.local_executor import LocalExecutor
 from pipeline_lib.pipeline import plan_only
-from pipeline_lib.reporting.progress import Progress
+from pipeline_lib.reporting.terminal.progress import Progress
 from pipeline_lib.settings.settings import Settings
 from tests.conftest import SettingsMaker, write_parquet
 from tests.helpers.command_line import error_line, lines_about, nightscore

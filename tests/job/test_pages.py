@@ -10,7 +10,7 @@ from pipeline_lib.errors import GateError
 from pipeline_lib.execution.local_executor import LocalExecutor
 from pipeline_lib.publishing.verifier import verify
 from pipeline_lib.reporting.attempt import Attempt
-from pipeline_lib.reporting.progress import Progress
+from pipeline_lib.reporting.terminal.progress import Progress
 from pipeline_lib.settings.settings import Settings
 from tests.conftest import SettingsMaker, write_parquet
 

@@ -19,8 +19,8 @@ from pipeline_lib.execution.executor import Listener, Result
 from pipeline_lib.execution.local_executor import LocalExecutor
 from pipeline_lib.planning.discovery import Discovery
 from pipeline_lib.planning.plan import Plan
-from pipeline_lib.reporting.progress import Progress
-from pipeline_lib.reporting.run_record import RunRecord, new_record_name, parse_run, record_names
+from pipeline_lib.reporting.records.run_record import RunRecord, new_record_name, parse_run, record_names
+from pipeline_lib.reporting.terminal.progress import Progress
 from pipeline_lib.settings.settings import Settings
 from pipeline_lib.storage.lease import leased
 from tests.conftest import Runner, SettingsMaker, write_parquet

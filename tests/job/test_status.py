@@ -25,7 +25,7 @@ from pipeline_lib.machine.processes import identity
 from pipeline_lib.nights.night import Night
 from pipeline_lib.nights.status import nights_status
 from pipeline_lib.nights.table import print_table
-from pipeline_lib.reporting.progress import Progress
+from pipeline_lib.reporting.terminal.progress import Progress
 from pipeline_lib.settings.settings import Settings
 from pipeline_lib.storage.lease import leased
 from pipeline_lib.storage.urls import location_of

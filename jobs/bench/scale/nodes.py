@@ -70,7 +70,7 @@ def _run(task: Task, home: Path) -> dict[str, Any]:
     from pipeline_lib import pipeline
     from pipeline_lib.execution.ray_executor import RayExecutor
     from pipeline_lib.execution.steps import Steps
-    from pipeline_lib.reporting.progress import Progress
+    from pipeline_lib.reporting.terminal.progress import Progress
     from pipeline_lib.settings.settings_file import parse_settings
 
     write_input(task, home / "in")

@@ -11,7 +11,7 @@ from pipeline_lib.estimating.from_past import estimate_from_past
 from pipeline_lib.estimating.from_sample import ToDo, estimate_from
 from pipeline_lib.estimating.kept import against, keep, kept_estimate
 from pipeline_lib.estimating.past_nights import PastNight
-from pipeline_lib.estimating.sample import FEWEST_ROWS, Measured, Sample, Unit, rows_of_a_unit, spread
+from pipeline_lib.estimating.sampling.sample import FEWEST_ROWS, Measured, Sample, Unit, rows_of_a_unit, spread
 from pipeline_lib.estimating.words import estimate_lines
 from pipeline_lib.inputs.shards import Slice
 from pipeline_lib.planning.capacity import Allotment

@@ -17,7 +17,7 @@ os.environ["NIGHTSCORE_AUTO_ENGINE"] = "openvino"
 from ray.cluster_utils import Cluster
 from pipeline_lib import pipeline
 from pipeline_lib.execution.ray_executor import RayExecutor
-from pipeline_lib.reporting.progress import Progress
+from pipeline_lib.reporting.terminal.progress import Progress
 from pipeline_lib.settings.settings import Settings
 from rich.console import Console
 

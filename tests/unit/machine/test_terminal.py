@@ -19,8 +19,8 @@ from rich.console import Console
 
 from pipeline_lib.machine.processes import identity
 from pipeline_lib.machine.terminal import EscapingStream, escaped_output, printable
-from pipeline_lib.reporting.progress import Progress
-from pipeline_lib.reporting.summary import bars
+from pipeline_lib.reporting.terminal.progress import Progress
+from pipeline_lib.reporting.terminal.summary import bars
 from pipeline_lib.storage.records import LEASE, LeaseRecord
 from tests.conftest import Runner, SettingsMaker, write_parquet
 from tests.helpers.command_line import Ended, nightscore, nightscore_program

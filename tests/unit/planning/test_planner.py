@@ -15,7 +15,7 @@ from pipeline_lib.planning.discovery import discover
 from pipeline_lib.planning.planner import make_plan
 from pipeline_lib.planning.resume.shard_numbers import assign
 from pipeline_lib.publishing.publisher import prepare_output
-from pipeline_lib.reporting.progress import Progress
+from pipeline_lib.reporting.terminal.progress import Progress
 from pipeline_lib.storage.location import FileStamp
 from pipeline_lib.storage.records import Receipt
 from tests.conftest import Runner, SettingsMaker, write_parquet

@@ -20,7 +20,7 @@ from pipeline_lib.planning.planner import make_plan, refresh_plan
 from pipeline_lib.publishing.night_statistics import night_statistics
 from pipeline_lib.publishing.publisher import publish
 from pipeline_lib.publishing.verifier import verify
-from pipeline_lib.reporting.progress import Progress
+from pipeline_lib.reporting.terminal.progress import Progress
 from pipeline_lib.settings.settings import Settings
 from pipeline_lib.storage.records import METRICS, REPORT, RUNS, Receipt
 from pipeline_lib.storage.urls import location_of

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pipeline_lib.machine.parallel import in_threads
 from pipeline_lib.reporting.pages.facts.figures import NightFigures, parse_figures
 from pipeline_lib.reporting.pages.facts.night_files import held_figures, is_held, newest_figures
-from pipeline_lib.reporting.run_record import record_names
+from pipeline_lib.reporting.records.run_record import record_names
 from pipeline_lib.storage.location import Location
 from pipeline_lib.storage.records import METRICS, RUNS
 from pipeline_lib.storage.store_errors import translated_errors

@@ -9,7 +9,7 @@ from typing import Any
 
 from pipeline_lib.errors import BusyError, GateError, InputNotReadyError
 from pipeline_lib.reporting.pages.facts.figures import NightFigures, parse_figures
-from pipeline_lib.reporting.run_record import record_names
+from pipeline_lib.reporting.records.run_record import record_names
 from pipeline_lib.statistics.row_statistics import RowStatistics
 from pipeline_lib.storage.integrity import read_receipts
 from pipeline_lib.storage.location import Location

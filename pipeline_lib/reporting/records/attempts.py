@@ -6,8 +6,8 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from pipeline_lib.errors import NightscoreError
 from pipeline_lib.planning.plan import Plan
 from pipeline_lib.reporting.attempt import Attempt
-from pipeline_lib.reporting.endings import ended_badly
 from pipeline_lib.reporting.outcome import Outcome
+from pipeline_lib.reporting.records.endings import ended_badly
 
 Steps = Generator[None, Plan, Outcome]
 """What happens to a night. It stops at each `yield`, to go on when the other nights have got there too."""

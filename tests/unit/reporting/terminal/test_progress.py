@@ -12,7 +12,7 @@ from pipeline_lib import pipeline
 from pipeline_lib.errors import GateError
 from pipeline_lib.execution.local_executor import LocalExecutor
 from pipeline_lib.publishing.verifier import verify
-from pipeline_lib.reporting.progress import Progress
+from pipeline_lib.reporting.terminal.progress import Progress
 from tests.conftest import SettingsMaker, write_parquet
 
 

@@ -6,12 +6,10 @@ import os
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, replace
 from typing import Any
 
 from pipeline_lib.errors import BusyError, GateError, NightscoreError
 from pipeline_lib.execution.executor import Work
-from pipeline_lib.machine.library_versions import library_versions
 from pipeline_lib.machine.processes import identity
 from pipeline_lib.planning.discovery import open_output
 from pipeline_lib.planning.plan import Plan
@@ -19,13 +17,11 @@ from pipeline_lib.planning.provenance import checkpoint_stamp, deciding_settings
 from pipeline_lib.planning.resume.earlier_work import is_own_output
 from pipeline_lib.planning.resume.output_state import OutputState, read_output, staged_receipts
 from pipeline_lib.planning.resume.verification import finished_slices
-from pipeline_lib.publishing.night_statistics import has_same_truth, published_statistics
 from pipeline_lib.reporting.attempt import Attempt
-from pipeline_lib.reporting.endings import ended_badly, ended_well, unfinished
-from pipeline_lib.reporting.night_metrics import night_metrics, recorded_night
 from pipeline_lib.reporting.outcome import Outcome
-from pipeline_lib.reporting.pages.writing import write_page
-from pipeline_lib.reporting.run_record import (
+from pipeline_lib.reporting.records.endings import ended_badly, ended_well, told_of, unfinished
+from pipeline_lib.reporting.records.night_files import NightFiles
+from pipeline_lib.reporting.records.run_record import (
     MOST_RECORDS,
     Provenance,
     PublishedResult,
@@ -36,8 +32,7 @@ from pipeline_lib.reporting.run_record import (
 )
 from pipeline_lib.settings.settings import Settings
 from pipeline_lib.storage.integrity import read_success
-from pipeline_lib.storage.location import Location
-from pipeline_lib.storage.records import METRICS, REPORT, RUNS, STAGING, to_json
+from pipeline_lib.storage.records import RUNS, to_json
 from pipeline_lib.storage.store_errors import translated_errors
 from pipeline_lib.storage.urls import location_of
 
@@ -57,8 +52,7 @@ class Recording:
 
     def __init__(self, attempt: Attempt, settings: Settings, output: OutputState, dated_output: str) -> None:
         self.settings, self.output = settings, output
-        self._dated_output = dated_output
-        self._attempt = attempt
+        self._attempt, self._night_files = attempt, NightFiles(attempt, output, dated_output)
         self._started = dt.datetime.now(dt.UTC)
         self._names = record_names(name for name, stamp in output.files.items() if stamp.regular)
         self._name = new_record_name(self._started, self._names[0] if self._names else None)
@@ -105,32 +99,17 @@ class Recording:
         """
         with self._lock:
             self._published = self._published_by(plan)
-            is_told = self._attempt.night is None and self._told_before(plan)
+            is_told = self._attempt.night is None and self._night_files.take_over(plan, self._published)
             outcome = ended_well(self._attempt, plan, work)
             self._write(outcome)
             if not is_told:
-                self._write_metrics(outcome, plan, self._folder)
+                self._night_files.write_metrics(outcome, plan, self._published)
             self._is_over = True
-        if not is_told:
-            self._write_page()
-        elif REPORT in self.output.files:
-            self._attempt.page = (self._folder / REPORT).url
+        if is_told:
+            self._night_files.name_page()
+        else:
+            self._night_files.write_page()
         return outcome
-
-    def _told_before(self, plan: Plan) -> bool:
-        """Tell whether the metrics are of what is published, by a run before this one; if so, take them over.
-
-        A run that was killed after it had published has left none.
-        """
-        published = self._published
-        if published is None or plan.published is None:
-            return True
-        told = recorded_night(self._folder, published.manifest_sha256)
-        night = told or published_statistics(plan, plan.published)
-        if night.rows:
-            same = has_same_truth(plan, plan.published)
-            self._attempt.night = night if same else replace(night, truth=None)
-        return told is not None or night.rows is None
 
     def fail(self, error: BaseException) -> None:
         """Record that an error or a signal ended the run; one that ended before stays as it is recorded.
@@ -148,8 +127,8 @@ class Recording:
             self._write(outcome, error=error)
             self._is_over = True
             if isinstance(error, GateError) and plan:
-                self._write_metrics(outcome, plan, self._folder / STAGING / plan.version)
-                self._write_page()
+                self._night_files.write_metrics(outcome, plan, None, held=True)
+                self._night_files.write_page()
 
     def _count_unreported(self) -> None:
         """Count slices that Ray had not yet passed to the driver, and look at what is published now."""
@@ -220,7 +199,7 @@ class Recording:
         self._beat += 1
         is_over, now = outcome.status != "RUNNING", _now()
         record = {
-            **_told(outcome),
+            **told_of(outcome),
             "attempt": self._number,
             "host": os.uname().nodename,
             "pid": os.getpid(),
@@ -238,25 +217,6 @@ class Recording:
         }
         with translated_errors(self.output.url, "recording the run"):
             (self._folder / RUNS / self._name).write(to_json(record))
-
-    def _write_page(self) -> None:
-        """Write the page of the night; a run never fails by that."""
-        if not self._is_own:
-            return
-        try:
-            self._attempt.page = write_page(self._dated_output, self._attempt.date)
-        except Exception as error:  # noqa: BLE001 - the result stands, whatever is wrong with its page
-            why = str(error) if isinstance(error, NightscoreError) else type(error).__name__
-            self._attempt.notes.append(f"the page of the night was not written: {why}")
-
-    def _write_metrics(self, outcome: Outcome, plan: Plan, folder: Location) -> None:
-        """Write the metrics of a night that is published, or that a gate held, into a folder."""
-        night = self._attempt.night
-        if not self._is_own or night is None:
-            return
-        manifest = self._published.manifest_sha256 if self._published and folder is self._folder else None
-        with translated_errors(self.output.url, "recording the run"):
-            (folder / METRICS).write(to_json({**_told(outcome), **night_metrics(night, plan, manifest)}))
 
 
 @contextlib.contextmanager
@@ -296,18 +256,6 @@ def recorded(attempt: Attempt, settings: Settings, date: dt.date | None) -> Iter
         raise
     finally:
         is_over.set()
-
-
-def _told(outcome: Outcome) -> dict[str, Any]:
-    """Return what record and metrics tell of an outcome."""
-    is_over = outcome.status != "RUNNING"
-    return {
-        **asdict(outcome),
-        "rows_per_second": round(outcome.rows_per_second, 1),
-        "line": outcome.closing_line() if is_over else None,
-        "finished_at": _now() if is_over else None,
-        "libraries": library_versions(),
-    }
 
 
 def _now() -> str:

@@ -11,7 +11,7 @@ from pipeline_lib.planning.discovery import discover
 from pipeline_lib.planning.plan import Plan
 from pipeline_lib.planning.planner import make_plan
 from pipeline_lib.publishing.night_statistics import NightStatistics
-from pipeline_lib.reporting.judgement import judgement_lines, judgement_notes
+from pipeline_lib.reporting.terminal.judgement import judgement_lines, judgement_notes
 from pipeline_lib.statistics.drift.references import DriftReport, NightRecord, choose_reference, drift_report
 from pipeline_lib.statistics.drift.verdicts import DriftLimits
 from pipeline_lib.statistics.evaluation import Evaluation

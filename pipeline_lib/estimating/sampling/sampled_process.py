@@ -9,8 +9,8 @@ from multiprocessing import parent_process
 from multiprocessing.connection import Connection
 from multiprocessing.synchronize import Barrier
 
-from pipeline_lib.estimating.measured_steps import MeasuredSteps, Order
-from pipeline_lib.estimating.sample import FEWEST_ROWS, Measured, Unit, rows_of_a_unit
+from pipeline_lib.estimating.sampling.measured_steps import MeasuredSteps, Order
+from pipeline_lib.estimating.sampling.sample import FEWEST_ROWS, Measured, Unit, rows_of_a_unit
 from pipeline_lib.execution.nights.slice_failures import failure_text
 from pipeline_lib.machine.terminal import escaped_output
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline_lib.machine.terminal import escaped_output
-from pipeline_lib.reporting.printers import JsonPrinter, errors_as_json, printer
+from pipeline_lib.reporting.terminal.printers import JsonPrinter, errors_as_json, printer
 
 
 def objects(stream: io.StringIO) -> list[dict[str, Any]]:

@@ -1,14 +1,17 @@
 """The outcome of an attempt: after it ended well, after an error or a signal, or while it is still working."""
 
+import datetime as dt
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 from pipeline_lib.errors import NightscoreError
 from pipeline_lib.execution.executor import Work
+from pipeline_lib.machine.library_versions import library_versions
 from pipeline_lib.planning.plan import Plan
 from pipeline_lib.reporting.attempt import Attempt, summed
-from pipeline_lib.reporting.night_metrics import figures
 from pipeline_lib.reporting.outcome import Outcome
+from pipeline_lib.reporting.records.night_metrics import figures
 from pipeline_lib.storage.records import Receipt
 
 
@@ -103,4 +106,16 @@ def _counted(attempt: Attempt, receipts: Sequence[Receipt]) -> dict[str, Any]:
         "labels": summed(receipt.labels for receipt in receipts),
         "reject_codes": summed(receipt.reject_codes for receipt in receipts),
         **figures(attempt.night),
+    }
+
+
+def told_of(outcome: Outcome) -> dict[str, Any]:
+    """Return what record and metrics tell of an outcome."""
+    is_over = outcome.status != "RUNNING"
+    return {
+        **asdict(outcome),
+        "rows_per_second": round(outcome.rows_per_second, 1),
+        "line": outcome.closing_line() if is_over else None,
+        "finished_at": dt.datetime.now(dt.UTC).isoformat(timespec="seconds") if is_over else None,
+        "libraries": library_versions(),
     }

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline_lib.estimating.sample import Unit
+from pipeline_lib.estimating.sampling.sample import Unit
 from pipeline_lib.execution.steps import NOTHING_READ, Classify, Read, Tokenize, Write, receipt_of
 from pipeline_lib.execution.worker import SilentMonitor, Worker
 from pipeline_lib.inputs import columns

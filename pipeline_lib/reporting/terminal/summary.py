@@ -9,9 +9,9 @@ import sys
 from pipeline_lib.messages import count, shortened
 from pipeline_lib.planning.plan import Plan
 from pipeline_lib.publishing.night_statistics import NightStatistics
-from pipeline_lib.reporting.examples import example_rows
-from pipeline_lib.reporting.judgement import judgement_lines
 from pipeline_lib.reporting.outcome import Outcome
+from pipeline_lib.reporting.terminal.examples import example_rows
+from pipeline_lib.reporting.terminal.judgement import judgement_lines
 from pipeline_lib.storage.records import REJECTS
 from pipeline_lib.storage.urls import location_of
 

@@ -8,8 +8,8 @@ import pytest
 from pipeline_lib.errors import InputError, LostWorkerError
 from pipeline_lib.planning.plan import Plan
 from pipeline_lib.reporting.attempt import Attempt
-from pipeline_lib.reporting.attempts import Attempts
 from pipeline_lib.reporting.outcome import Outcome
+from pipeline_lib.reporting.records.attempts import Attempts
 
 DONE = Outcome("PUBLISHED", "v", None, 1, 1, 0, 1, 1.0)
 

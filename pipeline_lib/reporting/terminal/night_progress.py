@@ -3,9 +3,9 @@
 from pipeline_lib.planning.plan import Plan
 from pipeline_lib.publishing.night_statistics import NightStatistics
 from pipeline_lib.reporting.attempt import Attempt
-from pipeline_lib.reporting.judgement import judgement_notes
-from pipeline_lib.reporting.plan_lines import plan_lines
-from pipeline_lib.reporting.progress import Progress
+from pipeline_lib.reporting.terminal.judgement import judgement_notes
+from pipeline_lib.reporting.terminal.plan_lines import plan_lines
+from pipeline_lib.reporting.terminal.progress import Progress
 from pipeline_lib.storage.records import Manifest
 
 # What the paths of a night say already, or what is the same in all nights.

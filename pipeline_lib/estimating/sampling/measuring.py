@@ -10,9 +10,9 @@ from typing import Any
 
 from pipeline_lib.engines.torch_engine import gpu_names
 from pipeline_lib.errors import FaultError
-from pipeline_lib.estimating.measured_steps import Order
-from pipeline_lib.estimating.sample import Sample, spread
-from pipeline_lib.estimating.sampled_process import run_order
+from pipeline_lib.estimating.sampling.measured_steps import Order
+from pipeline_lib.estimating.sampling.sample import Sample, spread
+from pipeline_lib.estimating.sampling.sampled_process import run_order
 from pipeline_lib.execution.nights.slice_failures import failure_in, failure_table
 from pipeline_lib.inputs.shards import Slice
 from pipeline_lib.planning.capacity import Allotment, Node

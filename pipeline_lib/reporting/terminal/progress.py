@@ -11,7 +11,7 @@ from rich.progress import Progress as Bar
 
 from pipeline_lib.messages import count, duration
 from pipeline_lib.reporting.attempt import Attempt
-from pipeline_lib.reporting.printers import Printer, TextPrinter
+from pipeline_lib.reporting.terminal.printers import Printer, TextPrinter
 
 _SECONDS_BETWEEN_FIRST_LINES = 10.0
 # After the first minute, since a log may grow for hours.

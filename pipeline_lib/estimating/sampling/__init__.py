@@ -1,0 +1,1 @@
+"""Score a sample of the input here, and measure it."""

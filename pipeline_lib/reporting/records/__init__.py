@@ -1,0 +1,1 @@
+"""What a run writes about itself beside its output, also while it works."""
