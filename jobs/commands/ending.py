@@ -5,7 +5,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, NoReturn
 
 import typer
 
@@ -26,26 +26,32 @@ def ended(job: Callable[[], None], *, debug: bool, closing: Callable[[BaseExcept
         line = closing(KeyboardInterrupt(why))
         return shown.problem_line("error", _stopped(why), exit_code=1), f"{line}\n" if line else ""
 
-    with stoppable(last_lines):
-        try:
-            job()
-        except NightscoreError as error:
-            if debug:
-                traceback.print_exc()
-            line = closing(error)  # it may print notes, and the error stands last
-            shown.problem("error", str(error), exit_code=error.exit_code)
-            print_line(line)
-            raise typer.Exit(error.exit_code) from None
-        except KeyboardInterrupt as stop:
-            shown.problem("error", _stopped(str(stop)), exit_code=1)
-            print_line(closing(stop))
-            # Threads of libraries may still be working, and Python's usual exit would unload what they use.
-            os._exit(1)
-        except typer.Exit:
-            raise
-        except Exception as bug:
-            closing(bug)
-            raise
+    def stop(why: KeyboardInterrupt) -> NoReturn:
+        shown.problem("error", _stopped(str(why)), exit_code=1)
+        print_line(closing(why))
+        # Threads of libraries may still be working, and Python's usual exit would unload what they use.
+        os._exit(1)
+
+    try:
+        with stoppable(last_lines):
+            try:
+                job()
+            except NightscoreError as error:
+                if debug:
+                    traceback.print_exc()
+                line = closing(error)  # it may print notes, and the error stands last
+                shown.problem("error", str(error), exit_code=error.exit_code)
+                print_line(line)
+                raise typer.Exit(error.exit_code) from None
+            except KeyboardInterrupt as why:
+                stop(why)
+            except typer.Exit:
+                raise
+            except Exception as bug:
+                closing(bug)
+                raise
+    except KeyboardInterrupt as why:  # it came before the block had begun
+        stop(why)
 
 
 def record_stop(attempts: Iterable[Attempt], error: BaseException) -> None:

@@ -22,11 +22,12 @@ _REASONS = {signal.SIGTERM: "stopped by SIGTERM", signal.SIGINT: "interrupted"}
 def stoppable(closing_lines: Callable[[str], tuple[str, str]]) -> Iterator[None]:
     """Raise KeyboardInterrupt in the block when the program shall stop; end the process if that does not help.
 
+    A signal that comes while the block begins is raised by the `with` statement itself.
+
     Args:
         closing_lines: given why the program stops, returns what is printed on standard error and standard output
             where the block can't print it any more; called in another thread.
     """
-    handler_before = signal.signal(signal.SIGTERM, _interrupt)
     read_end, write_end = os.pipe()
     errors = os.dup(2)  # standard error itself is turned away while Ray starts
     os.set_blocking(write_end, False)
@@ -40,7 +41,9 @@ def stoppable(closing_lines: Callable[[str], tuple[str, str]]) -> Iterator[None]
 
     watcher = threading.Thread(target=watch, name="stop", daemon=True)
     watcher.start()
+    handler_before = signal.getsignal(signal.SIGTERM)
     try:
+        signal.signal(signal.SIGTERM, _interrupt)
         yield
     finally:
         is_over.set()
