@@ -232,3 +232,11 @@ def test_the_sample_says_how_often_its_scores_are_right_as_scikit_learn_does(tmp
         assert example.strip().startswith(
             f"{row.label} {row.score:.3f}  {str(row.text)[:20].split(chr(10))[0].strip()}"
         )
+    assert lines_about(ended.stderr, "note") == []
+    again = nightscore("run", str(ROOT / "configs" / "sample.yaml"), "--local", *given, *OTHER_TRUTH)
+    assert again.stdout.startswith("COMPLETE"), again.stderr
+    (note,) = lines_about(again.stderr, "note")
+    assert note.startswith("no truth is shown, since rows of this output were scored with other settings for")
+
+
+OTHER_TRUTH = ("--set", "input.truth_labels={1: NEGATIVE}")

@@ -17,6 +17,11 @@ from pipeline_lib.storage.records import METRICS, REPORT, STAGING, to_json
 from pipeline_lib.storage.store_errors import translated_errors
 from pipeline_lib.storage.urls import location_of
 
+_NO_TRUTH = (
+    "no truth is shown, since rows of this output were scored with other settings for input.truth_column, and "
+    "truth is read while rows are scored; use another output.path"
+)
+
 
 class NightFiles:
     """Writes the metrics and the page of a night, once it is published or held.
@@ -45,6 +50,12 @@ class NightFiles:
             same = has_same_truth(plan, plan.published)
             self._attempt.night = night if same else replace(night, truth=None)
         return told is not None or night.rows is None
+
+    def note_missing_truth(self, plan: Plan) -> None:
+        """Say why there is no truth where the settings ask for it."""
+        night = self._attempt.night
+        if plan.settings.input.truth_column and night and night.rows and night.truth is None:
+            self._attempt.notes.append(_NO_TRUTH)
 
     def write_metrics(
         self, outcome: Outcome, plan: Plan, published: PublishedResult | None, *, held: bool = False

@@ -100,6 +100,7 @@ class Recording:
         with self._lock:
             self._published = self._published_by(plan)
             is_told = self._attempt.night is None and self._night_files.take_over(plan, self._published)
+            self._night_files.note_missing_truth(plan)
             outcome = ended_well(self._attempt, plan, work)
             self._write(outcome)
             if not is_told:
