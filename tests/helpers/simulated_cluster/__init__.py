@@ -1,11 +1,11 @@
 """Run the job on a simulated cluster, in a process of its own, and find out how it ended.
 
-The machines are raylets of this one with logical CPUs and GPUs. The model's stage sleeps in place of a GPU, unless
-the task says that it is the real one. A task is one run:
+The machines are raylets of this one with logical CPUs and GPUs. The model's step sleeps in place of a GPU, and the
+tokenizer's gives each text one token, unless the task says that they are the real ones. A task is one run:
 
     home: an empty folder for input and output.
     model: folder or URL of the checkpoint; tuning: settings.
-    slices, seconds, models: of the sleeping model's stage; real: the model's stage is the real one.
+    slices, seconds, models: of the sleeping step; real: all steps are the real ones.
     machines: CPUs and GPUs of each.
     other: one more machine, which hides folders or has another environment.
     held: resources that another job uses until the run waits for them, or forever.
@@ -96,6 +96,8 @@ def _environment(home: Path) -> dict[str, str]:
         "PYTHONPATH": str(ROOT),
         "RAY_TMPDIR": str(home),
         "RAY_BACKEND_LOG_LEVEL": "fatal",
+        # Else each machine starts a worker for each of its CPUs beforehand.
+        "RAY_prestart_worker_first_driver": "0",
     }
 
 
