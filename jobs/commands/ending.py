@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 import typer
 
 from pipeline_lib.errors import NightscoreError
-from pipeline_lib.machine.signals import stoppable
+from pipeline_lib.machine.signals import interrupt_behind, stoppable
 from pipeline_lib.machine.terminal import printable
 from pipeline_lib.reporting.attempt import Attempt
 from pipeline_lib.reporting.terminal.printers import printer
@@ -48,6 +48,8 @@ def ended(job: Callable[[], None], *, debug: bool, closing: Callable[[BaseExcept
             except typer.Exit:
                 raise
             except Exception as bug:
+                if interrupt := interrupt_behind(bug):
+                    stop(interrupt)
                 closing(bug)
                 raise
     except KeyboardInterrupt as why:  # it came before the block had begun

@@ -9,12 +9,14 @@ staged files stay, a lease is free once its owner is dead, and `execution.cluste
 import contextlib
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
 _SECONDS_TO_END_IN_ORDER = 10.0
 _SECONDS_TO_PRINT = 2.0
+_SECONDS_TO_LEAVE = 0.1
 _REASONS = {signal.SIGTERM: "stopped by SIGTERM", signal.SIGINT: "interrupted"}
 
 
@@ -41,18 +43,43 @@ def stoppable(closing_lines: Callable[[str], tuple[str, str]]) -> Iterator[None]
 
     watcher = threading.Thread(target=watch, name="stop", daemon=True)
     watcher.start()
-    handler_before = signal.getsignal(signal.SIGTERM)
+    handler_before, hook_before = signal.getsignal(signal.SIGTERM), sys.unraisablehook
+
+    def ignored(found: "sys.UnraisableHookArgs") -> None:
+        # Raised where Python passes no exception on, such as in `__del__`: it comes again when that is left.
+        if isinstance(found.exc_value, KeyboardInterrupt):
+            again = threading.Timer(_SECONDS_TO_LEAVE, os.kill, (os.getpid(), signal.SIGTERM))
+            again.daemon = True
+            again.start()
+        else:
+            hook_before(found)
+
     try:
+        sys.unraisablehook = ignored
         signal.signal(signal.SIGTERM, _interrupt)
         yield
     finally:
         is_over.set()
+        sys.unraisablehook = hook_before
         signal.set_wakeup_fd(fd_before)
         os.close(write_end)  # the watcher reads the end of the pipe, and ends
         watcher.join()
         signal.signal(signal.SIGTERM, handler_before)
         for descriptor in (read_end, errors):
             os.close(descriptor)
+
+
+def interrupt_behind(error: BaseException) -> KeyboardInterrupt | None:
+    """Return the KeyboardInterrupt that an exception was made of, if any.
+
+    Some code turns every exception into its own: Python where a class is made, extension modules where they load.
+    """
+    cause: BaseException | None = error
+    while cause:
+        if isinstance(cause, KeyboardInterrupt):
+            return cause
+        cause = cause.__cause__ or cause.__context__
+    return None
 
 
 def _interrupt(*_: Any) -> None:

@@ -37,6 +37,40 @@ with stoppable(lambda why: (f"error: {why}\\n", "STOPPED\\n")):
             pass
 """
 
+AWKWARD_PLACES = """
+import signal, sys, time
+from jobs.commands.ending import ended
+
+class Sends:
+    def __set_name__(self, owner, name):  # what is raised here becomes the cause of a RuntimeError
+        signal.raise_signal(signal.SIGTERM)
+
+    def __del__(self):  # and what is raised here is printed and ignored
+        signal.raise_signal(signal.SIGTERM)
+
+def in_a_class_body():
+    type("Owner", (), {"field": Sends()})
+
+def in_a_destructor():
+    sends = Sends()
+    del sends
+    time.sleep(10)
+    print("went on")
+
+ended(globals()[sys.argv[1]], debug=False, closing=lambda error: f"STOPPED {error}")
+"""
+
+
+@pytest.mark.parametrize("place", ["in_a_class_body", "in_a_destructor"])
+def test_a_signal_in_a_place_where_python_hides_exceptions_ends_the_program_in_order(place: str) -> None:
+    program = subprocess.run(
+        [sys.executable, "-c", AWKWARD_PLACES, place], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert program.returncode == 1
+    assert program.stdout == "STOPPED stopped by SIGTERM\n"
+    (line,) = program.stderr.splitlines()
+    assert line.startswith("error: stopped by SIGTERM; run the same command again")
+
 
 @pytest.fixture
 def store() -> Iterator[HangingStore]:
