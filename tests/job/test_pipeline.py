@@ -95,11 +95,11 @@ def test_repeated_and_null_ids_lose_nothing(tmp_path: Path, settings_for: Settin
 
 
 def test_running_again_scores_nothing_and_changes_no_byte(
-    tmp_path: Path, settings_for: SettingsMaker, run_job: Runner
+    tmp_path: Path, settings_for: SettingsMaker, run_here: Runner, run_job: Runner
 ) -> None:
     write_parquet(tmp_path / "in" / "a.parquet", {"text": TEXTS})
     settings = settings_for(limits={"max_reject_rate": 1.0})
-    assert run_job(settings).status == "PUBLISHED"
+    assert run_here(settings).status == "PUBLISHED"
     before = tree(tmp_path / "out")
     again = run_job(settings)
     assert (again.status, again.rows_this_run) == ("COMPLETE", 0)

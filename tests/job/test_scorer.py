@@ -78,12 +78,12 @@ def test_broken_utf8_is_rejected_alone(scorer: Scorer) -> None:
 
 
 def test_the_job_and_the_library_give_the_same_rows(
-    tmp_path: Path, settings_for: SettingsMaker, run_job: Runner
+    tmp_path: Path, settings_for: SettingsMaker, run_here: Runner
 ) -> None:
     table = pa.table({"id": range(6), "text": TEXTS})
     write_parquet(tmp_path / "in" / "a.parquet", table)
     settings = settings_for(limits={"max_reject_rate": 1.0})
-    run_job(settings)
+    run_here(settings)
     alone = Scorer(settings)(table)
     scored = alone.filter(pc.is_null(alone.column("reject"))).drop_columns(["reject"])
     assert read_output(tmp_path / "out").equals(scored)
