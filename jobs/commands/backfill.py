@@ -24,6 +24,7 @@ from pipeline_lib.machine.terminal import escaped_output, printable
 from pipeline_lib.messages import count, duration
 from pipeline_lib.nights.chosen import Only, Order
 from pipeline_lib.reporting.terminal.printers import printer
+from pipeline_lib.reporting.terminal.summary import short_path
 from pipeline_lib.settings.settings_file import load_settings
 
 if TYPE_CHECKING:
@@ -94,11 +95,7 @@ def backfill(  # noqa: PLR0913 - its options
 
         def ended_night(attempt: "Attempt") -> None:
             with progress.paused():
-                print_line(printable(_line(attempt)))
-                for text in attempt.notes:
-                    note("note", f"{attempt.date}: {text}")
-                if attempt.error:
-                    note("error", f"{attempt.date}: {attempt.error}")
+                _print_night(attempt)
 
         try:
             work.run(Job(settings, replace), progress, executor_for(local=local, job=job_name(config)), ended_night)
@@ -130,6 +127,17 @@ def _outcome(work: "Backfill | None", began: float, error: BaseException | None 
         return whole
     end = ended_badly(Attempt(), error)
     return replace_of(whole, status=end.status, exit_code=end.exit_code, error=end.error)
+
+
+def _print_night(attempt: "Attempt") -> None:
+    """Print how a night ended."""
+    print_line(printable(_line(attempt)))
+    for text in attempt.notes:
+        note("note", f"{attempt.date}: {text}")
+    if attempt.error:
+        note("error", f"{attempt.date}: {attempt.error}")
+        if attempt.page:  # of a night that a gate held: it shows what was found
+            note("page", f"{attempt.date}: {short_path(attempt.page)}")
 
 
 def _line(attempt: "Attempt") -> str:

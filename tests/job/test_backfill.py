@@ -63,6 +63,9 @@ def check_mixed_nights(ended: Ended, config: Path, *options: str) -> None:
     errors = {line.split(": ", 1)[0]: line for line in lines_about(ended.stderr, "error")}
     assert set(errors) == set(failed)
     assert "not a whole Parquet file" in errors[f"{night(TRUNCATED)}"]
+    (page,) = lines_about(ended.stderr, "page")
+    assert page.startswith(f"{night(HELD)}: ")
+    assert page.endswith("/_report.html")
     assert states(config) == ["published", "no_input", "held", "failed", "failed", "published", "published"]
     codes = [records(folder, number)[-1]["exit_code"] for number in range(NIGHTS)]
     assert codes[:4] == [0, 5, 3, 2]
