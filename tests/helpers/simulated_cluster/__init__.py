@@ -44,7 +44,10 @@ class SimulatedCluster:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._process.communicate(timeout=60)
+        try:
+            self._process.communicate(timeout=60)
+        finally:
+            self._process.kill()
 
     def run(self, home: Path, checkpoint: Path | str, **task: Any) -> dict[str, Any]:
         """Run the job; return how it ended.

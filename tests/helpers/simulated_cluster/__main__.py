@@ -159,7 +159,9 @@ def run(task: dict[str, Any], home: Path) -> dict[str, Any]:
         "output": {"path": task.get("output") or str(home / "out")},
         "tuning": {"rows_per_slice": 4, **task["tuning"]},
     }
+    deadline = time.monotonic() + 120
     while "held" in task and not (home / "held").exists():
+        assert time.monotonic() < deadline, "the other job got nothing to hold"
         time.sleep(0.1)
     if "other" in task:
         _wait_for_machines(len(task["machines"]) + 2)
