@@ -91,12 +91,12 @@ def test_plan_and_run_say_which_columns_are_scored_and_kept_and_how_to_keep_the_
     config: Path, tmp_path: Path, run_here: Runner
 ) -> None:
     said = nightscore("plan", str(config)).stdout
-    assert lines_about(said, "columns") == ["text is scored, id kept"]
+    assert lines_about(said, "columns") == ["text is scored; kept: id"]
     (hint,) = lines_about(said, "")
     assert hint == "text will not be in the output; keep it with --set 'input.keep_columns=[id, text]'"
     override = hint.rpartition("--set ")[2].strip("'")
     kept = nightscore("plan", str(config), "--set", override).stdout
-    assert lines_about(kept, "columns") == ["text is scored, id, text kept"]
+    assert lines_about(kept, "columns") == ["text is scored; kept: id, text"]
     assert lines_about(kept, "") == []
     run_here(load_settings(config, [override]))
     assert read_output(tmp_path / "out").column("text").to_pylist()[:3] == ["one", "two", ""]

@@ -51,7 +51,7 @@ def _columns(plan: Plan) -> list[tuple[str, str]]:
     texts = [name for name in (given.text_column, given.text_pair_column) if name]
     kept = [name for name, _ in plan.output_schema.kept]
     lines = [
-        ("columns", f"{_named(texts)} {'is' if len(texts) == 1 else 'are'} scored, {_named(kept) or 'none'} kept")
+        ("columns", f"{_named(texts)} {'is' if len(texts) == 1 else 'are'} scored; kept: {_named(kept) or 'none'}")
     ]
     lost = [name for name in texts if name not in kept]
     if lost:
