@@ -128,7 +128,7 @@ def _score(attempts: Attempts, progress: Progress, executor: Executor) -> None:
         for number, result in results:
             # Not before there is another result: the last night is published when the workers are gone.
             while scored:
-                attempts.go_on(scored.pop())
+                attempts.go_on(scored.pop(0))
             attempt = nights[number]
             if isinstance(result, Receipt):
                 attempt.start_scoring()

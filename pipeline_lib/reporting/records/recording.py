@@ -105,7 +105,7 @@ class Recording:
             self._write(outcome)
             if not is_told:
                 self._night_files.write_metrics(outcome, plan, self._published)
-            self._is_over = True
+            self._is_over, self._attempt.outcome = True, outcome
         if is_told:
             self._night_files.name_page()
         else:

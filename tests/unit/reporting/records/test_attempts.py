@@ -72,3 +72,21 @@ def test_an_error_after_all_nights_have_ended_is_raised() -> None:
     nights.together.go_on()
     with pytest.raises(LostWorkerError), nights.together.ended_by_errors():
         raise LostWorkerError("too late")
+
+
+def test_a_signal_after_a_night_is_recorded_leaves_it_published_and_is_raised() -> None:
+    def steps(attempt: Attempt) -> Generator[None, Plan, Outcome]:
+        attempt.outcome = DONE
+        yield  # its page is being written
+        raise AssertionError(attempt)
+
+    nights, published = Nights(), Attempt(date=dt.date(2026, 11, 3))
+    together = Attempts([published], nights.ended.append)
+    together.start(steps)
+    together.go_on()
+    with pytest.raises(KeyboardInterrupt), together.ended_by_errors():
+        raise KeyboardInterrupt("stopped by SIGTERM")
+    assert nights.ended == [published]
+    assert published.result() is DONE
+    with pytest.raises(LostWorkerError), together.ended_by_errors():
+        raise LostWorkerError("later")
