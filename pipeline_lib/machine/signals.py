@@ -48,7 +48,9 @@ def stoppable(closing_lines: Callable[[str], tuple[str, str]]) -> Iterator[None]
     def ignored(found: "sys.UnraisableHookArgs") -> None:
         # Raised where Python passes no exception on, such as in `__del__`: it comes again when that is left.
         if isinstance(found.exc_value, KeyboardInterrupt):
-            again = threading.Timer(_SECONDS_TO_LEAVE, os.kill, (os.getpid(), signal.SIGTERM))
+            # Python's own handler of Ctrl-C gives no reason.
+            number = signal.SIGTERM if found.exc_value.args else signal.SIGINT
+            again = threading.Timer(_SECONDS_TO_LEAVE, os.kill, (os.getpid(), number))
             again.daemon = True
             again.start()
         else:

@@ -1,20 +1,18 @@
 """A Ray cluster of separate raylets on this machine, as `ray start` makes it; machines can be lost and added."""
 
 import json
-import os
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 import urllib.request
 from pathlib import Path
 from typing import Self
 
+from tests.helpers.environments import BIN, environment_of
 from tests.helpers.processes import end_ray, kill, process_tree, survivors
 from tests.helpers.servers import free_port
 
-BIN = Path(sys.executable).parent
 _MEMORY = 128 << 20
 _SECONDS_TO_JOIN = 120.0
 
@@ -34,9 +32,7 @@ class RayCluster:
         self._cpus = cpus
         self._address, self._jobs = "", ""
         self._base = {
-            **{name: value for name, value in os.environ.items() if not name.startswith("RAY_")},
-            "HOME": str(home),
-            "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
+            **environment_of(home),
             "RAY_USAGE_STATS_ENABLED": "0",
             "RAY_TMPDIR": str(self._folder),
             **(environment or {}),

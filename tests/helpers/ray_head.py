@@ -2,16 +2,13 @@
 
 import contextlib
 import json
-import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from tests.helpers.environments import BIN, environment_of
 from tests.helpers.processes import end_ray
 from tests.helpers.servers import free_port
-
-BIN = Path(sys.executable).parent
 
 
 @contextlib.contextmanager
@@ -24,12 +21,7 @@ def ray_head(home: Path, cpus: int = 4, **system: int) -> Iterator[tuple[dict[st
         system: options of Ray's `--system-config`.
     """
     port = free_port()
-    environment = {
-        **{name: value for name, value in os.environ.items() if not name.startswith("RAY_")},
-        "HOME": str(home),
-        "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
-        "RAY_USAGE_STATS_ENABLED": "0",
-    }
+    environment = environment_of(home) | {"RAY_USAGE_STATS_ENABLED": "0"}
     agents = ("dashboard-agent-listen-port", "dashboard-agent-grpc-port", "runtime-env-agent-port")
     # By default these are fixed numbers, which another Ray on this machine may have taken.
     ports = [

@@ -19,6 +19,7 @@ from pipeline_lib.statistics.row_statistics import RowStatistics
 from tests.conftest import ROOT, Runner, SettingsMaker, read_output, write_parquet
 from tests.helpers.command_line import lines_about, nightscore
 
+OTHER_TRUTH = ("--set", "input.truth_labels={1: NEGATIVE}")
 STARS = {"truth_column": "stars", "truth_labels": {1: "LABEL_0", 3: None, 5: "LABEL_1"}}
 SLICES: dict[str, Any] = {"tuning": {"rows_per_slice": 3}, "limits": {"max_reject_rate": 0.5}}
 
@@ -237,6 +238,3 @@ def test_the_sample_says_how_often_its_scores_are_right_as_scikit_learn_does(tmp
     assert again.stdout.startswith("COMPLETE"), again.stderr
     (note,) = lines_about(again.stderr, "note")
     assert note.startswith("no truth is shown, since rows of this output were scored with other settings for")
-
-
-OTHER_TRUTH = ("--set", "input.truth_labels={1: NEGATIVE}")

@@ -1,10 +1,8 @@
 """A Ray cluster on loopback, and the nightly job submitted to it from a clean clone."""
 
-import os
 import re
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -14,13 +12,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.conftest import ROOT, read_output, write_parquet
+from tests.helpers.environments import BIN, environment_of
 from tests.helpers.papers import commands, examples, section
 from tests.helpers.processes import end_ray
 from tests.helpers.servers import free_port
 
 pytestmark = pytest.mark.slow
-
-BIN = Path(sys.executable).parent
 
 
 @pytest.fixture
@@ -30,9 +27,7 @@ def cluster(tmp_path: Path) -> Iterator[dict[str, str]]:
     home = tmp_path / "home"
     home.mkdir()
     environment = {
-        **{name: value for name, value in os.environ.items() if not name.startswith("RAY_")},
-        "HOME": str(home),
-        "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
+        **environment_of(home),
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_ADDRESS": f"http://127.0.0.1:{jobs}",
         "RAY_API_SERVER_ADDRESS": f"http://127.0.0.1:{jobs}",
@@ -160,8 +155,7 @@ def test_the_readmes_cluster_lines_work_in_an_empty_home_after_a_run_on_this_mac
     clone, home = clone_to(tmp_path / "clone"), tmp_path / "home"
     home.mkdir()
     folder = Path(tempfile.mkdtemp(prefix="ns", dir="/tmp"))
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
-    environment |= {"HOME": str(home), "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", "RAY_TMPDIR": str(folder)}
+    environment = environment_of(home) | {"RAY_TMPDIR": str(folder)}
     # `make run` without the installation.
     first = typed("python -m jobs.score run configs/sample.yaml", clone, environment)
     assert first.returncode == 0, first.stderr

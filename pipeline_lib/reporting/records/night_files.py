@@ -4,7 +4,6 @@ from dataclasses import replace
 
 from pipeline_lib.errors import NightscoreError
 from pipeline_lib.planning.plan import Plan
-from pipeline_lib.planning.resume.earlier_work import is_own_output
 from pipeline_lib.planning.resume.output_state import OutputState
 from pipeline_lib.publishing.night_statistics import has_same_truth, published_statistics
 from pipeline_lib.reporting.attempt import Attempt
@@ -13,9 +12,9 @@ from pipeline_lib.reporting.pages.writing import write_page
 from pipeline_lib.reporting.records.endings import told_of
 from pipeline_lib.reporting.records.night_metrics import night_metrics, recorded_night
 from pipeline_lib.reporting.records.run_record import PublishedResult
+from pipeline_lib.storage.location import Location
 from pipeline_lib.storage.records import METRICS, REPORT, STAGING, to_json
 from pipeline_lib.storage.store_errors import translated_errors
-from pipeline_lib.storage.urls import location_of
 
 _NO_TRUTH = (
     "no truth is shown, since rows of this output were scored with other settings for input.truth_column, and "
@@ -29,13 +28,16 @@ class NightFiles:
     Args:
         attempt: the run.
         output: the state of the output folder before the run.
-        dated_output: path of the output as in the settings, with `{date}` still in it.
+        folder: that folder.
+        dated_output: its path as in the settings, with `{date}` still in it.
+        is_own: whether a run may write there at all.
     """
 
-    def __init__(self, attempt: Attempt, output: OutputState, dated_output: str) -> None:
-        self._attempt, self._output, self._dated_output = attempt, output, dated_output
-        self._folder = location_of(output.url)
-        self._is_own = is_own_output(output)
+    def __init__(
+        self, attempt: Attempt, output: OutputState, folder: Location, dated_output: str, *, is_own: bool
+    ) -> None:
+        self._attempt, self._output, self._folder = attempt, output, folder
+        self._dated_output, self._is_own = dated_output, is_own
 
     def take_over(self, plan: Plan, published: PublishedResult | None) -> bool:
         """Tell whether the metrics are of what is published, by a run before this one; if so, take them over.

@@ -52,12 +52,11 @@ class Recording:
 
     def __init__(self, attempt: Attempt, settings: Settings, output: OutputState, dated_output: str) -> None:
         self.settings, self.output = settings, output
-        self._attempt, self._night_files = attempt, NightFiles(attempt, output, dated_output)
+        self._attempt, self._folder, self._is_own = attempt, location_of(output.url), is_own_output(output)
+        self._night_files = NightFiles(attempt, output, self._folder, dated_output, is_own=self._is_own)
         self._started = dt.datetime.now(dt.UTC)
         self._names = record_names(name for name, stamp in output.files.items() if stamp.regular)
         self._name = new_record_name(self._started, self._names[0] if self._names else None)
-        self._folder = location_of(output.url)
-        self._is_own = is_own_output(output)
         self._lock = threading.Lock()
         self._is_over = False
         self._beat = 0

@@ -14,13 +14,13 @@ tokenizer's gives each text one token, unless the task says that they are the re
 """
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any, Self
 
 from tests.conftest import ROOT
+from tests.helpers.environments import environment_of
 
 
 class SimulatedCluster:
@@ -91,11 +91,9 @@ def _given(home: Path, checkpoint: Path | str, task: dict[str, Any]) -> dict[str
 
 
 def _environment(home: Path) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
     # In a home of its own: whether a token of another Ray lies there would depend on the order of the tests.
     return {
-        **kept,
-        "HOME": str(home),
+        **environment_of(home),
         "PYTHONPATH": str(ROOT),
         "RAY_TMPDIR": str(home),
         "RAY_BACKEND_LOG_LEVEL": "fatal",

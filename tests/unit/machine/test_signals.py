@@ -43,10 +43,10 @@ from jobs.commands.ending import ended
 
 class Sends:
     def __set_name__(self, owner, name):  # what is raised here becomes the cause of a RuntimeError
-        signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(int(sys.argv[2]))
 
     def __del__(self):  # and what is raised here is printed and ignored
-        signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(int(sys.argv[2]))
 
 def in_a_class_body():
     type("Owner", (), {"field": Sends()})
@@ -61,15 +61,19 @@ ended(globals()[sys.argv[1]], debug=False, closing=lambda error: f"STOPPED {erro
 """
 
 
+@pytest.mark.parametrize(
+    ("number", "why"), [(signal.SIGTERM, "stopped by SIGTERM"), (signal.SIGINT, "interrupted")]
+)
 @pytest.mark.parametrize("place", ["in_a_class_body", "in_a_destructor"])
-def test_a_signal_in_a_place_where_python_hides_exceptions_ends_the_program_in_order(place: str) -> None:
-    program = subprocess.run(
-        [sys.executable, "-c", AWKWARD_PLACES, place], cwd=ROOT, capture_output=True, text=True, check=False
-    )
+def test_a_signal_in_a_place_where_python_hides_exceptions_ends_the_program_in_order(
+    place: str, number: signal.Signals, why: str
+) -> None:
+    command = [sys.executable, "-c", AWKWARD_PLACES, place, str(int(number))]
+    program = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert program.returncode == 1
-    assert program.stdout == "STOPPED stopped by SIGTERM\n"
+    assert program.stdout == f"STOPPED {why if number == signal.SIGTERM else ''}\n"
     (line,) = program.stderr.splitlines()
-    assert line.startswith("error: stopped by SIGTERM; run the same command again")
+    assert line.startswith(f"error: {why}; run the same command again")
 
 
 @pytest.fixture

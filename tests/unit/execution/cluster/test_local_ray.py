@@ -16,6 +16,7 @@ import torch
 
 from pipeline_lib.execution.cluster.address import running_cluster
 from tests.conftest import ROOT
+from tests.helpers.environments import environment_of
 from tests.helpers.processes import kill, process_tree, survivors
 from tests.helpers.servers import free_port
 from tests.helpers.simulated_cluster import on_cluster
@@ -33,12 +34,11 @@ def home() -> Iterator[Path]:
 
 def start(home: Path, code: str) -> subprocess.Popen[str]:
     """Run code on a Ray of its own, as a user with that home would."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
     program = "from pipeline_lib.execution.cluster.connection import connected\nwith connected(lambda: None):\n"
     return subprocess.Popen(
         [sys.executable, "-c", program + textwrap.indent(code, "    ")],
         cwd=ROOT,
-        env={**environment, "HOME": str(home), "TMPDIR": str(home / "tmp"), "PYTHONPATH": str(ROOT)},
+        env={**environment_of(home), "TMPDIR": str(home / "tmp"), "PYTHONPATH": str(ROOT)},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -69,11 +69,10 @@ def test_a_question_asked_while_ray_starts_waits_for_that_ray_and_starts_no_othe
     with connected(ask) as asked:
         print(asked == ray.get_runtime_context().gcs_address and ray.get(ray.remote(lambda: "one").remote()))
     """
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
     result = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(program)],
         cwd=ROOT,
-        env={**environment, "HOME": str(home), "TMPDIR": str(home / "tmp"), "PYTHONPATH": str(ROOT)},
+        env={**environment_of(home), "TMPDIR": str(home / "tmp"), "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
         timeout=120,
