@@ -1,7 +1,7 @@
 """The steps as stages of a Ray dataset: each stage is a pool of actors; slices are packed between stages."""
 
 import os
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Any
@@ -35,7 +35,7 @@ class Workers:
 
 def results_of(
     todo: Mapping[int, Collection[Slice]], plans: Sequence[Plan], room: Room, workers: Workers
-) -> Iterator[tuple[int, Receipt | NightscoreError]]:
+) -> Generator[tuple[int, Receipt | NightscoreError]]:
     """Take slices through the steps on the room's actors; yield the receipt of each, or why its night failed.
 
     Nights are worked on in their order. In each, short slices, the last ones of shards, come last, so that all

@@ -1,10 +1,11 @@
 """Go on after a loss of machines: notice that the room which is kept is of no use, and reserve what is left."""
 
 import contextlib
+import queue
 import threading
 import time
-from collections.abc import Iterator
-from typing import Self, TypeVar
+from collections.abc import Generator, Iterator
+from typing import Generic, NamedTuple, TypeVar
 
 import ray
 from ray.util.placement_group import placement_group_table, remove_placement_group
@@ -19,16 +20,19 @@ from pipeline_lib.settings.settings import Device, TuningSettings
 
 _SECONDS_TO_RETURN = 60.0
 _SECONDS_BETWEEN_CHECKS = 1.0
+_SECONDS_TO_END = 60.0
+_NONE_CAME = "no machine came in place of one that was lost"
 _LOST = "RESCHEDULING"
 """What Ray says of a placement group from the loss of a machine until all of it has a place again."""
 
 _T = TypeVar("_T")
 
 
-def unless_stuck(results: Iterator[_T], room: Room) -> Iterator[_T]:
+def unless_stuck(results: Generator[_T], room: Room) -> Iterator[_T]:
     """Yield results; give the room up when none comes for a minute while Ray has no place for a part of it.
 
-    Ray would wait for ever for a machine in place of one that was lost, and keep the slices of its actors.
+    Ray would wait for ever for a machine in place of one that was lost, and keep the slices of its actors. Even
+    when their room is gone it may do so; the results are waited for in a thread, which can be left alone then.
 
     Args:
         results: of the actors in the room.
@@ -37,52 +41,86 @@ def unless_stuck(results: Iterator[_T], room: Room) -> Iterator[_T]:
     Raises:
         LostWorkerError: the room was given up.
     """
-    with _Watch(room) as watch:
-        while True:
-            watch.waiting_since = time.monotonic()
-            try:
-                result = next(results)
-            except StopIteration:
-                return
-            except FaultError as error:
-                if watch.gave_up:
-                    raise LostWorkerError("no machine came in place of one that was lost") from error
-                raise
-            watch.waiting_since = None  # what is done with a result may take long
-            yield result
+    arrived, is_over = queue.SimpleQueue[_Arrival[_T]](), threading.Event()
+    threading.Thread(target=_pull, args=(results, arrived, is_over), name="results", daemon=True).start()
+    loss = _Loss(room)
+    try:
+        while (arrival := loss.next(arrived)).result:
+            yield from arrival.result
+        if loss.gave_up and isinstance(arrival.error, FaultError):
+            raise LostWorkerError(_NONE_CAME) from arrival.error
+        if arrival.error:
+            raise arrival.error
+    finally:
+        is_over.set()
 
 
-class _Watch:
+class _Arrival(NamedTuple, Generic[_T]):
+    """A result, or neither when there are no more, or what ended them."""
+
+    result: tuple[_T, ...] = ()
+    error: BaseException | None = None
+
+
+def _pull(results: Generator[_T], arrived: queue.SimpleQueue[_Arrival[_T]], is_over: threading.Event) -> None:
+    """Hand each result on, until there are no more or nobody takes them any more."""
+    try:
+        with contextlib.closing(results):
+            for result in results:
+                arrived.put(_Arrival((result,)))
+                if is_over.is_set():
+                    return
+        arrived.put(_Arrival())
+    except BaseException as error:  # noqa: BLE001 - raised where the results are taken
+        arrived.put(_Arrival(error=error))
+
+
+class _Loss:
+    """Looks at the room while no result comes, and gives it up when it is of no use."""
+
     def __init__(self, room: Room) -> None:
-        self._room, self._is_over = room, threading.Event()
+        self._room = room
         self._lost_since: float | None = None
-        self.waiting_since: float | None = None
-        self.gave_up = False
+        self._given_up_at: float | None = None
 
-    def __enter__(self) -> Self:
-        self._thread = threading.Thread(target=self._watch, daemon=True)
-        self._thread.start()
-        return self
+    @property
+    def gave_up(self) -> bool:
+        """Whether the room was given up, so that what ends the results is no failure."""
+        return self._given_up_at is not None
 
-    def __exit__(self, *_: object) -> None:
-        self._is_over.set()
-        self._thread.join()
+    def next(self, arrived: queue.SimpleQueue[_Arrival[_T]]) -> _Arrival[_T]:
+        """Wait for the next result.
 
-    def _watch(self) -> None:
-        while not self.gave_up and not self._is_over.wait(_SECONDS_BETWEEN_CHECKS):
-            with contextlib.suppress(ray.exceptions.RayError):  # where Ray is lost, the results say so
-                self._check(time.monotonic())
+        Raises:
+            LostWorkerError: the room was given up a minute ago, and Ray does not end the results.
+        """
+        began = time.monotonic()
+        while True:
+            with contextlib.suppress(queue.Empty):
+                return arrived.get(timeout=_SECONDS_BETWEEN_CHECKS)
+            now = time.monotonic()
+            if self._given_up_at is None:
+                self._check(began, now)
+            elif now - self._given_up_at > _SECONDS_TO_END:
+                raise LostWorkerError(_NONE_CAME)
 
-    def _check(self, now: float) -> None:
-        if not any(placement_group_table(group)["state"] == _LOST for group in self._room.groups):
+    def _check(self, waiting_since: float, now: float) -> None:
+        if not self._has_lost():
             self._lost_since = None
             return
         self._lost_since = self._lost_since or now
-        waiting_since = self.waiting_since
-        if waiting_since is not None and now - max(waiting_since, self._lost_since) > _SECONDS_TO_RETURN:
-            self.gave_up = True
+        if now - max(waiting_since, self._lost_since) > _SECONDS_TO_RETURN:
+            self._given_up_at = now
             for group in self._room.groups:
-                remove_placement_group(group)  # ends the actors in it, and so the results
+                with contextlib.suppress(ray.exceptions.RayError):
+                    remove_placement_group(group)  # ends the actors in it, and so the results
+
+    def _has_lost(self) -> bool:
+        try:
+            # Empty where Ray does not answer in time.
+            return any(placement_group_table(group).get("state") == _LOST for group in self._room.groups)
+        except ray.exceptions.RayError:
+            return False  # where Ray is lost, the results say so
 
 
 @contextlib.contextmanager
