@@ -20,7 +20,7 @@ from pipeline_lib.settings.settings import Device, TuningSettings
 
 _SECONDS_TO_RETURN = 60.0
 _SECONDS_BETWEEN_CHECKS = 1.0
-_SECONDS_TO_END = 60.0
+_SECONDS_TO_END = 20.0
 _NONE_CAME = "no machine came in place of one that was lost"
 _LOST = "RESCHEDULING"
 """What Ray says of a placement group from the loss of a machine until all of it has a place again."""
@@ -31,8 +31,9 @@ _T = TypeVar("_T")
 def unless_stuck(results: Generator[_T], room: Room) -> Iterator[_T]:
     """Yield results; give the room up when none comes for a minute while Ray has no place for a part of it.
 
-    Ray would wait for ever for a machine in place of one that was lost, and keep the slices of its actors. Even
-    when their room is gone it may do so; the results are waited for in a thread, which can be left alone then.
+    Ray would wait for ever for a machine in place of one that was lost, and keep the slices of its actors. An actor
+    that was about to start anew may stay so even when its room is gone; the results are waited for in a thread,
+    which is left alone then.
 
     Args:
         results: of the actors in the room.
@@ -92,7 +93,7 @@ class _Loss:
         """Wait for the next result.
 
         Raises:
-            LostWorkerError: the room was given up a minute ago, and Ray does not end the results.
+            LostWorkerError: the room was given up a while ago, and Ray does not end the results.
         """
         began = time.monotonic()
         while True:
