@@ -28,13 +28,18 @@ OUT = f"{BUCKET}/scores/ds=2026-11-22"
 SHARDS, ROWS_PER_SHARD, ROWS_PER_SLICE = 4, 200, 20
 SLICES = SHARDS * ROWS_PER_SHARD // ROWS_PER_SLICE
 MACHINES = 3
-_SECONDS_PER_PART = 0.4
 
 
-def _slow(method: str, path: str) -> None:
-    """Take a while for each part, so that a run lasts long enough to lose something on its way."""
-    if method == "PUT" and "_staging" in path and path.partition("?")[0].endswith(".parquet"):
-        time.sleep(_SECONDS_PER_PART)
+@dataclass
+class Pace:
+    """Takes a while for each part, so that a run lasts long enough to lose something on its way."""
+
+    seconds_per_part: float = 0.4
+
+    def __call__(self, method: str, path: str) -> None:
+        """Wait before a request to the store is answered."""
+        if method == "PUT" and "_staging" in path and path.partition("?")[0].endswith(".parquet"):
+            time.sleep(self.seconds_per_part)
 
 
 @dataclass
@@ -45,6 +50,7 @@ class Night:
     store: s3fs.S3FileSystem
     clone: Path
     checkpoint: Path
+    pace: "Pace"
 
     def start(self) -> subprocess.Popen[str]:
         """Submit the job, as a scheduler does, onto as many machines as the cluster shall have."""
@@ -128,8 +134,9 @@ def night(s3_server: str, checkpoint: Path, tmp_path_factory: pytest.TempPathFac
             frame.to_parquet(file)
     home = tmp_path_factory.mktemp("night")
     subprocess.run(["git", "clone", "--quiet", str(ROOT), str(home / "clone")], check=True)
-    with S3Proxy(s3_server, answer=_slow) as proxy, RayCluster(home, 0, access_to(proxy.endpoint)) as cluster:
-        yield Night(cluster, store, home / "clone", checkpoint)
+    pace = Pace()
+    with S3Proxy(s3_server, answer=pace) as proxy, RayCluster(home, 0, access_to(proxy.endpoint)) as cluster:
+        yield Night(cluster, store, home / "clone", checkpoint, pace)
 
 
 @dataclass
@@ -185,14 +192,18 @@ def test_a_machine_that_comes_with_other_libraries_takes_no_part(night: Night, t
     about.write_text("Metadata-Version: 2.1\nName: tokenizers\nVersion: 0.0.1\n")
     run = night.start()
     night.wait_for_parts(4)
+    night.pace.seconds_per_part = 5  # else the others are done before it has started
     night.cluster.lose(night.cluster.machines[0])
     other = night.cluster.add_machine(PYTHONPATH=str(tmp_path))
-    said, _ = run.communicate(timeout=280)
+    try:
+        said, _ = run.communicate(timeout=280)
+    finally:
+        night.pace.seconds_per_part = Pace.seconds_per_part
+        night.cluster.lose(other)
+        night.remove_output()
     assert run.returncode == 1, said
     assert "Job entrypoint command failed with exit code 2" in said
     assert "other libraries: tokenizers 0.0.1 (here " in said
-    night.cluster.lose(other)
-    night.remove_output()
 
 
 def test_a_job_whose_driver_is_killed_goes_on_when_it_is_submitted_again(

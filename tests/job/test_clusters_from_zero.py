@@ -97,7 +97,7 @@ def night(s3_server: str, checkpoint: Path) -> Iterator[Night]:
                 groups=GROUPS,
                 slices=SLICES_PER_MODEL,
                 models=2,
-                seconds=0.5,
+                seconds=4.0,  # else the model that is left does it all before the other machine has started
                 tuning={"gpus_per_model_actor": 1, "model_actors": 2, "tokenizer_actors": 2},
             )
             loser.join()
