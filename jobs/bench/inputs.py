@@ -14,6 +14,7 @@ from pipeline_lib.errors import InputError, NightscoreError, SettingsError
 from pipeline_lib.inputs import columns
 from pipeline_lib.inputs.discovery.listing import find_shards
 from pipeline_lib.inputs.formats import dispatch
+from pipeline_lib.inputs.formats.dispatch import ShardRows
 from pipeline_lib.inputs.reader import conform_to_schema
 from pipeline_lib.inputs.schema import OutputSchema, unify_schemas
 from pipeline_lib.inputs.shards import Shard, format_of
@@ -138,9 +139,11 @@ def _read(settings: Settings) -> Iterator[str]:
         unify_schemas({path: contents.schema}, settings.input)
         names = tuple(contents.schema.names)
         shard = Shard(number, path, kind, stamp, "", contents.rows, names, _ROWS_AT_A_TIME, contents.slice_offsets)
+        read = ShardRows(shard, [settings.input.text_column], csv)
         for part in shard.slices:
             with translated_errors(path, "reading the shard"):
-                table = dispatch.read_slice(shard, part, [settings.input.text_column], csv)
+                table = read(part)
             table = conform_to_schema(table, settings.input, OutputSchema(()))
             usable: Any = table.filter(pc.is_null(table.column(columns.REJECT_CODE))).column(columns.TEXT)
             yield from (text.decode() for text in usable.to_pylist())
+        read.close()

@@ -15,6 +15,7 @@ from pipeline_lib.errors import DeviceError, NightscoreError
 from pipeline_lib.execution.cluster.failures import failures_explained
 from pipeline_lib.execution.cluster.placement import Room
 from pipeline_lib.execution.nights.night_flows import NightFlows, keeping_what_is_loaded
+from pipeline_lib.execution.nights.runs_to_read import limit_what_waits, reader_actors, runs_to_read
 from pipeline_lib.execution.nights.slice_failures import failure_in, failure_table, failure_text, is_failure
 from pipeline_lib.execution.steps import Steps, receipt_of
 from pipeline_lib.execution.transport import groups_of, pack, slice_rows, unpack
@@ -47,12 +48,18 @@ def results_of(
         room: for the actors.
         workers: what the actors do, and where they report to.
     """
-    parts = [part for night in todo.values() for part in sorted(night, key=lambda part: -part.rows)]
     plan_refs = {night: ray.put(plans[night].for_workers()) for night in todo}
-    at_work = max(room.allotment.model_actors, room.allotment.tokenizer_actors)
+    at_work = room.allotment.tokenizer_actors or room.allotment.model_actors
+    runs = runs_to_read(todo, plans)
+    readers = reader_actors(runs, plans, at_work)
+    if not readers:
+        parts = [part for night in todo.values() for part in sorted(night, key=lambda part: -part.rows)]
+        runs = list(groups_of(parts, at_work))
     # `from_arrow` would send each block through a task of its own: 45 KiB of the driver's memory and milliseconds.
-    data = ray.data.from_blocks([slice_rows(*group) for group in groups_of(parts, at_work)])
-    for stage in _stages(room, workers.steps):
+    data = ray.data.from_blocks([slice_rows(*run) for run in runs])
+    if readers:
+        limit_what_waits(data.context, room.allotment.device, at_work)
+    for stage in _stages(room, workers.steps, readers):
         data = stage.applied(data, room, plan_refs, workers.statistics)
     with failures_explained():
         for batch in data.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
@@ -73,6 +80,8 @@ class _Stage:
     cpus: float
     gpus: float = 0.0
     in_flight: int | None = None
+    slices_per_call: int | None = 1
+    """None: all of a block."""
 
     def applied(self, data: Any, room: Room, plan_refs: dict[int, Any], statistics: WorkerStatistics) -> Any:
         return data.map_batches(
@@ -89,13 +98,20 @@ class _Stage:
             num_gpus=self.gpus,
             scheduling_strategy=room.strategy(self.number),
             # A row of the dataset is a packed slice, so that no step ever sees half a slice or the seam of two.
-            batch_size=1,
+            batch_size=self.slices_per_call,
             batch_format="pyarrow",
         )
 
 
-def _stages(room: Room, steps: Steps) -> list[_Stage]:
+def _stages(room: Room, steps: Steps, readers: int) -> list[_Stage]:
     each, steps = room.allotment, keeping_what_is_loaded(steps)
+    read = [steps.read]
+    first = []
+    if readers:
+        # They are idle most of the time, so that they share the CPUs of those that they read for.
+        room_of = 0 if each.together else 1
+        first = [_Stage(ReaderActor, read, room_of, readers, cpus=0, in_flight=1, slices_per_call=None)]
+        read = []
     model = partial(
         _Stage,
         ModelActor,
@@ -106,9 +122,10 @@ def _stages(room: Room, steps: Steps) -> list[_Stage]:
     )
     if each.together:
         # An actor with all steps gets one slice at a time; with more, one would end late while another is idle.
-        return [model(steps, in_flight=1)]
+        return [*first, model([*read, *steps[1:]], in_flight=1)]
     return [
-        _Stage(TokenizerActor, [steps.read, steps.tokenize], 1, each.tokenizer_actors, each.cpus_per_tokenizer),
+        *first,
+        _Stage(TokenizerActor, [*read, steps.tokenize], 1, each.tokenizer_actors, each.cpus_per_tokenizer),
         model([steps.classify]),
         _Stage(WriterActor, [steps.write], 2, each.writers, each.cpus_per_writer),
     ]
@@ -136,7 +153,11 @@ class _Actor:
         self._flow = NightFlows(steps, plan_of, worker, next(iter(plan_refs)))
         self._is_one_night, self._statistics = len(plan_refs) == 1, statistics
 
-    def __call__(self, batch: pa.Table) -> pa.Table:
+    def __call__(self, batch: pa.Table) -> Any:
+        """Return a packed slice after the steps."""
+        return self._taken(batch)
+
+    def _taken(self, batch: pa.Table) -> pa.Table:
         part, table = unpack(batch)
         if is_failure(table):
             return batch
@@ -157,8 +178,17 @@ class _Actor:
         return pack(part, failure_table(failure))
 
 
+class ReaderActor(_Actor):
+    """A CPU worker that reads runs of slices for the others."""
+
+    def __call__(self, batch: pa.Table) -> Iterator[pa.Table]:
+        """Yield the slices of a run, each as soon as it is read."""
+        for row in range(len(batch)):
+            yield self._taken(batch.slice(row, 1))
+
+
 class TokenizerActor(_Actor):
-    """A CPU worker that reads slices and tokenizes them."""
+    """A CPU worker that tokenizes slices, and reads them where no other does."""
 
 
 class ModelActor(_Actor):

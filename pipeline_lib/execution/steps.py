@@ -51,7 +51,7 @@ class Read:
         """Return the rows of the slice; the given table is empty."""
         del table
         shard = self._shards[part.shard]
-        with self._monitor.working("tokenizer", part), reading_counted(shard.path, part, self._monitor.ledger):
+        with self._monitor.working("reader", part), reading_counted(shard.path, part, self._monitor.ledger):
             table = with_truth(self._read(shard, part), self._truth)
             earlier = self._plan.reusable.get((part.shard, part.first_row))
             if earlier:

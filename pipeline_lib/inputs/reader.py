@@ -4,7 +4,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline_lib.inputs import columns, hive_partitions
-from pipeline_lib.inputs.formats import dispatch
+from pipeline_lib.inputs.formats.dispatch import ShardRows
 from pipeline_lib.inputs.schema import OutputSchema
 from pipeline_lib.inputs.shards import Shard, Slice
 from pipeline_lib.settings.settings import InputSettings
@@ -28,6 +28,7 @@ class Reader:
         of_truth = {settings.truth_column} - kept
         types = {name: kind for name, kind in settings.csv.column_types.items() if name not in of_truth}
         self._csv = settings.csv.model_copy(update={"column_types": types})
+        self._open: tuple[str, ShardRows] | None = None
 
     def __call__(self, shard: Shard, part: Slice) -> pa.Table:
         """Return the slice's kept columns, its texts and its rejects so far, in the order of the shard.
@@ -36,14 +37,34 @@ class Reader:
             InputError: the shard can't be read.
             FaultError: the shard is no longer the one that was planned, or the storage failed, and again.
         """
-        return with_retries(lambda: self._read(shard, part))
+
+        def attempt() -> pa.Table:
+            try:
+                return self._read(shard, part)
+            except BaseException:
+                self.close()  # what was open may be what failed
+                raise
+
+        return with_retries(attempt)
+
+    def close(self) -> None:
+        """Close the shard of the last slice, which stays open for the next one."""
+        opened, self._open = self._open, None
+        if opened:
+            opened[1].close()
+
+    def _rows_of(self, shard: Shard) -> ShardRows:
+        if self._open is None or self._open[0] != shard.path:
+            self.close()
+            others = [self._settings.text_column, self._settings.text_pair_column, self._settings.truth_column]
+            wanted = [*(name for name, _ in self._output_schema.kept), *(name for name in others if name)]
+            present = [name for name in dict.fromkeys(wanted) if name in shard.columns]
+            self._open = shard.path, ShardRows(shard, present, self._csv)
+        return self._open[1]
 
     def _read(self, shard: Shard, part: Slice) -> pa.Table:
         check_unchanged(shard.path, shard.stamp)
-        others = [self._settings.text_column, self._settings.text_pair_column, self._settings.truth_column]
-        wanted = [*(name for name, _ in self._output_schema.kept), *(name for name in others if name)]
-        present = [name for name in dict.fromkeys(wanted) if name in shard.columns]
-        table = dispatch.read_slice(shard, part, present, self._csv)
+        table = self._rows_of(shard)(part)
         check_unchanged(shard.path, shard.stamp)  # also while it was read
         for name, value in hive_partitions.partition_values(shard.path, self._settings).items():
             table = table.append_column(name, pa.array([value] * table.num_rows, pa.string()))

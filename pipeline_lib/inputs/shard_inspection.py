@@ -49,7 +49,8 @@ def inspect_shards(
     def inspect(numbered: tuple[int, str]) -> Shard:
         number, path = numbered
         stamp, header = stamps[path], headers[path]
-        contents = Contents(header.schema, header.rows) if header.rows is not None else _inspect(path, settings)
+        rows, units = header.rows, header.unit_starts
+        contents = _inspect(path, settings) if rows is None else Contents(header.schema, rows, unit_starts=units)
         with translated_errors(path, "reading the shard"):
             content = content_id(path, stamp)
         names = tuple(map(sys.intern, contents.schema.names))
@@ -63,6 +64,7 @@ def inspect_shards(
             columns=names_in_memory.setdefault(names, names),
             rows_per_slice=settings.tuning.rows_per_slice,
             slice_offsets=contents.slice_offsets,
+            unit_starts=contents.unit_starts,
             schema=sys.intern(shard_cache.encoded(header.schema)),
         )
 
@@ -72,7 +74,7 @@ def inspect_shards(
 def with_slice_offsets(
     shards: tuple[Shard, ...], finished: Collection[tuple[int, int]], settings: Settings
 ) -> tuple[Shard, ...]:
-    """Return the shards with the offsets of slices in CSV files that were not read through and have work left.
+    """Return the shards with where slices and units start in those that were not opened and have work left.
 
     Args:
         shards: all of the input.
@@ -81,11 +83,16 @@ def with_slice_offsets(
     """
 
     def located(shard: Shard) -> Shard:
-        is_known = shard.format != "csv" or shard.slice_offsets
-        if is_known or all((shard.number, first_row) in finished for first_row in shard.starts):
+        if (
+            shard.slice_offsets
+            or shard.unit_starts
+            or all((shard.number, first_row) in finished for first_row in shard.starts)
+        ):
             return shard
         contents = _inspect(shard.path, settings)
-        return dataclasses.replace(shard, rows=contents.rows, slice_offsets=contents.slice_offsets)
+        return dataclasses.replace(
+            shard, rows=contents.rows, slice_offsets=contents.slice_offsets, unit_starts=contents.unit_starts
+        )
 
     return tuple(in_threads(located, shards))
 

@@ -59,6 +59,8 @@ class ShardHeader(NamedTuple):
     schema: pa.Schema
     rows: int | None
     """None for a CSV file, whose rows are known only once it is read through."""
+    unit_starts: tuple[int, ...] = ()
+    """See `Shard`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,8 @@ class Contents:
     rows: int
     slice_offsets: tuple[tuple[int, int], ...] = ()
     """CSV: (offset, line) of every slice's first row."""
+    unit_starts: tuple[int, ...] = ()
+    """See `Shard`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +92,9 @@ class Shard:
     rows_per_slice: int
     slice_offsets: tuple[tuple[int, int], ...] = ()
     """CSV: (offset, line) of every slice's first row; empty if the plan has no work in this shard."""
+    unit_starts: tuple[int, ...] = ()
+    """First rows of the units that can only be decoded from their start, such as row groups; empty if each slice
+    can be read alone, or if the plan has no work in this shard."""
     schema: str = ""
     """The columns as Arrow writes a schema, in base64; for the manifest."""
 
@@ -132,6 +139,11 @@ def cut_slices(
 def is_shard(path: str) -> bool:
     """Tell whether a file's name is that of a shard."""
     return path.lower().endswith(tuple(FORMATS))
+
+
+def is_compressed(path: str) -> bool:
+    """Tell whether a CSV file must be unpacked from its start to be read."""
+    return path.lower().endswith(".gz")
 
 
 def format_of(path: str) -> Format:

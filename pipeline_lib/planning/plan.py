@@ -96,7 +96,7 @@ class Plan(ScoringPlan):
 
     def for_workers(self) -> "Plan":
         """Return the plan without what only the driver needs, which is large where shards are many."""
-        shards = tuple(replace(shard, slice_offsets=()) for shard in self.shards)
+        shards = tuple(replace(shard, slice_offsets=(), unit_starts=()) for shard in self.shards)
         return replace(self, shards=shards, finished=(), published=None, counted=None)
 
     def shard(self, number: int) -> Shard:

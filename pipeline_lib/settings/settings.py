@@ -234,6 +234,12 @@ class TuningSettings(_Section):
         ge=1,
         description="Null: enough that a GPU never waits; on CPUs each model actor tokenizes for itself.",
     )
+    reader_actors: int | None = Field(
+        None,
+        ge=0,
+        description="Processes that only read, for all others, so that each byte is decoded once. "
+        "Null: a few for a large input. 0: each process reads its own slices.",
+    )
 
 
 class Settings(_Section):

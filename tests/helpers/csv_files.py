@@ -19,7 +19,9 @@ def read(path: Path, rows_per_slice: int = 2, settings: CsvSettings = UTF8) -> l
     contents = csv_shards.inspect(location_of(str(path)), settings, rows_per_slice)
     names = contents.schema.names
     slices = cut_slices(0, contents.rows, rows_per_slice, contents.slice_offsets)
-    tables = [csv_shards.read_rows(location_of(str(path)), part, names, settings) for part in slices]
+    read_rows = csv_shards.CsvRows(location_of(str(path)), names, settings)
+    tables = [read_rows(part) for part in slices]
+    read_rows.close()
     rows: list[dict[str, Any]] = pa.concat_tables(tables).to_pylist()
     assert len(rows) == contents.rows
     return rows

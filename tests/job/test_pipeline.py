@@ -111,7 +111,10 @@ def test_the_same_input_gives_the_same_bytes_in_another_folder(
     tmp_path: Path, settings_for: SettingsMaker, run_job: Runner
 ) -> None:
     write_parquet(tmp_path / "in" / "a.parquet", {"text": [f"text {row}" for row in range(60)]})
-    for out, tuning in (("one", {"model_actors": 1}), ("two", {"model_actors": 2, "tokenizer_actors": 1})):
+    for out, tuning in (
+        ("one", {"model_actors": 1}),
+        ("two", {"model_actors": 2, "tokenizer_actors": 1, "reader_actors": 1}),
+    ):
         run_job(settings_for(output={"path": str(tmp_path / out)}, tuning={"rows_per_slice": 7, **tuning}))
     parts = [
         {name: content for name, content in tree(tmp_path / out).items() if name.startswith("part-")}

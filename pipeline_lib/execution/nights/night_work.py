@@ -6,12 +6,14 @@ from typing import NamedTuple
 
 from pipeline_lib.execution.executor import Work
 
+_LARGEST_FIRST = ("model", "tokenizer", "reader", "writer")
+
 
 class WorkSpan(NamedTuple):
     """Some time in which a process worked on a slice."""
 
     role: str
-    """The stage: tokenizer, model or writer."""
+    """The stage: reader, tokenizer, model or writer."""
     actor: str
     memory: int
     """Largest resident memory of the process so far, in bytes."""
@@ -37,10 +39,9 @@ class NightWork:
         """Add a span."""
         self._busy[span.role, span.actor] += span.ended - span.began
         self._began, self._ended = min(self._began, span.began), max(self._ended, span.ended)
-        # An actor may have several roles; its memory is counted for the model then.
+        # An actor may have several roles; its memory is counted for the one that takes most.
         known, before = self._peaks.get(span.actor, (span.role, 0))
-        role = "model" if "model" in (span.role, known) else known
-        self._peaks[span.actor] = (role, max(span.memory, before))
+        self._peaks[span.actor] = (min(span.role, known, key=_LARGEST_FIRST.index), max(span.memory, before))
 
     def work(self) -> Work:
         """Return peaks of memory, the share of the time in which each stage worked, and each node's rows."""

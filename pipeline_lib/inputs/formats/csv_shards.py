@@ -15,7 +15,7 @@ from pipeline_lib.errors import InputError
 from pipeline_lib.inputs.column_names import quoted_columns
 from pipeline_lib.inputs.formats.csv_records import Records
 from pipeline_lib.inputs.formats.csv_tables import ARROW_TYPES, checked, has_lost_bytes, to_table
-from pipeline_lib.inputs.shards import MOST_COLUMNS, MOST_SLICE_BYTES, Contents, Slice
+from pipeline_lib.inputs.shards import MOST_COLUMNS, MOST_SLICE_BYTES, Contents, Slice, is_compressed
 from pipeline_lib.settings.settings import CsvSettings
 from pipeline_lib.storage.location import Location
 from pipeline_lib.storage.store_errors import translated_errors
@@ -53,7 +53,7 @@ def inspect(shard: Location, settings: CsvSettings, rows_per_slice: int) -> Cont
             f"{path!r} is not {settings.encoding}: {undecodable:,} of {rows:,} rows don't decode; "
             "set input.csv.encoding"
         )
-    return Contents(schema, rows, tuple(slice_offsets))
+    return Contents(schema, rows, tuple(slice_offsets), unit_starts=(0,) if is_compressed(path) else ())
 
 
 def read_header(shard: Location, settings: CsvSettings) -> pa.Schema:
@@ -67,36 +67,66 @@ def read_header(shard: Location, settings: CsvSettings) -> pa.Schema:
         return _schema(_records(file, path, settings).header(), path, settings)
 
 
-def read_rows(shard: Location, part: Slice, names: Sequence[str], settings: CsvSettings) -> pa.Table:
-    """Return the named columns of a slice, its line numbers, and the rejects among its rows.
+class CsvRows:
+    """Slices of an open shard; a compressed one is unpacked once, as long as each slice comes after the last one.
+
+    Args:
+        shard: the file.
+        names: of the wanted columns.
+        settings: of CSV files.
 
     Raises:
-        InputError: the file has fewer rows than it had when it was planned.
+        InputError: the header can't be read.
     """
-    path = shard.path
-    with _opened(shard, "slice") as file:
-        schema = _schema(_records(file, path, settings).header(), path, settings)
-        file.seek(part.offset)
-        records = _records(file, path, settings, start=(part.offset, part.line))
-        rows = [checked(record, schema) for record in islice(records, part.rows)]
-    if len(rows) != part.rows:
-        found = f"{len(rows):,} rows from row {part.first_row:,} on, expected {part.rows:,}"
-        raise InputError(f"{path!r} has {found}: did it change?")
-    return to_table(rows, schema, names)
+
+    def __init__(self, shard: Location, names: Sequence[str], settings: CsvSettings) -> None:
+        self._path, self._names, self._settings = shard.path, names, settings
+        self._open = contextlib.ExitStack()
+        with self._open:
+            self._file = self._open.enter_context(_opened(shard, "slice"))
+            self._schema = _schema(_records(self._file, shard.path, settings).header(), shard.path, settings)
+            self._open = self._open.pop_all()  # not closed, since nothing failed
+
+    def close(self) -> None:
+        """Close the file."""
+        self._open.close()
+
+    def __call__(self, part: Slice) -> pa.Table:
+        """Return the named columns of a slice, its line numbers, and the rejects among its rows.
+
+        Raises:
+            InputError: the file has fewer rows than it had when it was planned.
+        """
+        with _readable(self._path):
+            if self._file.tell() != part.offset:
+                self._file.seek(part.offset)
+            records = _records(self._file, self._path, self._settings, start=(part.offset, part.line))
+            rows = [checked(record, self._schema) for record in islice(records, part.rows)]
+        if len(rows) != part.rows:
+            missing = f"{len(rows):,} rows from row {part.first_row:,} on, expected {part.rows:,}"
+            raise InputError(f"{self._path!r} has {missing}: did it change?")
+        return to_table(rows, self._schema, self._names)
 
 
 @contextlib.contextmanager
 def _opened(shard: Location, what: str) -> Iterator[IO[bytes]]:
-    with translated_errors(shard.path, "reading CSV"):
+    with (
+        _readable(shard.path),
+        shard.fs.open(shard.path, "rb", block_size=_BLOCK_BYTES[what], compression="infer") as file,
+        # Those of object stores copy all that they hold for each line, unless a buffer is between.
+        io.BufferedReader(file, _BUFFER_BYTES) as buffered,
+    ):
+        yield buffered
+
+
+@contextlib.contextmanager
+def _readable(path: str) -> Iterator[None]:
+    """Turn what a damaged file raises into an error that names it."""
+    with translated_errors(path, "reading CSV"):
         try:
-            with (
-                shard.fs.open(shard.path, "rb", block_size=_BLOCK_BYTES[what], compression="infer") as file,
-                # Those of object stores copy all that they hold for each line, unless a buffer is between.
-                io.BufferedReader(file, _BUFFER_BYTES) as buffered,
-            ):
-                yield buffered
+            yield
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-            raise InputError(f"{shard.path!r} is not a whole gzip file: {error}") from error
+            raise InputError(f"{path!r} is not a whole gzip file: {error}") from error
 
 
 def _records(file: IO[bytes], path: str, settings: CsvSettings, start: tuple[int, int] = (0, 0)) -> Records:

@@ -1,14 +1,16 @@
 """Parquet shards: their footer, and any run of their rows without reading the rest into memory."""
 
-from collections.abc import Sequence
-from typing import IO, Any
+import contextlib
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator, Sequence
+from itertools import accumulate
+from typing import IO
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline_lib.errors import InputError
-from pipeline_lib.inputs.shards import MOST_COLUMNS, MOST_SLICE_BYTES, Contents
+from pipeline_lib.inputs.shards import MOST_COLUMNS, MOST_SLICE_BYTES, Contents, Slice
 from pipeline_lib.storage.location import Location
 from pipeline_lib.storage.store_errors import translated_errors
 
@@ -36,7 +38,8 @@ def inspect(shard: Location) -> Contents:
                     raise InputError(
                         f"{path!r} has {footer.num_columns:,} columns, {MOST_COLUMNS:,} at most can be read"
                     )
-                return Contents(footer.schema.to_arrow_schema().remove_metadata(), footer.num_rows)
+                schema = footer.schema.to_arrow_schema().remove_metadata()
+                return Contents(schema, footer.num_rows, unit_starts=tuple(group_starts(footer)))
         except (pa.ArrowException, OSError, ValueError) as error:
             if _is_storage_fault(error):
                 raise
@@ -44,30 +47,105 @@ def inspect(shard: Location) -> Contents:
             raise InputError(f"{path!r} is not a whole Parquet file: {reason}") from error
 
 
-def read_rows(shard: Location, run: tuple[int, int], columns: Sequence[str]) -> pa.Table:
-    """Return `run = (first row, number of rows)` of the named columns, with their exact types.
+class ParquetRows:
+    """Slices of an open shard; one that follows another goes on where that ended, so that no page is decoded twice.
+
+    Args:
+        shard: the file.
+        columns: names of the wanted ones.
 
     Raises:
-        InputError: the pages can't be read, or the file ends early.
+        InputError: the footer can't be read.
     """
-    path, (first, rows) = shard.path, run
-    with translated_errors(path, "reading Parquet rows"), _opened(shard) as handle:
+
+    def __init__(self, shard: Location, columns: Sequence[str]) -> None:
+        self._path, self._columns = shard.path, list(columns)
+        with translated_errors(shard.path, "opening the shard"):
+            self._handle = _opened(shard)
         try:
-            footer = pq.read_metadata(handle)
-            groups, skip = _groups_of(footer, first, rows)
-            _refuse_bomb(path, run, footer, columns)
-            at_once = _bytes_of(footer, groups, columns) <= _FETCHED_AT_ONCE
-            file = pq.ParquetFile(handle, metadata=footer, pre_buffer=at_once, buffer_size=_BUFFER_BYTES)
-            batches = _run_of(file.iter_batches(_BATCH_ROWS, groups, list(columns)), skip, rows)
-            schema = pa.schema([file.schema_arrow.field(name) for name in columns])
+            with _damage_named(shard.path, 0):
+                self._footer = pq.read_metadata(self._handle)
+        except BaseException:
+            self._handle.close()
+            raise
+        self._starts = group_starts(self._footer)
+        self._batches: Iterator[pa.RecordBatch] = iter(())
+        self._rest: pa.RecordBatch | None = None
+        self._at = self._fetched = self._group = 0
+
+    def close(self) -> None:
+        """Close the file."""
+        self._batches, self._rest = iter(()), None
+        self._handle.close()
+
+    def __call__(self, part: Slice) -> pa.Table:
+        """Return the rows of a slice, with their exact types.
+
+        Raises:
+            InputError: the pages can't be read, or the file ends early.
+        """
+        first, rows = part.first_row, part.rows
+        with _damage_named(self._path, first):
+            _refuse_bomb(self._path, (first, rows), self._footer, self._columns)
+            batches = list(self._batches_of(first, first + rows))
+            schema = self._footer.schema.to_arrow_schema()
+            schema = pa.schema([schema.field(name) for name in self._columns])
             table = pa.Table.from_batches(batches, schema) if batches else schema.empty_table()
+        if self._columns and table.num_rows != rows:
+            raise InputError(f"{self._path!r} has {table.num_rows:,} rows from row {first:,} on, expected {rows:,}")
+        return table.replace_schema_metadata(None)
+
+    def _batches_of(self, first: int, end: int) -> Iterator[pa.RecordBatch]:
+        """Yield the rows from one to another; those between the last ones and these are decoded and dropped."""
+        if not self._at <= first < self._fetched:
+            self._seek(first)
+        while self._at < end:
+            batch, self._rest = self._rest or next(self._batches, None), None
+            if batch is None:
+                if self._fetched >= self._footer.num_rows:
+                    return
+                self._fetch(end)
+                continue
+            begin, stop = self._at, self._at + batch.num_rows
+            if stop > end:
+                self._rest = batch.slice(end - begin)
+            self._at = min(stop, end)
+            if self._at > first:
+                skipped = max(first - begin, 0)
+                yield batch.slice(skipped, self._at - begin - skipped)
+
+    def _seek(self, row: int) -> None:
+        """Begin anew at the row group of a row."""
+        self._group = max(bisect_right(self._starts, row) - 1, 0)
+        self._at = self._fetched = self._starts[self._group] if self._starts else 0
+        self._batches, self._rest = iter(()), None
+
+    def _fetch(self, end: int) -> None:
+        """Begin with the next row groups, up to the one with the last row before `end`."""
+        after = max(bisect_left(self._starts, end), self._group + 1)
+        groups, self._group = list(range(self._group, after)), after
+        self._fetched = self._starts[after] if after < len(self._starts) else self._footer.num_rows
+        at_once = _bytes_of(self._footer, groups, self._columns) <= _FETCHED_AT_ONCE
+        file = pq.ParquetFile(self._handle, metadata=self._footer, pre_buffer=at_once, buffer_size=_BUFFER_BYTES)
+        self._batches = file.iter_batches(_BATCH_ROWS, groups, self._columns)
+
+
+def group_starts(footer: pq.FileMetaData) -> list[int]:
+    """Return the first row of each row group."""
+    rows = [footer.row_group(index).num_rows for index in range(footer.num_row_groups)]
+    return list(accumulate(rows, initial=0))[:-1]
+
+
+@contextlib.contextmanager
+def _damage_named(path: str, row: int) -> Iterator[None]:
+    """Turn what Arrow raises for damaged content into an error that names the place."""
+    with translated_errors(path, "reading Parquet rows"):
+        try:
+            yield
         except (pa.ArrowException, OSError) as error:
             if _is_storage_fault(error):
                 raise
-            raise InputError(f"{path!r}: damaged near row {first:,}: {str(error).splitlines()[0]}") from error
-    if columns and table.num_rows != rows:
-        raise InputError(f"{path!r} has {table.num_rows:,} rows from row {first:,} on, expected {rows:,}")
-    return table.replace_schema_metadata(None)
+            raise InputError(f"{path!r}: damaged near row {row:,}: {str(error).splitlines()[0]}") from error
 
 
 def _opened(shard: Location) -> IO[bytes]:
@@ -86,14 +164,6 @@ def _bytes_of(footer: pq.FileMetaData, groups: Sequence[int], columns: Sequence[
         index for index, leaf in enumerate(leaves) if any(f"{leaf}.".startswith(f"{name}.") for name in columns)
     ]
     return sum(footer.row_group(group).column(index).total_compressed_size for group in groups for index in wanted)
-
-
-def _groups_of(footer: pq.FileMetaData, first: int, rows: int) -> tuple[list[int], int]:
-    """Return the row groups that a run touches, and the rows to skip in the first of them."""
-    ends = np.cumsum([footer.row_group(index).num_rows for index in range(footer.num_row_groups)])
-    starts = np.concatenate([[0], ends[:-1]]) if len(ends) else ends
-    touched = np.flatnonzero((ends > first) & (starts < first + rows))
-    return touched.tolist(), int(first - starts[touched[0]]) if len(touched) else 0
 
 
 def _refuse_bomb(path: str, run: tuple[int, int], footer: pq.FileMetaData, columns: Sequence[str]) -> None:
@@ -132,16 +202,3 @@ def _is_storage_fault(error: Exception) -> bool:
     """Tell a failing disk or network from damaged content, which Arrow also reports as an OSError, of no number."""
     signs = ("thrift", "arquet", "ecompress", "orrupt", "nexpected end of stream", "page", "ncrypt")
     return isinstance(error, OSError) and (error.errno is not None or not any(s in str(error) for s in signs))
-
-
-def _run_of(batches: Any, skip: int, rows: int) -> list[pa.RecordBatch]:
-    kept = []
-    for batch in batches:
-        part = batch.slice(skip, rows)
-        skip = max(skip - batch.num_rows, 0)
-        rows -= part.num_rows
-        if part.num_rows:
-            kept.append(part)
-        if not rows:
-            break
-    return kept

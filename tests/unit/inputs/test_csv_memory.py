@@ -4,11 +4,8 @@ import gzip
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
-from fsspec.implementations.local import LocalFileSystem
-from fsspec.spec import AbstractBufferedFile
 
 from pipeline_lib.errors import InputError
 from pipeline_lib.inputs.formats import csv_shards
@@ -16,6 +13,7 @@ from pipeline_lib.inputs.shards import cut_slices
 from pipeline_lib.storage.location import Location
 from pipeline_lib.storage.urls import location_of
 from tests.conftest import ROOT
+from tests.helpers.counted_files import ObjectStore
 from tests.helpers.csv_files import UTF8, shard
 
 
@@ -43,40 +41,20 @@ def test_memory_stays_flat_whatever_a_small_file_unpacks_to(tmp_path: Path) -> N
     assert int(ran.stdout) * 1024 < 200e6
 
 
-class ObjectStoreFile(AbstractBufferedFile):  # type: ignore[misc] # fsspec has no types
-    """Reads a local file as those of object stores are read, through a cache, and counts what it hands out."""
-
-    def _fetch_range(self, start: int, end: int) -> bytes:
-        with open(self.path, "rb") as file:
-            file.seek(start)
-            return file.read(end - start)
-
-    def read(self, length: int = -1) -> bytes:
-        """Return the next bytes."""
-        content: bytes = super().read(length)
-        self.fs.bytes_read += len(content)
-        return content
-
-
-class ObjectStore(LocalFileSystem):  # type: ignore[misc]
-    """A local file system whose files are read as those of object stores are."""
-
-    cachable = False
-    bytes_read = 0
-
-    def _open(self, path: str, mode: str = "rb", block_size: int | None = None, **_: Any) -> ObjectStoreFile:
-        return ObjectStoreFile(self, path, mode, block_size or 50 << 20)
-
-
 @pytest.mark.parametrize("name", ["a.csv", "a.csv.gz"])
 def test_files_of_object_stores_are_copied_once_and_not_for_each_line(name: str, tmp_path: Path) -> None:
     path = shard(tmp_path, "id,text\n" + "".join(f"{row},text {row * 7919}\n" for row in range(20_000)), name)
     store = ObjectStore()
     contents = csv_shards.inspect(Location(store, str(path)), UTF8, 1000)
     assert store.bytes_read <= 1.1 * path.stat().st_size
-    part = cut_slices(0, contents.rows, 1000, contents.slice_offsets)[15]
-    texts = csv_shards.read_rows(Location(store, str(path)), part, ["text"], UTF8).column("text").to_pylist()
+    slices = cut_slices(0, contents.rows, 1000, contents.slice_offsets)
+    part = slices[15]
+    texts = csv_shards.CsvRows(Location(store, str(path)), ["text"], UTF8)(part).column("text").to_pylist()
     assert texts == [f"text {row * 7919}" for row in range(15_000, 16_000)]
+    store.bytes_read = 0
+    read_rows = csv_shards.CsvRows(Location(store, str(path)), ["text"], UTF8)
+    assert sum(read_rows(part).num_rows for part in slices) == 20_000
+    assert store.bytes_read <= 1.1 * path.stat().st_size, "slice after slice, a shard is read once"
 
 
 @pytest.mark.slow

@@ -111,6 +111,6 @@ def test_a_shard_that_shrank_since_the_plan_is_an_error(tmp_path: Path) -> None:
     contents = csv_shards.inspect(location_of(str(path)), UTF8, 10)
     shard(tmp_path, "id,text\n1,a\n")
     with pytest.raises(InputError, match="1 rows from row 0 on, expected 2"):
-        csv_shards.read_rows(
-            location_of(str(path)), cut_slices(0, contents.rows, 10, contents.slice_offsets)[0], ["text"], UTF8
+        csv_shards.CsvRows(location_of(str(path)), ["text"], UTF8)(
+            cut_slices(0, contents.rows, 10, contents.slice_offsets)[0]
         )

@@ -12,8 +12,12 @@ from hypothesis import strategies as st
 
 from pipeline_lib.errors import InputError
 from pipeline_lib.inputs.formats import parquet_shards
+from pipeline_lib.inputs.formats.parquet_shards import ParquetRows
+from pipeline_lib.inputs.shards import Slice, cut_slices
+from pipeline_lib.storage.location import Location
 from pipeline_lib.storage.urls import location_of
 from tests.conftest import ROOT, write_parquet
+from tests.helpers.counted_files import ObjectStore
 
 
 @pytest.fixture(scope="module")
@@ -31,14 +35,35 @@ def grouped(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @given(first=st.integers(0, 99), rows=st.integers(0, 100))
 def test_any_run_of_rows_is_read_exactly(first: int, rows: int, grouped: Path) -> None:
     rows = min(rows, 100 - first)
-    table = parquet_shards.read_rows(location_of(str(grouped)), (first, rows), ["text", "row"])
+    table = ParquetRows(location_of(str(grouped)), ["text", "row"])(Slice(0, first, rows))
     assert table.column_names == ["text", "row"]
     assert table.column("row").to_pylist() == list(range(first, first + rows))
 
 
+@given(firsts=st.lists(st.integers(0, 99), max_size=12), rows=st.integers(0, 30))
+def test_slices_of_an_open_shard_come_in_any_order(firsts: list[int], rows: int, grouped: Path) -> None:
+    read_rows = ParquetRows(location_of(str(grouped)), ["row"])
+    for first in firsts:
+        part = Slice(0, first, min(rows, 100 - first))
+        assert read_rows(part).column("row").to_pylist() == list(range(first, first + part.rows))
+    read_rows.close()
+
+
+def test_slice_after_slice_a_large_row_group_is_read_once(tmp_path: Path) -> None:
+    path, rows = tmp_path / "a.parquet", 20_000
+    texts = [bytes(row % 251 for row in range(start, start + 500)).hex() for start in range(rows)]
+    table = pa.table({"row": range(rows), "text": texts})
+    pq.write_table(table, path, row_group_size=rows, compression="none", use_dictionary=False)
+    store = ObjectStore()
+    read_rows = ParquetRows(Location(store, str(path)), ["row", "text"])
+    parts = [read_rows(part) for part in cut_slices(0, rows, 1024)]
+    assert pa.concat_tables(parts).equals(table)
+    assert store.bytes_read <= 1.05 * path.stat().st_size
+
+
 def test_a_run_beyond_the_end_is_an_error(grouped: Path) -> None:
     with pytest.raises(InputError, match="has 10 rows from row 90 on, expected 20"):
-        parquet_shards.read_rows(location_of(str(grouped)), (90, 20), ["row"])
+        ParquetRows(location_of(str(grouped)), ["row"])(Slice(0, 90, 20))
 
 
 @pytest.mark.parametrize(
@@ -57,7 +82,7 @@ def test_damaged_pages_are_named(tmp_path: Path) -> None:
     content[4:400] = bytes(396)
     path.write_bytes(bytes(content))
     with pytest.raises(InputError, match="damaged near row 0"):
-        parquet_shards.read_rows(location_of(str(path)), (0, 1000), ["text"])
+        ParquetRows(location_of(str(path)), ["text"])(Slice(0, 0, 1000))
 
 
 def test_memory_stays_flat_when_one_row_group_is_large(tmp_path: Path) -> None:
@@ -70,9 +95,11 @@ def test_memory_stays_flat_when_one_row_group_is_large(tmp_path: Path) -> None:
     program = (
         "import resource, sys\n"
         "from pipeline_lib.storage.urls import location_of\n"
-        "from pipeline_lib.inputs.formats.parquet_shards import read_rows\n"
+        "from pipeline_lib.inputs.formats.parquet_shards import ParquetRows\n"
+        "from pipeline_lib.inputs.shards import Slice\n"
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
-        "assert read_rows(location_of(sys.argv[1]), (400_000, 1000), ['text']).num_rows == 1000\n"
+        "read_rows = ParquetRows(location_of(sys.argv[1]), ['text'])\n"
+        "assert read_rows(Slice(0, 400_000, 1000)).num_rows == 1000\n"
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)\n"
     )
     ran = subprocess.run(
@@ -92,6 +119,6 @@ def test_rows_that_unpack_to_more_than_a_slice_may_hold_are_refused_before_they_
             writer.write_batch(batch)
     assert path.stat().st_size < 1e6
     with pytest.raises(InputError, match=r"rows 0 to 1,099 unpack to 1\.0 GiB.*set tuning\.rows_per_slice to 1,07"):
-        parquet_shards.read_rows(location_of(str(path)), (0, 1100), ["id", "text"])
-    assert parquet_shards.read_rows(location_of(str(path)), (1000, 100), ["text"]).num_rows == 100
-    assert parquet_shards.read_rows(location_of(str(path)), (0, 1100), ["id"]).num_rows == 1100
+        ParquetRows(location_of(str(path)), ["id", "text"])(Slice(0, 0, 1100))
+    assert ParquetRows(location_of(str(path)), ["text"])(Slice(0, 1000, 100)).num_rows == 100
+    assert ParquetRows(location_of(str(path)), ["id"])(Slice(0, 0, 1100)).num_rows == 1100

@@ -14,7 +14,8 @@ from rich.console import Console
 
 from pipeline_lib.errors import BusyError, GateError, InputError, InputNotReadyError
 from pipeline_lib.execution.local_executor import LocalExecutor
-from pipeline_lib.inputs.formats import parquet_shards
+from pipeline_lib.inputs.formats.parquet_shards import ParquetRows
+from pipeline_lib.inputs.shards import Slice
 from pipeline_lib.planning.discovery import discover
 from pipeline_lib.planning.planner import make_plan, refresh_plan
 from pipeline_lib.publishing.night_statistics import night_statistics
@@ -254,7 +255,7 @@ def test_of_a_wide_shard_little_more_than_the_wanted_columns_is_downloaded(
             pq.write_table(table, file, row_group_size=groups)
         shard = location_of("s3://reviews/wide.bin")
         proxy.seen.clear()
-        read = parquet_shards.read_rows(shard, (10_000, 1_000), ["id", "text"])
+        read = ParquetRows(shard, ["id", "text"])(Slice(0, 10_000, 1_000))
         assert read.equals(table.select(["id", "text"]).slice(10_000, 1_000))
         answered = sum(request.answered for request in proxy.seen if request.method == "GET")
         assert answered < 2_000_000 < s3.size("reviews/wide.bin") / 5
