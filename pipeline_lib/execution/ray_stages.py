@@ -1,7 +1,7 @@
 """The steps as stages of a Ray dataset: each stage is a pool of actors; slices are packed between stages."""
 
 import os
-from collections.abc import Collection, Generator, Mapping, Sequence
+from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Any

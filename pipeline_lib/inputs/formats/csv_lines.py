@@ -34,6 +34,11 @@ class Lines:
         self._last = self._beyond = b""
 
     @property
+    def position(self) -> tuple[int, int]:
+        """Bytes and lines before the next line."""
+        return self._offset, self._line
+
+    @property
     def record_bytes(self) -> int:
         """Bytes of the current record."""
         return self._offset - self.start[0]

@@ -47,6 +47,11 @@ class Records:
         self._reader = csv.reader(self._lines, delimiter=delimiter, strict=True)
         self._is_without_line_feeds = False
 
+    @property
+    def position(self) -> tuple[int, int]:
+        """Bytes and lines before what is read next."""
+        return self._lines.position
+
     def header(self) -> list[str]:
         """Return the fields of the first record, which name the columns.
 

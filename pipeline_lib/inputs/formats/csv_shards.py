@@ -13,9 +13,12 @@ import pyarrow as pa
 
 from pipeline_lib.errors import InputError
 from pipeline_lib.inputs.column_names import quoted_columns
+from pipeline_lib.inputs.formats.csv_blocks import Scanner
+from pipeline_lib.inputs.formats.csv_marks import Marks, Position
 from pipeline_lib.inputs.formats.csv_records import Records
+from pipeline_lib.inputs.formats.csv_scan import Large, OpenFile, count_records
 from pipeline_lib.inputs.formats.csv_tables import ARROW_TYPES, checked, has_lost_bytes, to_table
-from pipeline_lib.inputs.shards import MOST_COLUMNS, MOST_SLICE_BYTES, Contents, Slice, is_compressed
+from pipeline_lib.inputs.shards import MOST_COLUMNS, Contents, Slice, is_compressed
 from pipeline_lib.settings.settings import CsvSettings
 from pipeline_lib.storage.location import Location
 from pipeline_lib.storage.store_errors import translated_errors
@@ -32,28 +35,25 @@ def inspect(shard: Location, settings: CsvSettings, rows_per_slice: int) -> Cont
         InputError: there is no header, a name in it repeats, a quote never closes, the encoding is wrong, lines end
             in bare carriage returns, or a slice would hold too much.
     """
-    path, slice_offsets, rows, undecodable, slice_bytes = shard.path, [], 0, 0, 0
+    path = shard.path
+    scanner = Scanner(_delimiter(path, settings), settings.encoding)
     with _opened(shard, "whole") as file:
         records = _records(file, path, settings)
         schema = _schema(records.header(), path, settings)
-        for record in records:
-            if rows % rows_per_slice == 0:
-                slice_offsets.append((record.offset, record.line))
-                slice_bytes = 0
-            rows += 1
-            undecodable += any(map(has_lost_bytes, record.fields))
-            slice_bytes += record.size_bytes
-            if slice_bytes > MOST_SLICE_BYTES:
-                raise InputError(_too_much(path, rows, rows_per_slice))
-        if rows == 1:
-            records.refuse_old_mac()
+        marks = Marks(path, rows_per_slice, Position(*records.position))
+
+        def records_from(position: Position) -> Records:
+            return _records(file, path, settings, start=position)
+
+        count_records(OpenFile(file, scanner, records_from, _large(shard)), marks)
+    rows, undecodable = marks.rows, marks.undecodable
     # A few damaged rows become rejects; when most are unreadable it is the setting that is wrong.
     if undecodable * 2 > rows:
         raise InputError(
             f"{path!r} is not {settings.encoding}: {undecodable:,} of {rows:,} rows don't decode; "
             "set input.csv.encoding"
         )
-    return Contents(schema, rows, tuple(slice_offsets), unit_starts=(0,) if is_compressed(path) else ())
+    return Contents(schema, rows, tuple(marks.slice_offsets), unit_starts=(0,) if is_compressed(path) else ())
 
 
 def read_header(shard: Location, settings: CsvSettings) -> pa.Schema:
@@ -130,16 +130,18 @@ def _readable(path: str) -> Iterator[None]:
 
 
 def _records(file: IO[bytes], path: str, settings: CsvSettings, start: tuple[int, int] = (0, 0)) -> Records:
-    delimiter = settings.delimiter or ("\t" if path.lower().endswith((".tsv", ".tsv.gz")) else ",")
-    return Records(file, path, settings.encoding, delimiter, start=start)
+    return Records(file, path, settings.encoding, _delimiter(path, settings), start=start)
 
 
-def _too_much(path: str, rows: int, rows_per_slice: int) -> str:
-    fitting = (rows - 1) % rows_per_slice
-    return (
-        f"{path!r}: rows {rows - fitting - 1:,} to {rows - 1:,} hold more than {MOST_SLICE_BYTES >> 30} GiB, "
-        f"too much for one slice; set tuning.rows_per_slice to {max(fitting // 2, 1):,}"
-    )
+def _delimiter(path: str, settings: CsvSettings) -> str:
+    return settings.delimiter or ("\t" if path.lower().endswith((".tsv", ".tsv.gz")) else ",")
+
+
+def _large(shard: Location) -> Large | None:
+    """Return how a file is read by several threads; a compressed one can only be read from its start."""
+    if is_compressed(shard.path):
+        return None
+    return Large.of(lambda start, end: shard.fs.cat_file(shard.path, start, end), shard.fs.size(shard.path))
 
 
 def _schema(header: list[str], path: str, settings: CsvSettings) -> pa.Schema:
