@@ -53,7 +53,7 @@ def check_text_columns(path: str, schema: pa.Schema, texts: list[str], settings:
     if taken:
         raise InputError(f"{path!r}: the column names {quoted_columns(*taken)} are reserved; rename them")
     unknown = sorted(set(settings.csv.column_types) - set(schema.names))
-    if unknown and format_of(path) == "csv":
+    if unknown and is_shard(path) and format_of(path) == "csv":
         near = nearest_column(unknown[0], schema.names)
         raise InputError(f"input.csv.column_types: {path!r} has no column {unknown[0]!r}{near}")
 
@@ -61,12 +61,16 @@ def check_text_columns(path: str, schema: pa.Schema, texts: list[str], settings:
 def check_kept_columns(schemas: Mapping[str, pa.Schema], names: list[str]) -> None:
     """Check that every shard has the columns that `input.keep_columns` names.
 
+    A JSON Lines file may lack a key that others have, since it has only those of its rows.
+
     Raises:
         InputError: a shard lacks one.
     """
+    somewhere = {name for schema in schemas.values() for name in schema.names}
     for path, schema in schemas.items():
         for name in names:
-            if name not in schema.names:
+            may_lack = name in somewhere and is_json(path)
+            if name not in schema.names and not may_lack:
                 folder = name in partition_keys(path)
                 near = "; see input.partition_columns" if folder else nearest_column(name, schema.names)
                 raise InputError(f"input.keep_columns: {path!r} has no column {name!r}{near}")
@@ -83,8 +87,11 @@ def check_truth_column(schemas: Mapping[str, pa.Schema], settings: InputSettings
         InputError: a shard has none.
     """
     name = settings.truth_column
+    somewhere = any(name in schema.names for schema in schemas.values())
     for path, schema in schemas.items() if name else ():
         if name not in schema.names:
+            if somewhere and is_json(path):
+                continue
             folder = name in partition_keys(path)
             near = "; see input.partition_columns" if folder else nearest_column(str(name), schema.names)
             raise InputError(
@@ -95,6 +102,11 @@ def check_truth_column(schemas: Mapping[str, pa.Schema], settings: InputSettings
             raise InputError(
                 f"input.truth_column: column {name!r} of {path!r} is {kind}; it must be text, numbers or booleans"
             )
+
+
+def is_json(path: str) -> bool:
+    """Tell whether a shard is one of JSON Lines; the schema may also be that of a table in memory."""
+    return is_shard(path) and format_of(path) == "jsonl"
 
 
 def _may_be_truth(kind: pa.DataType) -> bool:

@@ -12,9 +12,11 @@ from pipeline_lib.inputs.column_checks import (
     check_output_names,
     check_text_columns,
     column_notices,
+    is_json,
     is_plain_text,
 )
 from pipeline_lib.inputs.column_names import quoted_columns
+from pipeline_lib.inputs.formats.json_types import merged
 from pipeline_lib.settings.settings import InputSettings, OutputSettings
 
 
@@ -43,7 +45,8 @@ class OutputSchema:
 def unified_field(fields: Sequence[tuple[str, pa.Field]]) -> pa.Field | tuple[str, str]:
     """Return one field that holds every shard's column exactly, or the paths of two that disagree.
 
-    Types are unified only where no value changes: null with any type, and string with large_string.
+    Types are unified only where no value changes: null with any type, and string with large_string. Types of JSON
+    are those of the values that happen to be there, so that numbers go together, and anything with texts.
 
     Args:
         fields: (path of the shard, its field), at least one.
@@ -56,6 +59,8 @@ def unified_field(fields: Sequence[tuple[str, pa.Field]]) -> pa.Field | tuple[st
             first_path, first = path, other
         elif is_plain_text(first.type) and is_plain_text(other.type):
             first = first.with_type(pa.large_string())
+        elif is_json(first_path) and is_json(path):
+            first = first.with_type(merged(first.type, other.type))
         else:
             return first_path, path
     return pa.field(first.name, first.type)

@@ -1,19 +1,14 @@
 """Columns and rows of shards as the manifest has them, so that shards that did not change are not opened again."""
 
-import base64
 from collections.abc import Mapping
 
 import pyarrow as pa
 
+from pipeline_lib.inputs.shard_schemas import decoded
 from pipeline_lib.inputs.shards import ShardHeader
 from pipeline_lib.settings.settings import InputSettings
 from pipeline_lib.storage.location import FileStamp
 from pipeline_lib.storage.records import Manifest
-
-
-def encoded(schema: pa.Schema) -> str:
-    """Return a schema as the manifest has it: Arrow's bytes in base64."""
-    return base64.b64encode(schema.serialize()).decode()
 
 
 def unchanged_headers(
@@ -31,7 +26,7 @@ def unchanged_headers(
     if manifest.settings.get("input", {}).get("csv") != settings.csv.model_dump(mode="json"):
         return {}
     try:
-        schemas = [pa.ipc.read_schema(pa.py_buffer(base64.b64decode(kept))) for kept in manifest.schemas]
+        schemas = [decoded(kept) for kept in manifest.schemas]
     except (pa.ArrowException, ValueError):
         return {}
     headers: dict[str, ShardHeader] = {}

@@ -5,17 +5,19 @@ import sys
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from pipeline_lib.inputs import shard_cache
+import pyarrow as pa
+
 from pipeline_lib.inputs.formats import dispatch
+from pipeline_lib.inputs.shard_schemas import encoded
 from pipeline_lib.inputs.shards import Contents, Shard, ShardHeader, format_of
 from pipeline_lib.machine.parallel import in_threads
-from pipeline_lib.settings.settings import InputSettings, Settings
+from pipeline_lib.settings.settings import Settings
 from pipeline_lib.storage.integrity import content_id
 from pipeline_lib.storage.location import FileStamp
 from pipeline_lib.storage.store_errors import translated_errors, with_retries
 
 
-def read_headers(paths: Sequence[str], settings: InputSettings) -> dict[str, ShardHeader]:
+def read_headers(paths: Sequence[str], settings: Settings) -> dict[str, ShardHeader]:
     """Return the footer or header of every shard, by path.
 
     Raises:
@@ -24,11 +26,20 @@ def read_headers(paths: Sequence[str], settings: InputSettings) -> dict[str, Sha
     schemas: dict[str, Any] = {}
 
     def read_header(path: str) -> ShardHeader:
-        header = with_retries(lambda: dispatch.read_header(path, format_of(path), settings.csv))
+        header = with_retries(lambda: _read_header(path, settings))
         # Most shards have the same schema: it is kept in memory once.
         return header._replace(schema=schemas.setdefault(header.schema.to_string(), header.schema))
 
     return dict(zip(paths, in_threads(read_header, paths), strict=True))
+
+
+def _read_header(path: str, settings: Settings) -> ShardHeader:
+    kind, inputs = format_of(path), settings.input
+    header = dispatch.read_header(path, kind, inputs.csv, settings.tuning.rows_per_slice)
+    if kind == "jsonl" and header.rows == 0:  # without rows there are no keys, and no shard is wrong for that
+        texts = [name for name in (inputs.text_column, inputs.text_pair_column, inputs.truth_column) if name]
+        return header._replace(schema=pa.schema([(name, pa.null()) for name in dict.fromkeys(texts)]))
+    return header
 
 
 def inspect_shards(
@@ -49,8 +60,8 @@ def inspect_shards(
     def inspect(numbered: tuple[int, str]) -> Shard:
         number, path = numbered
         stamp, header = stamps[path], headers[path]
-        rows, units = header.rows, header.unit_starts
-        contents = _inspect(path, settings) if rows is None else Contents(header.schema, rows, unit_starts=units)
+        rows, places = header.rows, (header.slice_offsets, header.unit_starts)
+        contents = _inspect(path, settings) if rows is None else Contents(header.schema, rows, *places)
         with translated_errors(path, "reading the shard"):
             content = content_id(path, stamp)
         names = tuple(map(sys.intern, contents.schema.names))
@@ -65,7 +76,7 @@ def inspect_shards(
             rows_per_slice=settings.tuning.rows_per_slice,
             slice_offsets=contents.slice_offsets,
             unit_starts=contents.unit_starts,
-            schema=sys.intern(shard_cache.encoded(header.schema)),
+            schema=sys.intern(encoded(header.schema)),
         )
 
     return tuple(in_threads(inspect, enumerate(stamps)))

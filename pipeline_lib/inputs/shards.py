@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from pipeline_lib.storage.location import FileStamp
 
-Format = Literal["parquet", "csv"]
+Format = Literal["parquet", "csv", "jsonl"]
 
 # Longest first, so that .csv.gz is not taken for an unknown .gz.
 FORMATS: dict[str, Format] = {
@@ -19,6 +19,10 @@ FORMATS: dict[str, Format] = {
     ".tsv.gz": "csv",
     ".csv": "csv",
     ".tsv": "csv",
+    ".jsonl.gz": "jsonl",
+    ".ndjson.gz": "jsonl",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
 }
 
 
@@ -36,9 +40,9 @@ class Slice:
     first_row: int
     rows: int
     offset: int = 0
-    """CSV: bytes before the first row, in the unpacked file."""
+    """Of CSV and JSON Lines: bytes before the first row, in the unpacked file."""
     line: int = 0
-    """CSV: lines before the first row."""
+    """Of CSV and JSON Lines: lines before the first row."""
     night: int = 0
     """Number of its plan among those that are carried out together."""
 
@@ -54,23 +58,23 @@ class Slice:
 
 
 class ShardHeader(NamedTuple):
-    """What a shard's footer or first line tells."""
+    """What a shard's footer or first line tells, or all of a JSON Lines file, whose lines may differ in keys."""
 
     schema: pa.Schema
     rows: int | None
     """None for a CSV file, whose rows are known only once it is read through."""
+    slice_offsets: tuple[tuple[int, int], ...] = ()
+    """See `Shard`, as for what follows."""
     unit_starts: tuple[int, ...] = ()
-    """See `Shard`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Contents:
-    """What a Parquet file's footer tells, or a CSV file that was read through."""
+class Contents(NamedTuple):
+    """What a Parquet file's footer tells, or a file of lines that was read through."""
 
     schema: pa.Schema
     rows: int
     slice_offsets: tuple[tuple[int, int], ...] = ()
-    """CSV: (offset, line) of every slice's first row."""
+    """Of CSV and JSON Lines: (offset, line) of every slice's first row."""
     unit_starts: tuple[int, ...] = ()
     """See `Shard`."""
 
@@ -91,7 +95,7 @@ class Shard:
     """Names in the file's own order; a CSV reader needs them all."""
     rows_per_slice: int
     slice_offsets: tuple[tuple[int, int], ...] = ()
-    """CSV: (offset, line) of every slice's first row; empty if the plan has no work in this shard."""
+    """Of CSV and JSON Lines: (offset, line) of every slice's first row; empty if the plan has no work here."""
     unit_starts: tuple[int, ...] = ()
     """First rows of the units that can only be decoded from their start, such as row groups; empty if each slice
     can be read alone, or if the plan has no work in this shard."""
@@ -127,7 +131,7 @@ def cut_slices(
         number: the shard's.
         rows: rows of the shard.
         rows_per_slice: rows of all slices but the last.
-        slice_offsets: CSV: (offset, line) of every slice's first row.
+        slice_offsets: of CSV and JSON Lines: (offset, line) of every slice's first row.
     """
     starts = slice_starts(rows, rows_per_slice)
     return [
@@ -142,7 +146,7 @@ def is_shard(path: str) -> bool:
 
 
 def is_compressed(path: str) -> bool:
-    """Tell whether a CSV file must be unpacked from its start to be read."""
+    """Tell whether a file of lines must be unpacked from its start to be read."""
     return path.lower().endswith(".gz")
 
 

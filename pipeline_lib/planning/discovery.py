@@ -82,7 +82,7 @@ def discover(
     if output is None:
         settings, output = open_output(settings)
     shards = _find_shards(settings.input, date)
-    headers = _headers(shards.stamps, settings.input, output)
+    headers = _headers(shards.stamps, settings, output)
     schemas, partitions = with_partitions({path: headers[path].schema for path in headers}, settings.input)
     check_truth_column(schemas, settings.input)
     output_schema, notices = unify_schemas(schemas, settings.input, partitions)
@@ -124,10 +124,10 @@ def _find_shards(settings: InputSettings, date: dt.date | None) -> DiscoveredSha
         raise InputNotReadyError(f"the input of {date} is not there yet: {error}") from None
 
 
-def _headers(stamps: dict[str, FileStamp], settings: InputSettings, output: OutputState) -> dict[str, ShardHeader]:
+def _headers(stamps: dict[str, FileStamp], settings: Settings, output: OutputState) -> dict[str, ShardHeader]:
     """Return every shard's header, from the manifest if the shard is the one that was published."""
     known: dict[str, ShardHeader] = {}
     if output.manifest and output.is_complete:
-        known = shard_cache.unchanged_headers(output.manifest, stamps, settings)
+        known = shard_cache.unchanged_headers(output.manifest, stamps, settings.input)
     read = read_headers([path for path in stamps if path not in known], settings)
     return {path: known.get(path) or read[path] for path in stamps}

@@ -97,8 +97,8 @@ class InputSettings(_Section):
     """The shards to read, and their columns."""
 
     path: str | list[str] = Field(
-        description="File, folder, glob, or a list of these: .parquet, .parq, .pq, .csv, .csv.gz, .tsv, .tsv.gz. "
-        "{date} stands for --date."
+        description="File, folder, glob, or a list of these: .parquet, .parq, .pq, .csv, .tsv, .jsonl, .ndjson, "
+        "and these four with .gz. {date} stands for --date."
     )
     text_column: str = Field("text", min_length=1, description="Column with the text to score.")
     text_pair_column: str | None = Field(None, description="Column with the second text of a pair.")

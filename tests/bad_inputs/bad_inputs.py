@@ -16,6 +16,7 @@ if __name__ == "__main__":
 
 from tests.bad_inputs.bad_configurations import CONFIGURATIONS
 from tests.bad_inputs.bad_csv import CSV
+from tests.bad_inputs.bad_json import JSON
 from tests.bad_inputs.bad_model_names import MODEL_NAMES
 from tests.bad_inputs.bad_models import MODELS
 from tests.bad_inputs.bad_outputs import OUTPUTS
@@ -30,7 +31,7 @@ from tests.helpers import tiny_checkpoints
 from tests.helpers.command_line import Ended
 
 CASES = {
-    "shard": (*PARQUET, *CSV, *PATHS),
+    "shard": (*PARQUET, *CSV, *JSON, *PATHS),
     "setting": SETTINGS,
     "checkpoint": (*MODEL_NAMES, *WEIGHTS, *PICKLES, *CONFIGURATIONS, *MODELS),
     "output": OUTPUTS,

@@ -65,8 +65,8 @@ PATHS = (
     ),
     Case(
         "JSON lines beside a shard",
-        shard("more.jsonl", b"{}\n"),
-        r"input\.path: .*in/more\.jsonl', which look like",
+        shard("more.json", b"{}\n"),
+        r"input\.path: .*in/more\.json', which look like",
     ),
     Case(
         "CSV packed by bzip2", shard("more.csv.bz2", b"BZh"), r"input\.path: .*in/more\.csv\.bz2', which look like"

@@ -253,3 +253,20 @@ def test_a_large_slice_goes_through_whole(tmp_path: Path, settings_for: Settings
     assert found.num_rows == 100
     assert pc.min(pc.binary_length(found.column("payload"))).as_py() == 2_000_000
     assert len(list((tmp_path / "out").glob("part-*"))) == 1
+
+
+def test_json_lines_are_scored_beside_parquet_with_their_lines_and_kept_columns(
+    tmp_path: Path, settings_for: SettingsMaker, run_here: Runner
+) -> None:
+    write_parquet(tmp_path / "in" / "a.parquet", {"id": [1, 2], "text": ["one", "two"], "tags": ["[]", None]})
+    lines = ['{"id": 3, "text": "one", "tags": ["x"]}', "", "{", '{"text": null}', '{"text": "two", "id": 4}']
+    (tmp_path / "in" / "b.jsonl").write_text("\n".join(lines))
+    (tmp_path / "in" / "c.jsonl").write_text("")
+    settings = settings_for(limits={"max_reject_rate": 1.0}, tuning={"rows_per_slice": 3})
+    assert run_here(settings).status == "PUBLISHED"
+    rows = {row["id"]: row for row in read_output(tmp_path / "out").to_pylist()}
+    assert [rows[number]["tags"] for number in (1, 2, 3, 4)] == ["[]", None, '["x"]', None]
+    assert rows[3]["score"] == pytest.approx(rows[1]["score"], abs=1e-5)
+    assert rows[4]["score"] == pytest.approx(rows[2]["score"], abs=1e-5)
+    rejects = read_output(tmp_path / "out" / "_rejects").to_pylist()
+    assert {(row["line"], row["code"]) for row in rejects} == {(3, "malformed"), (4, "null_text")}

@@ -24,7 +24,7 @@ _COMPANION_ENDINGS = _names(
 
 # Data in formats that this program does not read: an error, so that its rows are not missed.
 _DATA_ENDINGS = _names(
-    "arrow avro csv db dta duckdb feather h5 hdf5 ipc json jsonl ndjson npy npz ods orc parq parquet pickle pkl pq "
+    "arrow avro csv db dta duckdb feather h5 hdf5 ipc json npy npz ods orc parq parquet pickle pkl pq "
     "psv rds sas7bdat sav sqlite sqlite3 tar tfrecord tfrecords tsv xls xlsx"
 )
 _PACKED_ENDINGS = _names("7z br bz2 gz gzip lz4 lzma lzo rar snappy sz tbz2 tgz txz xz z zip zst zstd")
@@ -38,7 +38,7 @@ def file_kind(path: str) -> Kind:
     =========  ==============================================================  ===================================
     shard      one of `FORMATS`                                                is read
     companion  README, LICENSE, checksums, documents, pictures, programs       is passed over
-    data       jsonl, json, orc, avro, arrow ...; packed, as .csv.bz2 and      is an error that names it
+    data       json, orc, avro, arrow ...; packed, as .csv.bz2 and      is an error that names it
                .zip are; and names without an ending
     unknown    anything else, as .txt, .log, .tmp and .bak                     is passed over, and a note names it
     =========  ==============================================================  ===================================

@@ -1,11 +1,8 @@
 """CSV and TSV shards, gzipped or not: their header, their number of rows, and the rows of a slice."""
 
 import contextlib
-import gzip
-import io
-import zlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import islice
 from typing import IO
 
@@ -18,14 +15,10 @@ from pipeline_lib.inputs.formats.csv_marks import Marks, Position
 from pipeline_lib.inputs.formats.csv_records import Records
 from pipeline_lib.inputs.formats.csv_scan import Large, OpenFile, count_records
 from pipeline_lib.inputs.formats.csv_tables import ARROW_TYPES, checked, has_lost_bytes, to_table
+from pipeline_lib.inputs.formats.text_files import opened, readable
 from pipeline_lib.inputs.shards import MOST_COLUMNS, Contents, Slice, is_compressed
 from pipeline_lib.settings.settings import CsvSettings
 from pipeline_lib.storage.location import Location
-from pipeline_lib.storage.store_errors import translated_errors
-
-_BUFFER_BYTES = 1 << 20
-# Files of object stores read ahead by this much; a slice needs little of what follows it.
-_BLOCK_BYTES = {"whole": 8 << 20, "slice": 1 << 20}
 
 
 def inspect(shard: Location, settings: CsvSettings, rows_per_slice: int) -> Contents:
@@ -37,7 +30,7 @@ def inspect(shard: Location, settings: CsvSettings, rows_per_slice: int) -> Cont
     """
     path = shard.path
     scanner = Scanner(_delimiter(path, settings), settings.encoding)
-    with _opened(shard, "whole") as file:
+    with opened(shard, "whole") as file:
         records = _records(file, path, settings)
         schema = _schema(records.header(), path, settings)
         marks = Marks(path, rows_per_slice, Position(*records.position))
@@ -63,7 +56,7 @@ def read_header(shard: Location, settings: CsvSettings) -> pa.Schema:
         InputError: there is no header, it has too many names, or one repeats.
     """
     path = shard.path
-    with _opened(shard, "slice") as file:
+    with opened(shard, "slice") as file:
         return _schema(_records(file, path, settings).header(), path, settings)
 
 
@@ -83,7 +76,7 @@ class CsvRows:
         self._path, self._names, self._settings = shard.path, names, settings
         self._open = contextlib.ExitStack()
         with self._open:
-            self._file = self._open.enter_context(_opened(shard, "slice"))
+            self._file = self._open.enter_context(opened(shard, "slice"))
             self._schema = _schema(_records(self._file, shard.path, settings).header(), shard.path, settings)
             self._open = self._open.pop_all()  # not closed, since nothing failed
 
@@ -97,7 +90,7 @@ class CsvRows:
         Raises:
             InputError: the file has fewer rows than it had when it was planned.
         """
-        with _readable(self._path):
+        with readable(self._path):
             if self._file.tell() != part.offset:
                 self._file.seek(part.offset)
             records = _records(self._file, self._path, self._settings, start=(part.offset, part.line))
@@ -106,27 +99,6 @@ class CsvRows:
             missing = f"{len(rows):,} rows from row {part.first_row:,} on, expected {part.rows:,}"
             raise InputError(f"{self._path!r} has {missing}: did it change?")
         return to_table(rows, self._schema, self._names)
-
-
-@contextlib.contextmanager
-def _opened(shard: Location, what: str) -> Iterator[IO[bytes]]:
-    with (
-        _readable(shard.path),
-        shard.fs.open(shard.path, "rb", block_size=_BLOCK_BYTES[what], compression="infer") as file,
-        # Those of object stores copy all that they hold for each line, unless a buffer is between.
-        io.BufferedReader(file, _BUFFER_BYTES) as buffered,
-    ):
-        yield buffered
-
-
-@contextlib.contextmanager
-def _readable(path: str) -> Iterator[None]:
-    """Turn what a damaged file raises into an error that names it."""
-    with translated_errors(path, "reading CSV"):
-        try:
-            yield
-        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-            raise InputError(f"{path!r} is not a whole gzip file: {error}") from error
 
 
 def _records(file: IO[bytes], path: str, settings: CsvSettings, start: tuple[int, int] = (0, 0)) -> Records:

@@ -6,21 +6,21 @@ from typing import Protocol
 import pyarrow as pa
 
 from pipeline_lib.inputs import columns
-from pipeline_lib.inputs.formats import csv_shards, parquet_shards
+from pipeline_lib.inputs.formats import csv_shards, json_shards, parquet_shards
 from pipeline_lib.inputs.formats.csv_shards import CsvRows
+from pipeline_lib.inputs.formats.json_shards import JsonRows
 from pipeline_lib.inputs.formats.parquet_shards import ParquetRows
+from pipeline_lib.inputs.shard_schemas import decoded
 from pipeline_lib.inputs.shards import Contents, Format, Shard, ShardHeader, Slice
 from pipeline_lib.settings.settings import CsvSettings
 from pipeline_lib.storage.urls import location_of
 
 
-def read_header(path: str, kind: Format, settings: CsvSettings) -> ShardHeader:
-    """Return a shard's columns, and its rows if its footer tells them, without reading the rest."""
-    file = location_of(path)
-    if kind == "parquet":
-        contents = parquet_shards.inspect(file)
-        return ShardHeader(contents.schema, contents.rows, contents.unit_starts)
-    return ShardHeader(csv_shards.read_header(file, settings), None)
+def read_header(path: str, kind: Format, settings: CsvSettings, rows_per_slice: int) -> ShardHeader:
+    """Return a shard's columns, and its rows if its footer tells them; only JSON Lines are read through."""
+    if kind == "csv":
+        return ShardHeader(csv_shards.read_header(location_of(path), settings), None)
+    return ShardHeader(*inspect(path, kind, settings, rows_per_slice))
 
 
 def inspect(path: str, kind: Format, settings: CsvSettings, rows_per_slice: int) -> Contents:
@@ -28,6 +28,8 @@ def inspect(path: str, kind: Format, settings: CsvSettings, rows_per_slice: int)
     file = location_of(path)
     if kind == "parquet":
         return parquet_shards.inspect(file)
+    if kind == "jsonl":
+        return json_shards.inspect(file, rows_per_slice)
     return csv_shards.inspect(file, settings, rows_per_slice)
 
 
@@ -55,11 +57,16 @@ class ShardRows:
 
     def __init__(self, shard: Shard, names: Sequence[str], settings: CsvSettings) -> None:
         file = location_of(shard.path)
-        is_parquet = shard.format == "parquet"
-        self._rows: Rows = ParquetRows(file, names) if is_parquet else CsvRows(file, names, settings)
+        self._rows: Rows
+        if shard.format == "parquet":
+            self._rows = ParquetRows(file, names)
+        elif shard.format == "jsonl":
+            self._rows = JsonRows(file, names, decoded(shard.schema))
+        else:
+            self._rows = CsvRows(file, names, settings)
 
     def __call__(self, part: Slice) -> pa.Table:
-        """Return the named columns of a slice with each row's number, line (CSV) and reject (or null).
+        """Return the named columns of a slice with each row's number, line (of lines) and reject (or null).
 
         Raises:
             InputError: the shard can't be read.

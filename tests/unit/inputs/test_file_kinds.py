@@ -18,7 +18,7 @@ from tests.helpers.shard_listing import notices_of, shards_of, touch
         ("A.PQ", "shard"),
         ("a.parq", "shard"),
         ("a.csv.gz", "shard"),
-        ("a.jsonl", "data"),
+        ("a.jsonl", "shard"),
         ("a.csv.bz2", "data"),
         ("a.csv.zst", "data"),
         ("a.parquet.gz", "data"),
@@ -26,7 +26,7 @@ from tests.helpers.shard_listing import notices_of, shards_of, touch
         ("a.zip", "data"),
         ("part-00000", "data"),
         ("000000_0", "data"),
-        ("notices.jsonl", "data"),
+        ("notices.jsonl", "shard"),
         ("authors.json", "data"),
         ("readme.csv.gz", "shard"),
         ("license-plates", "data"),
@@ -45,7 +45,7 @@ def test_every_name_is_of_one_kind(name: str, kind: str) -> None:
     assert file_kind(f"some/where/{name}") == kind
 
 
-@pytest.mark.parametrize("other", ["b.jsonl", "b.csv.bz2", "deep/b.orc", "part-00000", "b.parquet.gz", "b.xlsx"])
+@pytest.mark.parametrize("other", ["b.json", "b.csv.bz2", "deep/b.orc", "part-00000", "b.parquet.gz", "b.xlsx"])
 @pytest.mark.parametrize("path", ["in", "in/**"])
 def test_data_that_would_be_missed_is_an_error_that_names_it(other: str, path: str, tmp_path: Path) -> None:
     touch(tmp_path, "in/a.csv", f"in/{other}")
