@@ -83,21 +83,28 @@ def test_a_slice_whose_reading_kills_each_worker_is_named_and_not_read_for_ever(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("actor", ["ModelActor", "ReaderActor"])
 def test_a_worker_that_is_killed_in_the_middle_changes_no_byte(
-    tmp_path: Path, settings_for: SettingsMaker, run_here: Runner, run_job: Runner
+    actor: str, settings_for: SettingsMaker, run_here: Runner, run_job: Runner, tmp_path: Path
 ) -> None:
     texts = [None if row % 50 == 0 else f"text {row} good " * 8 for row in range(1200)]
     write_parquet(tmp_path / "in" / "a.parquet", {"text": texts})
-    settings = settings_for(tuning={"rows_per_slice": 20, "model_actors": 2})
+    settings = settings_for(
+        tuning={"rows_per_slice": 20, "model_actors": 2, "reader_actors": int(actor == "ReaderActor")}
+    )
     run_here(settings)
     undisturbed = published_hashes(tmp_path / "out")
     shutil.rmtree(tmp_path / "out")
     killed: list[int] = []
+    parts_before = 5 if actor == "ModelActor" else 0  # a reader has soon read everything
 
     def strike() -> None:
-        while len(list(tmp_path.glob("out/_staging/*/part-*.json"))) < 5:
+        while len(list(tmp_path.glob("out/_staging/*/part-*.json"))) < parts_before or not found():
             time.sleep(0.01)
-        killed.append(kill(workers(psutil.Process().pid, "MapWorker")[:1]))
+        killed.append(kill(found()[:1]))
+
+    def found() -> list[psutil.Process]:
+        return workers(psutil.Process().pid, actor)
 
     striker = threading.Thread(target=strike, daemon=True)
     striker.start()
