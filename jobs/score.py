@@ -46,7 +46,7 @@ from pipeline_lib.settings.settings import Settings
 from pipeline_lib.settings.settings_file import load_settings
 
 app = typer.Typer(
-    help="Score the texts of Parquet, CSV or JSON Lines shards with a Hugging Face classifier, and publish the result.",
+    help="Score the texts of Parquet, CSV or JSON Lines files with a Hugging Face classifier, and publish them.",
     epilog="Exit codes: 0 published or complete already, 1 a fault that may pass, 2 settings or input are wrong, "
     "3 a gate failed, 4 another run holds the output, 5 the input is not there yet.",
     no_args_is_help=True,
