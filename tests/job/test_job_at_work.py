@@ -87,7 +87,7 @@ def test_a_running_job_exports_its_rows_tokens_rejects_and_stages_with_few_label
     assert 100 <= rows.value <= 400_100
     assert tokens.value > rows.value
     assert [(sample.labels["code"], sample.value) for sample in rejects] == [("null_text", 5)]
-    assert {sample.labels["role"] for sample in stages} == {"tokenizer", "model", "writer"}
+    assert {sample.labels["role"] for sample in stages} == {"reader", "tokenizer", "model", "writer"}
     assert all(0 < sample.value <= 1 for sample in stages)
     for sample in (sample for samples in seen.values() for sample in samples):
         assert sample.labels["scoring_job"] == "job"
