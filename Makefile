@@ -40,7 +40,7 @@ soak: .venv/dev ## Kill runs at random, 200 times, and compare every byte; start
 bench: .venv/dev ## Time the job against the pipeline and others, on generated reviews
 	@$(BIN)/python -m jobs.bench
 
-bench-scale: .venv/dev ## Plan up to 100,000 shards, and run on up to 16 simulated machines; takes about ten minutes
+bench-scale: .venv/dev ## Plan up to 100,000 shards, read large ones, run on 16 simulated machines; takes ten minutes
 	@$(BIN)/python -m jobs.bench.scale
 
 bench-gpu: .venv/dev ## On a machine with a GPU: check the answers, then time all there is to time, in minutes

@@ -1,6 +1,7 @@
-"""Measure what grows with the input and with the cluster: planning, and feeding many machines.
+"""Measure what grows with the input and with the cluster: planning, reading, and feeding many machines.
 
 python -m jobs.bench.scale --what plan --shards 1000 --shards 10000
+python -m jobs.bench.scale --what read --shard-rows 1000000
 python -m jobs.bench.scale --what nodes --nodes 1 --nodes 4
 
 Plans are made for real shards, each size in its own process. The machines of a cluster are simulated on this one:
@@ -21,6 +22,7 @@ from jobs.bench.inputs import checked_model, command, made_folder
 from jobs.bench.processes import machine, timed
 from jobs.bench.scale.nodes import Task
 from jobs.bench.scale.planning import write_shards
+from jobs.bench.scale.reading import read_costs
 from pipeline_lib.messages import size
 
 _ROWS = 10
@@ -36,6 +38,7 @@ _PLAN_COLUMNS = (
     "with all slices",
     "sent",
 )
+_READ_COLUMNS = ("format", "rows", "MB", "planned in", "bytes read", "read in", "rows/s", "bytes read")
 _NODE_COLUMNS = ("machines", "slices", "seconds", "ideal", "slices/s", "efficiency", "GPUs busy", "memory")
 
 
@@ -43,6 +46,7 @@ class What(StrEnum):
     """What is measured."""
 
     PLAN = "plan"
+    READ = "read"
     NODES = "nodes"
     ALL = "all"
 
@@ -51,6 +55,7 @@ def scale(  # noqa: PLR0913, PLR0917 - each option is an argument to typer
     what: Annotated[What, typer.Option(help="What to measure.")] = What.ALL,
     shards: Annotated[list[int] | None, typer.Option(min=1, help="Sizes of an input to plan.")] = None,
     nodes: Annotated[list[int] | None, typer.Option(min=1, help="Sizes of a cluster.")] = None,
+    shard_rows: Annotated[int, typer.Option(min=1, help="Rows of a large shard to read.")] = 1_000_000,
     slices: Annotated[int, typer.Option(min=1, help="Slices per machine.")] = 24,
     rows: Annotated[int, typer.Option(min=1, help="Rows of these slices.")] = 64,
     seconds: Annotated[float, typer.Option(min=0, help="Seconds that a simulated GPU needs for a slice.")] = 2.0,
@@ -62,10 +67,14 @@ def scale(  # noqa: PLR0913, PLR0917 - each option is an argument to typer
     checked_model(folder, "float32")
     made_folder(out)
     figures: dict[str, Any] = {"machine": machine()}
-    if what != What.NODES:
+    if what in {What.PLAN, What.ALL}:
         sizes = sorted(shards or [1_000, 10_000, 100_000])
         figures["plans"] = [_plan(count, _ROWS, folder) for count in sizes] + [_plan(sizes[-1], _MANY_ROWS, folder)]
-    if what != What.PLAN:
+    if what in {What.READ, What.ALL}:
+        print(f"reading shards of {shard_rows:,} rows ...", file=sys.stderr, flush=True)
+        with tempfile.TemporaryDirectory() as home:
+            figures["reads"] = list(read_costs(Path(home), shard_rows))
+    if what in {What.NODES, What.ALL}:
         tasks = [Task(count, slices, rows, seconds, folder, home="") for count in nodes or [1, 2, 4, 8, 16]]
         figures["nodes"] = [_nodes(task) for task in tasks]
     table = tables(figures)
@@ -105,6 +114,8 @@ def tables(figures: dict[str, Any]) -> str:
     parts = []
     if "plans" in figures:
         parts.append(_table(_PLAN_COLUMNS, [_plan_cells(entry) for entry in figures["plans"]]))
+    if "reads" in figures:
+        parts.append(_table(_READ_COLUMNS, [_read_cells(entry) for entry in figures["reads"]]))
     if "nodes" in figures:
         parts.append(_table(_NODE_COLUMNS, [_node_cells(entry) for entry in figures["nodes"]]))
     return "\n".join(parts) + (
@@ -132,6 +143,19 @@ def _plan_cells(entry: dict[str, Any]) -> list[str]:
         f"{entry['peak_bytes'] / shards / 1024:.2f}",
         size(entry["peak_bytes"] + entry["slices_bytes"]),
         size(entry["sent_bytes"]),
+    ]
+
+
+def _read_cells(entry: dict[str, Any]) -> list[str]:
+    return [
+        entry["format"],
+        f"{entry['rows']:,}",
+        f"{entry['bytes'] / 1e6:,.0f}",
+        f"{entry['plan_seconds']:.2f} s",
+        f"{entry['plan_bytes'] / entry['bytes']:.2f} times",
+        f"{entry['read_seconds']:.2f} s",
+        f"{entry['rows'] / entry['read_seconds']:,.0f}",
+        f"{entry['read_bytes'] / entry['bytes']:.2f} times",
     ]
 
 
