@@ -40,7 +40,8 @@ class Scorer:
     """Scores tables in this process with the checkpoint and the rules of a job.
 
     The settings decide which columns come back, as in a job: `output.scores: all` adds the scores of all labels,
-    `output.logits: true` the logits, and `input.keep_columns` names the columns of the table that are kept.
+    `output.logits: true` the logits, `output.embedding` a pooled hidden state, and `input.keep_columns` names the
+    columns of the table that are kept.
 
     Args:
         settings: a settings file, validated settings, or sections as dictionaries; `input.path` and
@@ -109,12 +110,12 @@ class _TakeTable:
 
     def __init__(self, plan: ScoringPlan, worker: Worker) -> None:
         del worker
-        self._settings = plan.settings.input
+        self._settings, self._asked = plan.settings.input, columns.asked_columns(plan.settings)
 
     def __call__(self, part: Slice, table: pa.Table) -> pa.Table:
         del part
         table = table.replace_schema_metadata(None)
-        output_schema, _ = unify_schemas({"the table": table.schema}, self._settings)
+        output_schema, _ = unify_schemas({"the table": table.schema}, self._settings, asked=self._asked)
         return conform_to_schema(columns.numbered(table, 0), self._settings, output_schema)
 
 
@@ -123,12 +124,12 @@ class _SelectColumns:
 
     def __init__(self, plan: ScoringPlan, worker: Worker) -> None:
         del worker
-        output = plan.settings.output
-        self._score_fields = columns.score_fields(scores=output.scores == "all", logits=output.logits)
+        self._score_fields = plan.score_fields
 
     def __call__(self, part: Slice, table: pa.Table) -> pa.Table:
         del part
-        kept = [field for field in table.schema if field.name not in {*columns.INTERNAL, *columns.OUTPUT}]
+        added = {*columns.INTERNAL, *(field.name for field in self._score_fields)}
+        kept = [field for field in table.schema if field.name not in added]
         schema = pa.schema([*kept, *self._score_fields])
         result = table.select(schema.names).cast(schema)
         return result.append_column(REJECT, table.column(columns.REJECT_CODE))

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pipeline_lib.checkpoints.activation import Activation, activation_for
 from pipeline_lib.checkpoints.checkpoint_files import loaded_files
 from pipeline_lib.errors import CheckpointError
-from pipeline_lib.settings.settings import ModelSettings
+from pipeline_lib.settings.settings import ModelSettings, Pooling
 
 PROBE = "fine"
 """A text that every checkpoint is tried on before work starts."""
@@ -86,6 +86,10 @@ class Checkpoint:
     """Token ids of a text as long as any that the checkpoint was tried on."""
     probes: TokenizedTexts
     """A short text and a long one that the model answers; OpenVINO traces the model with these."""
+    embedding: Pooling = "none"
+    """How the last hidden state is pooled to an embedding behind the logits of each row, if it is."""
+    embedding_width: int = 0
+    """Numbers in an embedding; 0 without one."""
 
 
 def fingerprint(folder: Path, settings: ModelSettings) -> str:

@@ -1,4 +1,7 @@
-"""The interface of all engines: token ids in, logits out; and a batch that fails is computed by halves."""
+"""The interface of all engines: token ids in, logits out; and a batch that fails is computed by halves.
+
+Of a model with an embedding (`engines.embedding`), the logits of a row have its embedding behind them.
+"""
 
 import inspect
 from abc import ABC, abstractmethod
@@ -15,6 +18,9 @@ Ids = NDArray[np.int32]
 Rows = NDArray[np.int64]
 Floats = NDArray[np.float32]
 Fetch = Callable[[], Floats]
+
+EMBEDDING_TOLERANCE = 1e-5
+"""How far an embedding in float32 may be from that of the row alone, relative where its numbers are above 1."""
 
 
 class Engine(ABC):
@@ -35,7 +41,7 @@ class Engine(ABC):
 
     @abstractmethod
     def logits(self, rows: Sequence[Ids], types: Sequence[Ids]) -> Floats:
-        """Return logits of shape [rows, labels] in float32.
+        """Return logits of shape [rows, labels] in float32; with an embedding of shape [rows, labels + width].
 
         Args:
             rows: token ids, each of shape [tokens of that row].
@@ -83,14 +89,33 @@ def unused_id(rows: Sequence[Ids]) -> int:
     return int(gaps[0]) if len(gaps) else len(present)
 
 
-def largest_difference(logits: Floats, expected: Floats) -> float:
-    """Return the largest difference between logits, in units of the largest of them where that is above 1."""
-    return float(np.abs(logits - expected).max() / max(1.0, float(np.abs(expected).max())))
+def largest_difference(answers: Floats, expected: Floats, width: int = 0) -> float:
+    """Return the largest difference between logits, in units of the largest of them where that is above 1.
+
+    Args:
+        answers: logits, and the embeddings behind them; the last axis may be the only one.
+        expected: the same shape.
+        width: of an embedding, which is compared in units of its own largest number.
+    """
+    labels = answers.shape[-1] - width
+    logits = _difference(answers[..., :labels], expected[..., :labels])
+    return max(logits, _difference(answers[..., labels:], expected[..., labels:])) if width else logits
 
 
-def are_close(logits: Floats, expected: Floats, tolerance: float) -> bool:
-    """Tell whether logits are equal but for the order of summing; those above 1 may differ by more."""
-    return bool(np.abs(logits - expected).max() <= tolerance * max(1.0, float(np.abs(expected).max())))
+def are_close(answers: Floats, expected: Floats, tolerance: float, width: int = 0) -> bool:
+    """Tell whether logits are equal but for the order of summing; those above 1 may differ by more.
+
+    Embeddings may differ by no more than `EMBEDDING_TOLERANCE`. The arguments are as in `largest_difference`.
+    """
+    labels = answers.shape[-1] - width
+    if not _difference(answers[..., :labels], expected[..., :labels]) <= tolerance:
+        return False
+    allowed = min(tolerance, EMBEDDING_TOLERANCE)
+    return not width or _difference(answers[..., labels:], expected[..., labels:]) <= allowed
+
+
+def _difference(values: Floats, expected: Floats) -> float:
+    return float(np.abs(values - expected).max() / max(1.0, float(np.abs(expected).max())))
 
 
 def no_cache_option(model: Any) -> dict[str, bool]:

@@ -8,6 +8,7 @@ from pipeline_lib.checkpoints import loading
 from pipeline_lib.checkpoints.checkpoint import Checkpoint
 from pipeline_lib.engines.cls_pooling import skip_other_tokens
 from pipeline_lib.engines.computation import Computation
+from pipeline_lib.engines.embedding import add_embedding
 from pipeline_lib.engines.engine import Engine
 from pipeline_lib.engines.inspection.packing_check import refuse_wrong_packing
 from pipeline_lib.engines.openvino import openvino_engine
@@ -36,6 +37,7 @@ def load_engine(folder: Path, settings: ModelSettings, checkpoint: Checkpoint, c
     if computation.engine == "openvino":
         return _load_openvino(folder, settings, checkpoint)
     model = loading.load_model(folder, settings, settings.precision)
+    add_embedding(model, checkpoint.embedding)
     if computation.layout == "packed":
         refuse_wrong_packing(model, settings, checkpoint, computation.device)
         return PackedEngine(model, checkpoint.inputs, computation.device)
@@ -47,6 +49,7 @@ def load_engine(folder: Path, settings: ModelSettings, checkpoint: Checkpoint, c
 def load_source(source: Source) -> Any:
     """Load the model that OpenVINO converts, in float32."""
     model = loading.load_model(source.folder, source.settings, "float32")
+    add_embedding(model, source.embedding)
     if source.cls_pooling:
         _skip_other_tokens(model, source.inputs, source.rows.ids[0])
     return model
@@ -68,6 +71,7 @@ def _load_openvino(folder: Path, settings: ModelSettings, checkpoint: Checkpoint
         pads_safely=checkpoint.pads_safely,
         cls_pooling=checkpoint.cls_pooling,
         rows=checkpoint.probes,
+        embedding=checkpoint.embedding,
     )
     try:
         path = openvino_engine.converted(source, checkpoint.fingerprint)

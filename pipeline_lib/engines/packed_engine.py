@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline_lib.checkpoints.token_limits import first_position
+from pipeline_lib.engines.embedding import pooled_state_of
 from pipeline_lib.engines.engine import Engine, Fetch, Floats, Ids, no_cache_option, unused_id
 from pipeline_lib.engines.packed_attention import (
     PACKED_ATTENTION,
@@ -43,6 +44,7 @@ class PackedEngine(Engine):
         self._model = model.to(device)
         self._model.set_attn_implementation(PACKED_ATTENTION)
         self._base = model.base_model
+        self._embedding = pooled_state_of(model)
         self._config = model.config.get_text_config()
         self._first_position = first_position(model)
         self._causal = any(getattr(module, "is_causal", False) for module in self._base.modules())
@@ -71,6 +73,8 @@ class PackedEngine(Engine):
         with torch.inference_mode(), packed_rows(to_device(bounds, self._device), int(lengths.max())):
             hidden = self._base(**tensors, **no_cache_option(self._base)).last_hidden_state[0]
             check_packed_attention_used()
+            if self._embedding:
+                self._embedding.pool_packed(hidden, to_device(lengths, self._device))
             output = self._head(tensors["input_ids"][0, pooled], hidden[pooled])
         return copied_to_host(output, len(rows))
 

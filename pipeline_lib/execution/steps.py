@@ -42,7 +42,8 @@ class Read:
     """Reads a slice, and takes over its scores where a published version has them."""
 
     def __init__(self, plan: Plan, worker: Worker) -> None:
-        self._plan, self._monitor = plan, worker.monitor
+        self._reusable, self._monitor = plan.reusable, worker.monitor
+        self._output, self._fields = plan.settings.output.path, plan.score_fields
         self._shards = {shard.number: shard for shard in plan.shards}
         self._read = Reader(plan.settings.input, plan.output_schema)
         self._truth = truth_labels(plan.settings, plan.checkpoint)
@@ -53,9 +54,9 @@ class Read:
         shard = self._shards[part.shard]
         with self._monitor.working("reader", part), reading_counted(shard.path, part, self._monitor.ledger):
             table = with_truth(self._read(shard, part), self._truth)
-            earlier = self._plan.reusable.get((part.shard, part.first_row))
+            earlier = self._reusable.get((part.shard, part.first_row))
             if earlier:
-                return with_published_scores(table, earlier, self._plan.settings)
+                return with_published_scores(table, earlier, self._output, self._fields)
             return with_text_hashes(table)
 
 

@@ -1,8 +1,10 @@
 """Names and types of the columns that the job adds, inside the flow and in its output."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import pyarrow as pa
+
+from pipeline_lib.settings.settings import Settings
 
 # Inside the flow. Columns of the input can't have these names, which unify_schemas checks.
 ROW = "__row__"
@@ -38,6 +40,8 @@ LOGITS = "logits"
 N_TOKENS = "n_tokens"
 TRUNCATED = "truncated"
 OUTPUT = (LABEL, SCORE, SCORES, LOGITS, N_TOKENS, TRUNCATED)
+EMBEDDING = "embedding"
+"""Only where the settings ask for it: a column of the input may have this name otherwise."""
 
 # In the rejects.
 SHARD_PATH = "shard"
@@ -54,22 +58,42 @@ CLASH_PREFIX = "input_"
 _TAKEN = frozenset(name.casefold() for name in (*OUTPUT, *REJECTS))
 
 
-def output_name(column: str) -> str:
+def output_name(column: str, asked: Collection[str] = ()) -> str:
     """Return the name under which a user's column is published.
 
     `Label` is one of the job's names too, since DuckDB, Spark and Athena ignore case.
+
+    Args:
+        column: of the input.
+        asked: the columns of `asked_columns`.
     """
-    return CLASH_PREFIX + column if column.casefold() in _TAKEN else column
+    name = column.casefold()
+    return CLASH_PREFIX + column if name in _TAKEN or name in asked else column
 
 
-def score_fields(*, scores: bool, logits: bool) -> list[pa.Field]:
-    """Return the fields that the model stage adds, in the order of the output."""
-    fields = [pa.field(LABEL, pa.string()), pa.field(SCORE, pa.float32())]
-    if scores:
-        fields.append(pa.field(SCORES, pa.list_(pa.float32())))
-    if logits:
-        fields.append(pa.field(LOGITS, pa.list_(pa.float32())))
-    return [*fields, pa.field(N_TOKENS, pa.int32()), pa.field(TRUNCATED, pa.bool_())]
+def asked_columns(settings: Settings) -> tuple[str, ...]:
+    """Return the names beside `OUTPUT` that the output has with these settings."""
+    return (EMBEDDING,) if settings.output.embedding != "none" else ()
+
+
+def score_fields(settings: Settings, embedding_width: int) -> list[pa.Field]:
+    """Return the fields that the model stage adds, in the order of the output.
+
+    Args:
+        settings: say which.
+        embedding_width: numbers in an embedding of the checkpoint.
+    """
+    output, floats = settings.output, pa.list_(pa.float32())
+    wanted = [
+        (pa.field(LABEL, pa.string()), True),
+        (pa.field(SCORE, pa.float32()), True),
+        (pa.field(SCORES, floats), output.scores == "all"),
+        (pa.field(LOGITS, floats), output.logits),
+        (pa.field(EMBEDDING, pa.list_(pa.float32(), embedding_width)), output.embedding != "none"),
+        (pa.field(N_TOKENS, pa.int32()), True),
+        (pa.field(TRUNCATED, pa.bool_()), True),
+    ]
+    return [field for field, is_wanted in wanted if is_wanted]
 
 
 def reject_fields(*, texts: bool) -> list[pa.Field]:

@@ -1,6 +1,6 @@
 """The schema of the output: its columns, in types that hold the values of every shard exactly."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -17,7 +17,7 @@ from pipeline_lib.inputs.column_checks import (
 )
 from pipeline_lib.inputs.column_names import quoted_columns
 from pipeline_lib.inputs.formats.json_types import merged
-from pipeline_lib.settings.settings import InputSettings, OutputSettings
+from pipeline_lib.settings.settings import InputSettings, OutputSettings, Settings
 
 
 @dataclass(frozen=True)
@@ -32,10 +32,9 @@ class OutputSchema:
         """The fields of the kept columns in the output."""
         return [output for _, output in self.kept]
 
-    def scored_schema(self, output: OutputSettings) -> pa.Schema:
-        """Return the schema of the parts."""
-        added = columns.score_fields(scores=output.scores == "all", logits=output.logits)
-        return pa.schema([*self.kept_fields, *added])
+    def scored_schema(self, settings: Settings, embedding_width: int) -> pa.Schema:
+        """Return the schema of the parts; the arguments are those of `columns.score_fields`."""
+        return pa.schema([*self.kept_fields, *columns.score_fields(settings, embedding_width)])
 
     def reject_schema(self, output: OutputSettings) -> pa.Schema:
         """Return the schema of the rejects."""
@@ -67,7 +66,10 @@ def unified_field(fields: Sequence[tuple[str, pa.Field]]) -> pa.Field | tuple[st
 
 
 def unify_schemas(
-    schemas: Mapping[str, pa.Schema], settings: InputSettings, partitions: Sequence[str] = ()
+    schemas: Mapping[str, pa.Schema],
+    settings: InputSettings,
+    partitions: Sequence[str] = (),
+    asked: Collection[str] = (),
 ) -> tuple[OutputSchema, tuple[str, ...]]:
     """Return the schema of the output, and notices about it for the user.
 
@@ -75,6 +77,7 @@ def unify_schemas(
         schemas: every shard's schema by path, with its partition columns.
         settings: name the text columns and those to keep.
         partitions: names of partition columns, which are kept even if `keep_columns` does not name them.
+        asked: names that the output has by its settings, from `columns.asked_columns`.
 
     Raises:
         InputError: a column is missing, is no text, repeats, or has types that can't be one column.
@@ -88,16 +91,16 @@ def unify_schemas(
     else:
         names = [*settings.keep_columns, *(name for name in partitions if name not in settings.keep_columns)]
         check_kept_columns(schemas, settings.keep_columns)
-    kept = tuple((name, _kept_field(schemas, name)) for name in names)
+    kept = tuple((name, _kept_field(schemas, name, asked)) for name in names)
     check_output_names(kept)
     return OutputSchema(kept), column_notices(schemas, kept)
 
 
-def _kept_field(schemas: Mapping[str, pa.Schema], name: str) -> pa.Field:
+def _kept_field(schemas: Mapping[str, pa.Schema], name: str, asked: Collection[str]) -> pa.Field:
     fields = [(path, schema.field(name)) for path, schema in schemas.items() if name in schema.names]
     field = unified_field(fields)
     if isinstance(field, pa.Field):
-        return pa.field(columns.output_name(name), field.type)
+        return pa.field(columns.output_name(name, asked), field.type)
     kinds = dict(fields)
     types = "; ".join(f"{kinds[path].type} in {path!r}" for path in field)
     raise InputError(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from pipeline_lib.checkpoints.fetching import local_folder
 from pipeline_lib.errors import InputNotReadyError, SettingsError
-from pipeline_lib.inputs import hive_partitions, shard_cache
+from pipeline_lib.inputs import columns, hive_partitions, shard_cache
 from pipeline_lib.inputs.column_checks import check_truth_column
 from pipeline_lib.inputs.discovery.listing import DiscoveredShards, find_shards
 from pipeline_lib.inputs.discovery.output_in_input import refuse_output_in_input
@@ -85,7 +85,7 @@ def discover(
     headers = _headers(shards.stamps, settings, output)
     schemas, partitions = with_partitions({path: headers[path].schema for path in headers}, settings.input)
     check_truth_column(schemas, settings.input)
-    output_schema, notices = unify_schemas(schemas, settings.input, partitions)
+    output_schema, notices = unify_schemas(schemas, settings.input, partitions, columns.asked_columns(settings))
     return Discovery(
         settings=settings,
         stamps=shards.stamps,

@@ -3,8 +3,11 @@
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import pyarrow as pa
+
 from pipeline_lib.checkpoints.checkpoint import Checkpoint
 from pipeline_lib.engines.computation import Computation
+from pipeline_lib.inputs import columns
 from pipeline_lib.inputs.schema import OutputSchema
 from pipeline_lib.inputs.shards import Shard, Slice
 from pipeline_lib.planning.resume.score_reuse import Reusable
@@ -19,6 +22,11 @@ class ScoringPlan:
     settings: Settings
     checkpoint: Checkpoint
     computation: Computation
+
+    @property
+    def score_fields(self) -> list[pa.Field]:
+        """The columns that the steps add, in the order of the output."""
+        return columns.score_fields(self.settings, self.checkpoint.embedding_width)
 
     @property
     def compares_with_float32(self) -> bool:
@@ -69,6 +77,11 @@ class Plan(ScoringPlan):
             "output": settings.output.model_copy(update={"path": ""}),
         }
         return ScoringPlan(settings.model_copy(update=without_paths), self.checkpoint, self.computation)
+
+    @property
+    def scored_schema(self) -> pa.Schema:
+        """The schema of the parts."""
+        return self.output_schema.scored_schema(self.settings, self.checkpoint.embedding_width)
 
     @property
     def rows(self) -> int:

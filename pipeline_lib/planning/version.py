@@ -26,6 +26,7 @@ def fingerprint_of(
     Paths are not part of it: the same shards elsewhere get the same scores. Nor are limits and actor counts, nor in
     float32 the versions of libraries, which the manifest records.
     """
+    scored = output_schema.scored_schema(settings, checkpoint.embedding_width)
     return {
         "format": OUTPUT_FORMAT,
         "checkpoint": checkpoint.fingerprint,
@@ -37,10 +38,15 @@ def fingerprint_of(
         "precision": settings.model.precision,
         "computation": computation.as_json(),
         "input": settings.input.model_dump(mode="json", exclude=set(UNDECISIVE)),
-        "output": settings.output.model_dump(mode="json", exclude={"path"}),
+        "output": _with_asked(settings.output.model_dump(mode="json", exclude={"path"})),
         "rows_per_slice": settings.tuning.rows_per_slice,
-        "columns": {field.name: str(field.type) for field in output_schema.scored_schema(settings.output)},
+        "columns": {field.name: str(field.type) for field in scored},
     }
+
+
+def _with_asked(output: dict[str, Any]) -> dict[str, Any]:
+    """Leave settings out that ask for nothing: results from before they were there keep their version."""
+    return {name: value for name, value in output.items() if (name, value) != ("embedding", "none")}
 
 
 def version_of(fingerprint: dict[str, Any]) -> str:

@@ -48,7 +48,7 @@ def manifest_of(plan: Plan, receipts: Sequence[Receipt], night: NightStatistics)
         model=model_of(plan),
         settings=plan.settings.model_dump(mode="json"),
         libraries=library_versions(),
-        columns={field.name: str(field.type) for field in plan.output_schema.scored_schema(plan.settings.output)},
+        columns={field.name: str(field.type) for field in plan.scored_schema},
         rows=sum(shard.rows for shard in shards),
         scored=sum(shard.scored for shard in shards),
         rejected=sum(shard.rejected for shard in shards),

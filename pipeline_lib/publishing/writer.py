@@ -39,7 +39,7 @@ class Writer:
             "nightscore.model": plan.checkpoint.name,
             "nightscore.commit": plan.checkpoint.commit or "",
         }
-        self._scored = plan.output_schema.scored_schema(output).with_metadata(lineage)
+        self._scored = plan.scored_schema.with_metadata(lineage)
         self._rejects = plan.output_schema.reject_schema(output).with_metadata(lineage)
         self._reusable = plan.reusable
         self._shards = {shard.number: shard for shard in plan.shards}

@@ -20,7 +20,7 @@ Faults = dict[int, tuple[str, str]]
 
 
 class BatchRunner:
-    """Computes the logits of a slice's rows, batch by batch.
+    """Computes the logits of a slice's rows, and their embeddings, batch by batch.
 
     Args:
         plan: has the checkpoint, and the largest batch.
@@ -31,6 +31,7 @@ class BatchRunner:
 
     def __init__(self, plan: ScoringPlan, engine: Engine, gpu_share: float, note: Callable[[str], None]) -> None:
         self._checkpoint, self._device = plan.checkpoint, plan.computation.device
+        self._width = len(plan.checkpoint.labels) + plan.checkpoint.embedding_width
         self._engine, self._note = engine, note
         cut = micro_batches if plan.checkpoint.pads_safely else equal_length_batches
         self._batches = partial(cut, token_budget=plan.computation.tokens_per_batch)
@@ -42,7 +43,7 @@ class BatchRunner:
             else BatchMemory()
         )
 
-    def logits(
+    def answers(
         self,
         table: pa.Table,
         rows: Rows,
@@ -52,6 +53,8 @@ class BatchRunner:
         engine: Engine | None = None,
     ) -> tuple[Floats, Faults]:
         """Return the logits of some rows, and the faults of those that the model can't compute.
+
+        The logits have the shape [rows, labels]; with embeddings behind them [rows, labels + width].
 
         Args:
             table: a tokenized slice.
@@ -65,7 +68,7 @@ class BatchRunner:
             FaultError: a single row is too large for the device.
         """
         texts = DistinctRows.of(table, rows)
-        batches = _Batches(self, engine or self._engine, texts, len(self._checkpoint.labels))
+        batches = _Batches(self, engine or self._engine, texts, self._width)
         started: list[tuple[Rows, Fetch | None]] = []
         for batch in self._fitting(texts.lengths):
             if on_batch:
@@ -81,7 +84,7 @@ class BatchRunner:
             batches.finish(batch, fetch)
         numbered = zip(rows, texts.same.tolist(), strict=True)
         faults = {int(row): batches.faults[number] for row, number in numbered if number in batches.faults}
-        return batches.logits[texts.same], faults
+        return batches.answers[texts.same], faults
 
     def start(self, engine: Engine, texts: DistinctRows, batch: Rows) -> Fetch:
         """Start a batch; where memory runs out for it, batches are smaller from then on."""
@@ -124,23 +127,23 @@ class BatchRunner:
 class _Batches:
     """The batches of one slice, and what became of their rows."""
 
-    def __init__(self, runner: BatchRunner, engine: Engine, texts: DistinctRows, labels: int) -> None:
+    def __init__(self, runner: BatchRunner, engine: Engine, texts: DistinctRows, width: int) -> None:
         self._runner, self._engine, self._texts = runner, engine, texts
-        self.logits = np.empty((len(texts.ids), labels), np.float32)
+        self.answers = np.empty((len(texts.ids), width), np.float32)
         self.faults: Faults = {}
 
     def start(self, batch: Rows) -> Fetch:
         return self._runner.start(self._engine, self._texts, batch)
 
     def finish(self, batch: Rows, fetch: Fetch | None) -> None:
-        """Keep a batch's logits; where it failed, compute its halves, and theirs."""
+        """Keep a batch's answers; where it failed, compute its halves, and theirs."""
         with contextlib.suppress(Exception):
             if fetch:
-                self.logits[batch] = fetch()
+                self.answers[batch] = fetch()
                 return
         # Halving computes the batch anew, so the error comes again; there may be less memory than before.
         for part in self._runner.split(batch, self._texts.lengths):
-            self.logits[part] = compute_by_halves(lambda rows: self.start(rows)(), part, self._compute_alone)
+            self.answers[part] = compute_by_halves(lambda rows: self.start(rows)(), part, self._compute_alone)
 
     def _compute_alone(self, row: Rows, error: Exception) -> Floats:
         """Compute a row that failed alone once more; reject it if it fails again while others work."""
@@ -148,4 +151,4 @@ class _Batches:
             return self.start(row)()
         self._runner.check_engine(self._engine)
         self.faults[int(row[0])] = ("model_failed", f"the model fails on this text: {type(error).__name__}")
-        return np.full((1, self.logits.shape[1]), np.nan, np.float32)
+        return np.full((1, self.answers.shape[1]), np.nan, np.float32)

@@ -47,7 +47,7 @@ class Classifier:
         folder, _ = locate(settings.model, checkpoint.commit)
         if fingerprint(folder, settings.model) != checkpoint.fingerprint:
             raise CheckpointError(f"model.name: {checkpoint.name!r} holds other files on this worker")
-        self._checkpoint, self._output = checkpoint, settings.output
+        self._checkpoint, self._fields = checkpoint, plan.score_fields
         self._engine = load_engine(folder, settings.model, checkpoint, computation)
         self._runner = BatchRunner(plan, self._engine, gpu_share, note)
         self._computed_by = computed_by(computation, device_name(computation.device))
@@ -75,11 +75,12 @@ class Classifier:
             FaultError: a single row is too large for the device.
         """
         rows = np.flatnonzero(pc.is_null(table.column(columns.REJECT_CODE)).to_numpy())
-        logits, faults = self._runner.logits(table, rows, on_batch, one_by_one=one_by_one)
-        finite = np.isfinite(logits).all(axis=1)
-        not_finite = {int(row): ("not_finite", "the model's logits are not finite") for row in rows[~finite]}
+        answers, faults = self._runner.answers(table, rows, on_batch, one_by_one=one_by_one)
+        finite = np.isfinite(answers).all(axis=1)
+        why = f"the model's logits{' or embedding' * bool(self._checkpoint.embedding_width)} are not finite"
+        not_finite = {int(row): ("not_finite", why) for row in rows[~finite]}
         table = columns.rejected(table, not_finite | faults)
-        scored = with_computed_by(self._with_scores(table, logits[finite], rows[finite]), self._computed_by)
+        scored = with_computed_by(self._with_scores(table, answers[finite], rows[finite]), self._computed_by)
         return columns.without(scored, [columns.TOKEN_IDS, columns.TYPE_IDS])
 
     def probe(self) -> None:
@@ -111,7 +112,10 @@ class Classifier:
         rows = usable if most >= ROWS else spread_evenly(usable, most)
         try:
             half, full = (
-                activate(self._runner.logits(tokenized, rows, engine=each)[0], self._checkpoint.activation)
+                activate(
+                    self._logits_of(self._runner.answers(tokenized, rows, engine=each)[0]),
+                    self._checkpoint.activation,
+                )
                 for each in (self._engine, engine)
             )
         except FaultError as error:
@@ -119,14 +123,18 @@ class Classifier:
             return scored
         return with_drift(scored, rows, *compare_scores(half, full))
 
-    def _with_scores(self, table: pa.Table, logits: Floats, rows: Rows) -> pa.Table:
+    def _logits_of(self, answers: Floats) -> Floats:
+        return answers[:, : len(self._checkpoint.labels)]
+
+    def _with_scores(self, table: pa.Table, answers: Floats, rows: Rows) -> pa.Table:
         """Return a table with the label and scores of some of its rows; the others get nulls.
 
         Args:
             table: the slice.
-            logits: of these rows, shape [rows, labels].
+            answers: of these rows: logits, and embeddings behind them, shape [rows, labels + width].
             rows: their numbers in the table.
         """
+        logits, embeddings = self._logits_of(answers), answers[:, len(self._checkpoint.labels) :]
         scores = activate(logits, self._checkpoint.activation)
         labels, best = top(scores, self._checkpoint.labels)
         values: dict[str, pa.Array] = {
@@ -135,11 +143,15 @@ class Classifier:
             columns.SCORES: _lists(scores),
             columns.LOGITS: _lists(logits),
         }
+        if embeddings.shape[1]:
+            values[columns.EMBEDDING] = pa.FixedSizeListArray.from_arrays(
+                pa.array(embeddings.reshape(-1)), embeddings.shape[1]
+            )
         # Taking a null index gives a null: rejected rows get no score.
         places = np.full(table.num_rows, -1)
         places[rows] = np.arange(len(rows))
         taken = pa.array(places, mask=places < 0)
-        for field in columns.score_fields(scores=self._output.scores == "all", logits=self._output.logits):
+        for field in self._fields:
             if field.name in values:
                 table = table.append_column(field, values[field.name].take(taken))
         near = pa.array(near_boundary(scores, self._checkpoint.activation))

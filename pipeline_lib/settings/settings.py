@@ -15,6 +15,7 @@ _STRUCTURE = bytes(range(128)).translate(None, b"\\~")
 _STATEFUL_ENCODINGS = ("iso2022", "hz", "utf-7")
 
 Device = Literal["cpu", "cuda"]
+Pooling = Literal["none", "first", "mean", "last"]
 ColumnType = Literal["string", "int64", "float64", "bool", "date32", "timestamp", "timestamp_utc"]
 
 
@@ -169,6 +170,10 @@ class OutputSettings(_Section):
         "top", description="top: the best label and its score. all: also a list of every label's score."
     )
     logits: bool = Field(default=False, description="Add a list of the model's raw logits.")
+    embedding: Pooling = Field(
+        "none",
+        description="Add the last hidden state: of the first or last token, or the mean over all. none: no column.",
+    )
     rejected_texts: bool = Field(
         default=False, description="Add the text to the rejects, which otherwise have the reason alone."
     )

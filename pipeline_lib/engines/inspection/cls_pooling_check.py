@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from pipeline_lib.engines.cls_pooling import skip_other_tokens
+from pipeline_lib.engines.embedding import width_of
 from pipeline_lib.engines.engine import are_close
 from pipeline_lib.engines.inspection.engine_choice import LOGITS_TOLERANCE
 from pipeline_lib.engines.inspection.probe_answers import AnsweredTexts
@@ -28,7 +29,8 @@ def compute_cls_only(model: Any, inputs: Sequence[str], batches: Sequence[Answer
         return False
     try:
         right = all(
-            are_close(engine.logits(*each.texts.arrays()), each.logits, LOGITS_TOLERANCE) for each in batches
+            are_close(engine.logits(*each.texts.arrays()), each.logits, LOGITS_TOLERANCE, width_of(model))
+            for each in batches
         )
     except Exception:  # noqa: BLE001 - what a model makes of a single token can't be foreseen
         right = False

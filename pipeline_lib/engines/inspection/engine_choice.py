@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from pipeline_lib.engines.embedding import width_of
 from pipeline_lib.engines.engine import Floats, Ids, are_close
 from pipeline_lib.engines.openvino import openvino_engine
 from pipeline_lib.engines.openvino.conversion import Source, answers_of_child
@@ -89,6 +90,7 @@ def _why_not_openvino(model: Any, source: Source, fingerprint: str) -> str:
             if not len(answer):
                 continue
             expected = np.concatenate([alone(*row) for row in zip(*batch, strict=True)])
-            if not are_close(answer, expected, LOGITS_TOLERANCE):
-                return f"its logits are {np.abs(answer - expected).max():.1g} off"
+            if not are_close(answer, expected, LOGITS_TOLERANCE, width_of(model)):
+                what = "answers" if width_of(model) else "logits"
+                return f"its {what} are {np.abs(answer - expected).max():.1g} off"
     return ""

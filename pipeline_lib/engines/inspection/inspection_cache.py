@@ -16,7 +16,7 @@ from pipeline_lib.machine.cache_folders import cache_folder, read_own, write_own
 from pipeline_lib.machine.library_versions import library_versions
 from pipeline_lib.settings.settings import Settings
 
-_FORMAT = 4
+_FORMAT = 5
 """Of what is kept and of how it is determined; raised when either changes, so that no older result is used."""
 
 
@@ -54,7 +54,7 @@ def cached_inspection(
     pairs = settings.input.text_pair_column is not None
     wanted = settings.model.model_dump(exclude={"name", "revision"})
     engines = auto_engine(), is_installed() and computes(settings.model.precision)
-    key = repr((content, wanted, pairs, library_versions(), platform.machine(), engines))
+    key = repr((content, wanted, settings.output.embedding, pairs, library_versions(), platform.machine(), engines))
     try:
         path = cache_folder("inspections") / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.json"
     except OSError:  # a home that can't be written: everything works, only later

@@ -9,6 +9,7 @@ from pipeline_lib.checkpoints.fetching import locate
 from pipeline_lib.checkpoints.token_limits import max_tokens_of
 from pipeline_lib.engines.computation import PACKED_PRECISIONS
 from pipeline_lib.engines.inspection.cls_pooling_check import compute_cls_only
+from pipeline_lib.engines.inspection.embedding_check import with_embedding
 from pipeline_lib.engines.inspection.engine_choice import choose_cpu_engine
 from pipeline_lib.engines.inspection.inspection_cache import cached_inspection
 from pipeline_lib.engines.inspection.packing_check import why_not_packed
@@ -57,7 +58,10 @@ def _inspected(settings: Settings, folder: Path, content: str, commit: str | Non
     limit = max_tokens_of(tokenizer, model, settings.model.max_tokens)
     _check_limit(tokenizer, limit, pairs=settings.input.text_pair_column is not None)
     inputs = tuple(tokenizer.model_input_names)
-    answers = ProbeAnswers(model, inputs, ProbeTexts(tokenizer, limit), limit)
+    texts = ProbeTexts(tokenizer, limit)
+    embedding = settings.output.embedding
+    width = with_embedding(model, inputs, embedding, texts.short)
+    answers = ProbeAnswers(model, inputs, texts, limit)
     independence = check_row_independence(model, inputs, answers)
     source_rows, more_rows, probes = answers.short_and_long(), answers.many_short(), answers.all()
     is_stateful = independence.is_stateful
@@ -67,9 +71,13 @@ def _inspected(settings: Settings, folder: Path, content: str, commit: str | Non
         settings=settings.model,
         inputs=inputs,
         pads_safely=independence.pads_safely,
-        cls_pooling=not is_stateful and compute_cls_only(model, inputs, independence.batches[:1]),
+        # An embedding of other tokens than the first needs them in the last layer too.
+        cls_pooling=not is_stateful
+        and embedding in {"none", "first"}
+        and compute_cls_only(model, inputs, independence.batches[:1]),
         rows=source_rows.texts,
         more_rows=more_rows.texts,
+        embedding=embedding,
     )
     return Checkpoint(
         name=settings.model.name,
@@ -89,6 +97,8 @@ def _inspected(settings: Settings, folder: Path, content: str, commit: str | Non
         probe=probes.texts.ids[0],
         long_probe=probes.texts.ids[min(1, len(probes.texts) - 1)],
         probes=source.rows,
+        embedding=embedding,
+        embedding_width=width,
     )
 
 

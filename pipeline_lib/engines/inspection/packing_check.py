@@ -13,6 +13,7 @@ import numpy as np
 from pipeline_lib.checkpoints import loading
 from pipeline_lib.checkpoints.checkpoint import Checkpoint, TokenizedTexts
 from pipeline_lib.checkpoints.fetching import locate
+from pipeline_lib.engines.embedding import add_embedding, width_of
 from pipeline_lib.engines.engine import largest_difference
 from pipeline_lib.engines.inspection.probe_answers import AnsweredTexts, answers_alone
 from pipeline_lib.engines.packed_engine import PackedEngine
@@ -37,7 +38,9 @@ def packs_on_this_gpu(settings: Settings, checkpoint: Checkpoint) -> bool:
 
     def load() -> Any:
         folder, _ = locate(settings.model, checkpoint.commit)
-        return loading.load_model(folder, settings.model, settings.model.precision)
+        model = loading.load_model(folder, settings.model, settings.model.precision)
+        add_embedding(model, checkpoint.embedding)
+        return model
 
     return packs_on(load, settings.model, checkpoint, "cuda")
 
@@ -101,8 +104,9 @@ def why_not_packed(model: Any, inputs: tuple[str, ...], alone: AnsweredTexts, de
         return f"{type(error).__name__}: {' '.join(str(error).split()):.200}"
     finally:
         model.set_attn_implementation(before)
-    worst = float(np.max([largest_difference(forward, alone.logits), largest_difference(backward, alone.logits)]))
-    return None if worst <= _tolerance(str(model.dtype)) else f"its logits are {worst:.1g} off"
+    width, tolerance = width_of(model), _tolerance(str(model.dtype))
+    worst = float(np.max([largest_difference(each, alone.logits, width) for each in (forward, backward)]))
+    return None if worst <= tolerance else f"its {'answers' if width else 'logits'} are {worst:.1g} off"
 
 
 def _tolerance(dtype: str) -> float:
@@ -128,7 +132,8 @@ def _why_not_here(model: Any, checkpoint: Checkpoint, device: str) -> str | None
 def _record_path(settings: ModelSettings, checkpoint: Checkpoint, device: str) -> Path | None:
     """Return the file that keeps the result for devices of this kind; None where no file can be kept."""
     decisive = (checkpoint.fingerprint, checkpoint.long_probe, settings.precision, _kind_of(device))
-    key = repr((_FORMAT, *decisive)) + repr(library_versions())
+    embedding = () if checkpoint.embedding == "none" else (checkpoint.embedding,)
+    key = repr((_FORMAT, *decisive, *embedding)) + repr(library_versions())
     try:
         return cache_folder("packed") / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.json"
     except OSError:

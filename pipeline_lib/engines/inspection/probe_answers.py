@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pipeline_lib.checkpoints.checkpoint import PROBE, TokenizedTexts
-from pipeline_lib.engines.engine import Engine, Floats, Ids, are_close
+from pipeline_lib.engines.embedding import width_of
+from pipeline_lib.engines.engine import Engine, Floats, Ids, largest_difference
 from pipeline_lib.engines.inspection.probe_lengths import lengths_to_try
 from pipeline_lib.engines.inspection.probe_texts import ProbeTexts, Row
 from pipeline_lib.engines.model_state import LoadedState
@@ -25,7 +26,7 @@ class AnsweredTexts(NamedTuple):
 
     texts: TokenizedTexts
     logits: Floats
-    """Of shape [texts, labels]."""
+    """Of shape [texts, labels], or [texts, labels + width] with an embedding."""
 
 
 class ProbeAnswers:
@@ -48,6 +49,8 @@ class ProbeAnswers:
         self._thorough = lengths.thorough
         self._loaded = LoadedState(model)
         self._engine = TorchEngine(model, inputs, "cpu")
+        self.width = width_of(model)
+        """How many numbers at the end of an answer are an embedding."""
         self._texts = texts
         self._changes_state = False
         short = len(texts.short[0])
@@ -70,7 +73,7 @@ class ProbeAnswers:
         again = [self._engine.logits(*single(self.rows[number]))[0] for number in order]
         self._loaded.restore()
         return not all(
-            is_same_answer(logits, self.logits[number], PADDING_TOLERANCE)
+            is_same_answer(logits, self.logits[number], PADDING_TOLERANCE, self.width)
             for logits, number in zip(again, order, strict=True)
         )
 
@@ -175,11 +178,14 @@ def single(row: Row) -> tuple[list[Ids], list[Ids]]:
     return [row[0]], [row[1]]
 
 
-def is_same_answer(logits: Floats, expected: Floats, tolerance: float) -> bool:
-    """Tell whether two answers to a text are the same; two that are not finite are the same, too."""
+def is_same_answer(logits: Floats, expected: Floats, tolerance: float, width: int = 0) -> bool:
+    """Tell whether two answers to a text are the same; two that are not finite are the same, too.
+
+    The arguments are as in `largest_difference`.
+    """
     if not np.isfinite(expected).all():
         return not np.isfinite(logits).all()
-    return are_close(logits, expected, tolerance)
+    return largest_difference(logits, expected, width) <= tolerance
 
 
 def _parameters(model: Any) -> int:

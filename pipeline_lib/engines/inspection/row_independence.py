@@ -45,7 +45,9 @@ def check_row_independence(model: Any, inputs: Sequence[str], answers: ProbeAnsw
     is_stateful = answers.is_stateful()
     engine = TorchEngine(model, inputs, "cpu", is_stateful=is_stateful)
     may_pad = "attention_mask" in inputs and not answers.untried
-    padded = [_answered_together(engine, batch) for batch in (answers.mixed_batches() if may_pad else ())]
+    padded = [
+        _answered_together(engine, batch, answers.width) for batch in (answers.mixed_batches() if may_pad else ())
+    ]
     right = [batch for batch in padded if batch is not None]
     pads_safely = may_pad and len(right) == len(padded)
     if not pads_safely:
@@ -55,13 +57,13 @@ def check_row_independence(model: Any, inputs: Sequence[str], answers: ProbeAnsw
     return RowIndependence(pads_safely, is_stateful, tuple(right[:2]) if pads_safely else answers.singles())
 
 
-def _answered_together(engine: Engine, batch: AnsweredTexts) -> AnsweredTexts | None:
+def _answered_together(engine: Engine, batch: AnsweredTexts, width: int) -> AnsweredTexts | None:
     """Return texts with the logits that they get together; None if those are not what each gets alone."""
     try:
         logits = engine.logits(*batch.texts.arrays())
     except (RuntimeError, ValueError, IndexError):
         return None  # a model that refuses a padded batch is run on batches of one length
-    return batch._replace(logits=logits) if are_close(logits, batch.logits, PADDING_TOLERANCE) else None
+    return batch._replace(logits=logits) if are_close(logits, batch.logits, PADDING_TOLERANCE, width) else None
 
 
 def _check_equal_lengths(engine: Engine, answers: ProbeAnswers) -> None:
@@ -74,10 +76,11 @@ def _check_equal_lengths(engine: Engine, answers: ProbeAnswers) -> None:
             logits = engine.logits([row[0], other[0]], [row[1], other[1]])[0]
         except (RuntimeError, ValueError, IndexError):
             continue  # the model wants its rows alike in yet another way; batches that fail are halved
-        if not is_same_answer(logits, alone, _REFUSED_TOLERANCE):
+        if not is_same_answer(logits, alone, _REFUSED_TOLERANCE, answers.width):
+            off = largest_difference(logits, alone, answers.width)
             raise CheckpointError(
                 f"model.name: the model's answer to a text of {len(row[0])} tokens depends on another text of "
-                f"the same length beside it: its logits are {largest_difference(logits, alone):.1g} off"
+                f"the same length beside it: its logits are {off:.1g} off"
             )
 
 
@@ -85,9 +88,10 @@ def _check_again(engine: Engine, answers: ProbeAnswers, texts: int = 2) -> None:
     """Compare the answers to the short text and the longest one, after all others, with the first ones."""
     for row, alone in list(zip(answers.rows, answers.logits, strict=True))[:texts]:
         logits = engine.logits(*single(row))[0]
-        if not is_same_answer(logits, alone, _REFUSED_TOLERANCE):
+        if not is_same_answer(logits, alone, _REFUSED_TOLERANCE, answers.width):
+            off = largest_difference(logits, alone, answers.width)
             raise CheckpointError(
                 f"model.name: the model answers a text of {len(row[0])} tokens differently when it "
-                f"comes again: its logits are {largest_difference(logits, alone):.1g} off; they depend on chance "
+                f"comes again: its logits are {off:.1g} off; they depend on chance "
                 "or on the texts before it"
             )

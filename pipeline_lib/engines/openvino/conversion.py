@@ -15,7 +15,7 @@ import numpy as np
 
 from pipeline_lib.checkpoints.checkpoint import IdsAndTypes, TokenizedTexts
 from pipeline_lib.engines.engine import Floats
-from pipeline_lib.settings.settings import ModelSettings
+from pipeline_lib.settings.settings import ModelSettings, Pooling
 
 
 class ConversionError(Exception):
@@ -40,11 +40,14 @@ class Source:
     """The rows that the model is traced with."""
     more_rows: TokenizedTexts = field(default_factory=TokenizedTexts)
     """Rows that it is not traced with: the converted model must answer these, too."""
+    embedding: Pooling = "none"
+    """How the last hidden state is pooled to an embedding behind the logits, if it is."""
 
     @property
     def decisive(self) -> tuple[Any, ...]:
         """All that decides what a checkpoint's files are converted to."""
-        return self.inputs, self.pads_safely, self.cls_pooling, self.rows.ids, self.rows.type_ids
+        plain = self.inputs, self.pads_safely, self.cls_pooling, self.rows.ids, self.rows.type_ids
+        return plain if self.embedding == "none" else (*plain, self.embedding)
 
     def batches(self) -> list[IdsAndTypes]:
         """Return the rows as batches that the model answers: one padded batch if it may be, and each row alone."""

@@ -11,7 +11,6 @@ from pipeline_lib.errors import FaultError
 from pipeline_lib.inputs import columns
 from pipeline_lib.inputs.shards import Shard
 from pipeline_lib.planning.version import same_scores
-from pipeline_lib.settings.settings import Settings
 from pipeline_lib.storage.location import Location
 from pipeline_lib.storage.records import Drift, Manifest, Receipt
 from pipeline_lib.storage.store_errors import translated_errors, with_retries
@@ -43,7 +42,10 @@ def can_reuse(published: Manifest | None, fingerprint: Mapping[str, Any]) -> boo
     if published is None or not same_scores(published.fingerprint, fingerprint):
         return False
     wanted = set(fingerprint["columns"]) & set(columns.OUTPUT)
-    return wanted <= set(published.columns)
+    # Embeddings of another pooling are a column of the same name and often of the same width.
+    pooling = fingerprint["output"].get("embedding")
+    has_embedding = pooling in {None, published.fingerprint.get("output", {}).get("embedding")}
+    return wanted <= set(published.columns) and has_embedding
 
 
 def reusable_slices(
@@ -73,21 +75,22 @@ def reusable_slices(
     }
 
 
-def with_published_scores(table: pa.Table, published: PublishedSlice, settings: Settings) -> pa.Table:
+def with_published_scores(
+    table: pa.Table, published: PublishedSlice, output: str, fields: Sequence[pa.Field]
+) -> pa.Table:
     """Return a slice as read, with the scores and rejects that were published for it.
 
     Args:
         table: the slice as the reader gives it.
         published: its published files.
-        settings: the job's settings.
+        output: the folder that has them.
+        fields: the columns to take over.
 
     Raises:
         FaultError: the files don't hold the slice's rows, or can't be read.
     """
-    output = settings.output
-    fields = columns.score_fields(scores=output.scores == "all", logits=output.logits)
     first_row = table.column(columns.ROW)[0].as_py() if table.num_rows else 0
-    folder = location_of(output.path)
+    folder = location_of(output)
     scores, faults = with_retries(lambda: _published_rows(published, folder, fields, first_row))
     scored = [row for row in range(table.num_rows) if row not in faults]
     if len(scored) != scores.num_rows:

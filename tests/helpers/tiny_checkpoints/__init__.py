@@ -1,7 +1,7 @@
 """Tiny checkpoints of many architectures, random but real, and the oracle that every test compares with."""
 
 from tests.helpers.tiny_checkpoints.builder import build
-from tests.helpers.tiny_checkpoints.oracle import Answer, oracle
+from tests.helpers.tiny_checkpoints.oracle import Answer, hidden_states, oracle, pooled
 from tests.helpers.tiny_checkpoints.recipe import ARCHITECTURES, EXTRA_ARCHITECTURES, Recipe
 from tests.helpers.tiny_checkpoints.sentencepiece_models import SENTENCEPIECE
 from tests.helpers.tiny_checkpoints.texts import ADVERSARIAL_TEXTS
@@ -14,5 +14,7 @@ __all__ = [
     "Answer",
     "Recipe",
     "build",
+    "hidden_states",
     "oracle",
+    "pooled",
 ]

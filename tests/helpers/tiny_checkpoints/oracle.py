@@ -41,3 +41,23 @@ def _ask(pipe: Any, text: str | tuple[str, str], cut: dict[str, Any]) -> Answer:
     length = len(pipe.tokenizer(first, second)["input_ids"] if second else pipe.tokenizer(first)["input_ids"])
     scores = np.array([entry["score"] for entry in every], np.float32)
     return Answer(best["label"], best["score"], scores, length)
+
+
+def hidden_states(folder: Path, texts: Sequence[str], max_tokens: int | None) -> list[NDArray[np.float32]]:
+    """Return the last hidden state that `AutoModel` gives each text alone, of shape [tokens, width]."""
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    model = transformers.AutoModel.from_pretrained(folder, dtype=torch.float32).eval()
+    cut: dict[str, Any] = {"truncation": True, "max_length": max_tokens} if max_tokens else {}
+    found = []
+    with torch.inference_mode():
+        for text in texts:
+            inputs = dict(tokenizer(text, return_tensors="pt", **cut))
+            if model.config.model_type == "t5":  # other encoder-decoders make this of the text themselves
+                inputs["decoder_input_ids"] = model._shift_right(inputs["input_ids"])
+            found.append(np.asarray(model(**inputs).last_hidden_state[0].numpy(), np.float32))
+    return found
+
+
+def pooled(hidden: NDArray[np.float32], pooling: str) -> NDArray[np.float32]:
+    """Return the embedding of hidden states of shape [tokens, width]."""
+    return {"first": hidden[0], "last": hidden[-1], "mean": hidden.mean(0)}[pooling]
