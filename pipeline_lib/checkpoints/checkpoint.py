@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from pipeline_lib.checkpoints.activation import Activation, activation_for
 from pipeline_lib.checkpoints.checkpoint_files import loaded_files
+from pipeline_lib.checkpoints.windows import WindowCut
 from pipeline_lib.errors import CheckpointError
 from pipeline_lib.settings.settings import ModelSettings, Pooling
 
@@ -90,6 +91,8 @@ class Checkpoint:
     """How the last hidden state is pooled to an embedding behind the logits of each row, if it is."""
     embedding_width: int = 0
     """Numbers in an embedding; 0 without one."""
+    windows: WindowCut | None = None
+    """How texts of more than `max_tokens` are cut into windows; None: they are truncated."""
 
 
 def fingerprint(folder: Path, settings: ModelSettings) -> str:

@@ -5,7 +5,6 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from pipeline_lib.engines.torch_engine import prepare_process
 from pipeline_lib.execution.worker import Monitor, Worker
@@ -20,6 +19,7 @@ from pipeline_lib.scoring.classifier import Classifier
 from pipeline_lib.scoring.precision_drift import rows_to_compare
 from pipeline_lib.scoring.quarantine import loading_counted, reading_counted, run_with_quarantine
 from pipeline_lib.scoring.statistics_columns import with_text_hashes, with_truth
+from pipeline_lib.scoring.token_columns import tokens_to_compute
 from pipeline_lib.scoring.tokenizer import Tokenizer
 from pipeline_lib.storage.records import Receipt
 
@@ -82,6 +82,7 @@ class Classify:
     def __init__(self, plan: ScoringPlan, worker: Worker) -> None:
         prepare_process(plan.computation.device, worker.threads, worker.place)
         self._monitor = worker.monitor
+        self._windows = plan.checkpoint.windows
         self._rows_per_slice, self._compares = plan.settings.tuning.rows_per_slice, plan.compares_with_float32
         with loading_counted(Classifier.name, worker.name, self._monitor.ledger):
             self._classifier = Classifier(plan, worker.gpu_share, worker.monitor.note)
@@ -90,7 +91,7 @@ class Classify:
     def __call__(self, part: Slice, table: pa.Table) -> pa.Table:
         """Return the slice with scores in place of token ids."""
         if columns.LABEL not in table.column_names:
-            tokens = _tokens_in(table)
+            tokens = tokens_to_compute(table, self._windows)
             with self._monitor.working("model", part):
                 table = self._classified(part, table)
         else:
@@ -106,23 +107,20 @@ class Classify:
         return self._classifier.with_drift(scored, table, sample) if sample else scored
 
 
-def _tokens_in(table: pa.Table) -> int:
-    """Return how many tokens a tokenized slice has; a rejected row has none."""
-    return int(pc.sum(pc.list_value_length(table.column(columns.TOKEN_IDS))).as_py() or 0)
-
-
 class _BatchProgress:
     """Reports the rows of a slice while its batches begin, twice a second at most."""
 
     def __init__(self, part: Slice, monitor: Monitor) -> None:
         self._part, self._monitor = part, monitor
-        self._reported, self._done, self._batch = time.monotonic(), 0, 0
+        self._reported = time.monotonic()
+        self._begun: set[int] = set()  # a row may be in several batches, with a window in each
 
     def __call__(self, rows: Sequence[int]) -> None:
-        self._done, self._batch = self._done + self._batch, len(rows)
+        done = len(self._begun)
+        self._begun.update(rows)
         if time.monotonic() - self._reported >= _SECONDS_BETWEEN_REPORTS:
             self._reported = time.monotonic()
-            self._monitor.scored(self._part, self._done)
+            self._monitor.scored(self._part, done)
 
 
 class Write:

@@ -41,7 +41,8 @@ N_TOKENS = "n_tokens"
 TRUNCATED = "truncated"
 OUTPUT = (LABEL, SCORE, SCORES, LOGITS, N_TOKENS, TRUNCATED)
 EMBEDDING = "embedding"
-"""Only where the settings ask for it: a column of the input may have this name otherwise."""
+N_WINDOWS = "n_windows"
+"""These two only where the settings ask for them; else a column of the input may have the name."""
 
 # In the rejects.
 SHARD_PATH = "shard"
@@ -73,7 +74,8 @@ def output_name(column: str, asked: Collection[str] = ()) -> str:
 
 def asked_columns(settings: Settings) -> tuple[str, ...]:
     """Return the names beside `OUTPUT` that the output has with these settings."""
-    return (EMBEDDING,) if settings.output.embedding != "none" else ()
+    asked = {EMBEDDING: settings.output.embedding != "none", N_WINDOWS: settings.model.long_texts == "windows"}
+    return tuple(name for name, is_asked in asked.items() if is_asked)
 
 
 def score_fields(settings: Settings, embedding_width: int) -> list[pa.Field]:
@@ -83,15 +85,16 @@ def score_fields(settings: Settings, embedding_width: int) -> list[pa.Field]:
         settings: say which.
         embedding_width: numbers in an embedding of the checkpoint.
     """
-    output, floats = settings.output, pa.list_(pa.float32())
+    output, asked, floats = settings.output, asked_columns(settings), pa.list_(pa.float32())
     wanted = [
         (pa.field(LABEL, pa.string()), True),
         (pa.field(SCORE, pa.float32()), True),
         (pa.field(SCORES, floats), output.scores == "all"),
         (pa.field(LOGITS, floats), output.logits),
-        (pa.field(EMBEDDING, pa.list_(pa.float32(), embedding_width)), output.embedding != "none"),
+        (pa.field(EMBEDDING, pa.list_(pa.float32(), embedding_width)), EMBEDDING in asked),
         (pa.field(N_TOKENS, pa.int32()), True),
         (pa.field(TRUNCATED, pa.bool_()), True),
+        (pa.field(N_WINDOWS, pa.int32()), N_WINDOWS in asked),
     ]
     return [field for field, is_wanted in wanted if is_wanted]
 

@@ -41,12 +41,19 @@ def fingerprint_of(
         "output": _with_asked(settings.output.model_dump(mode="json", exclude={"path"})),
         "rows_per_slice": settings.tuning.rows_per_slice,
         "columns": {field.name: str(field.type) for field in scored},
+        **_windows(checkpoint),
     }
 
 
 def _with_asked(output: dict[str, Any]) -> dict[str, Any]:
     """Leave settings out that ask for nothing: results from before they were there keep their version."""
     return {name: value for name, value in output.items() if (name, value) != ("embedding", "none")}
+
+
+def _windows(checkpoint: Checkpoint) -> dict[str, Any]:
+    """Return what decides the windows; nothing where texts are truncated, as before there were windows."""
+    cut = checkpoint.windows
+    return {"windows": {"long_texts": "windows", "stride": cut.stride, "join": cut.join}} if cut else {}
 
 
 def version_of(fingerprint: dict[str, Any]) -> str:

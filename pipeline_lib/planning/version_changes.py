@@ -16,6 +16,9 @@ _SETTINGS = {
     "rows_per_slice": "tuning.rows_per_slice",
     "tokens_per_batch": "tuning.tokens_per_batch",
     "threads": "tuning.cpus_per_model_actor",
+    "windows.join": "model.window_join",
+    "windows.long_texts": "model.long_texts",
+    "windows.stride": "model.window_stride",
 }
 _FACTS = {
     "activation": "the activation",

@@ -1,6 +1,7 @@
 """Run the rows of a slice through an engine: in micro-batches of like lengths, halved where one fails."""
 
 import contextlib
+from collections import deque
 from collections.abc import Callable, Iterator
 from functools import partial
 
@@ -14,6 +15,10 @@ from pipeline_lib.engines.engine import Engine, Fetch, Floats, Rows, compute_by_
 from pipeline_lib.planning.plan import ScoringPlan
 from pipeline_lib.scoring.stage import OnBatch
 from pipeline_lib.scoring.token_columns import DistinctRows
+from pipeline_lib.scoring.windows import JoinedAnswers, Windows
+
+# Enough that a GPU never waits; the answers of more batches than these would only take memory.
+_MOST_STARTED = 32
 
 Faults = dict[int, tuple[str, str]]
 """Rows that can't be scored: the code and the message of each."""
@@ -68,11 +73,12 @@ class BatchRunner:
             FaultError: a single row is too large for the device.
         """
         texts = DistinctRows.of(table, rows)
-        batches = _Batches(self, engine or self._engine, texts, self._width)
-        started: list[tuple[Rows, Fetch | None]] = []
-        for batch in self._fitting(texts.lengths):
+        windows = Windows(texts, self._checkpoint.windows)
+        batches = _Batches(self, engine or self._engine, windows, windows.joined(self._width))
+        started: deque[tuple[Rows, Fetch | None]] = deque()
+        for batch in self._fitting(windows.lengths):
             if on_batch:
-                on_batch(rows[texts.first[batch]].tolist())
+                on_batch(rows[texts.first[list(dict.fromkeys(windows.text[batch].tolist()))]].tolist())
             fetch = None
             with contextlib.suppress(Exception):
                 fetch = batches.start(batch)
@@ -80,19 +86,21 @@ class BatchRunner:
                 batches.finish(batch, fetch)
             else:
                 started.append((batch, fetch))
+            if len(started) > _MOST_STARTED:
+                batches.finish(*started.popleft())
         for batch, fetch in started:
             batches.finish(batch, fetch)
         numbered = zip(rows, texts.same.tolist(), strict=True)
         faults = {int(row): batches.faults[number] for row, number in numbered if number in batches.faults}
-        return batches.answers[texts.same], faults
+        return batches.joined.result()[texts.same], faults
 
-    def start(self, engine: Engine, texts: DistinctRows, batch: Rows) -> Fetch:
+    def start(self, engine: Engine, windows: Windows, batch: Rows) -> Fetch:
         """Start a batch; where memory runs out for it, batches are smaller from then on."""
         try:
-            return engine.start([texts.ids[row] for row in batch], [texts.type_ids[row] for row in batch])
+            return engine.start(*windows.ids(batch))
         except Exception as error:
             if engine is self._engine and is_out_of_memory(error):
-                self._shrink_memory(texts.lengths[batch])
+                self._shrink_memory(windows.lengths[batch])
             raise
 
     def split(self, batch: Rows, lengths: NDArray[np.int32]) -> Iterator[Rows]:
@@ -125,30 +133,34 @@ class BatchRunner:
 
 
 class _Batches:
-    """The batches of one slice, and what became of their rows."""
+    """The batches of one slice, and what became of their texts."""
 
-    def __init__(self, runner: BatchRunner, engine: Engine, texts: DistinctRows, width: int) -> None:
-        self._runner, self._engine, self._texts = runner, engine, texts
-        self.answers = np.empty((len(texts.ids), width), np.float32)
+    def __init__(self, runner: BatchRunner, engine: Engine, windows: Windows, joined: JoinedAnswers) -> None:
+        self._runner, self._engine, self._windows = runner, engine, windows
+        self.joined = joined
         self.faults: Faults = {}
+        """By number of the text."""
 
     def start(self, batch: Rows) -> Fetch:
-        return self._runner.start(self._engine, self._texts, batch)
+        return self._runner.start(self._engine, self._windows, batch)
 
     def finish(self, batch: Rows, fetch: Fetch | None) -> None:
         """Keep a batch's answers; where it failed, compute its halves, and theirs."""
+        answers = None
         with contextlib.suppress(Exception):
-            if fetch:
-                self.answers[batch] = fetch()
-                return
+            answers = fetch() if fetch else None
+        if answers is not None:
+            self.joined.add(batch, answers)
+            return
         # Halving computes the batch anew, so the error comes again; there may be less memory than before.
-        for part in self._runner.split(batch, self._texts.lengths):
-            self.answers[part] = compute_by_halves(lambda rows: self.start(rows)(), part, self._compute_alone)
+        for part in self._runner.split(batch, self._windows.lengths):
+            self.joined.add(part, compute_by_halves(lambda rows: self.start(rows)(), part, self._compute_alone))
 
-    def _compute_alone(self, row: Rows, error: Exception) -> Floats:
-        """Compute a row that failed alone once more; reject it if it fails again while others work."""
+    def _compute_alone(self, window: Rows, error: Exception) -> Floats:
+        """Compute a window that failed alone once more; reject its text if it fails again while others work."""
         with contextlib.suppress(Exception):
-            return self.start(row)()
+            return self.start(window)()
         self._runner.check_engine(self._engine)
-        self.faults[int(row[0])] = ("model_failed", f"the model fails on this text: {type(error).__name__}")
-        return np.full((1, self.answers.shape[1]), np.nan, np.float32)
+        text = int(self._windows.text[window[0]])
+        self.faults[text] = ("model_failed", f"the model fails on this text: {type(error).__name__}")
+        return np.full((1, self.joined.width), np.nan, np.float32)

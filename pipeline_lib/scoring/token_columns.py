@@ -5,8 +5,10 @@ from itertools import chain, pairwise
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from pipeline_lib.checkpoints.windows import WindowCut
 from pipeline_lib.engines.batching import distinct
 from pipeline_lib.engines.engine import Ids, Rows
 from pipeline_lib.inputs import columns
@@ -34,6 +36,17 @@ class DistinctRows:
         first, same = distinct(ids, type_ids)
         lengths = np.array([len(ids[row]) for row in first], np.int32)
         return cls([ids[row] for row in first], [type_ids[row] for row in first], first, same, lengths)
+
+
+def tokens_to_compute(table: pa.Table, windows: WindowCut | None) -> int:
+    """Return how many tokens of a tokenized slice go through the model; a rejected row has none.
+
+    Args:
+        table: the slice.
+        windows: how long texts are cut; tokens that windows share count in each of them.
+    """
+    lengths = pc.list_value_length(table.column(columns.TOKEN_IDS)).to_numpy()
+    return int((windows.tokens(lengths) if windows else lengths).sum())
 
 
 def token_array(rows: list[list[int]]) -> pa.Array:

@@ -37,7 +37,7 @@ class Tokenizer:
         settings, checkpoint = plan.settings, plan.checkpoint
         folder, _ = locate(settings.model, checkpoint.commit)
         self._tokenizer = loading.load_tokenizer(folder, settings.model)
-        self._limit = checkpoint.max_tokens
+        self._limit, self._windows = checkpoint.max_tokens, checkpoint.windows
         # The writer needs the texts only where rejects are to have them.
         self._dropped = () if settings.output.rejected_texts else (columns.TEXT, columns.PAIR)
         self._vocabulary = checkpoint.vocabulary
@@ -47,7 +47,8 @@ class Tokenizer:
         """Replace the texts by token ids, `n_tokens` and `truncated`; rows without usable tokens are rejected.
 
         The special tokens are counted in `n_tokens`, which is the length before truncation. Ids of a rejected
-        row are an empty list.
+        row are an empty list. Where windows are asked for, the ids are those of the whole text, and `n_windows`
+        says into how many it will be cut.
 
         Args:
             table: a slice as read.
@@ -67,7 +68,11 @@ class Tokenizer:
         for row in faults:
             encoded[row] = ([], [], 0)
         table = columns.without(columns.rejected(table, faults), self._dropped)
-        return _with_tokens(table, encoded, self._limit, type_ids=self._has_type_ids)
+        table = _with_tokens(table, encoded, None if self._windows else self._limit, type_ids=self._has_type_ids)
+        if self._windows is None:
+            return table
+        counts = self._windows.counts(table.column(columns.N_TOKENS).to_numpy())
+        return table.append_column(columns.N_WINDOWS, pa.array(counts, pa.int32()))
 
     def probe(self) -> None:
         """Encode a text that the tokenizer encoded when the checkpoint was inspected."""
@@ -77,6 +82,8 @@ class Tokenizer:
         """Encode texts, or pairs of them, all of one kind."""
         whole = self._call(texts, None)
         encoded = [(ids, types, len(ids)) for ids, types in whole]
+        if self._windows:
+            return encoded
         too_long = [row for row, (ids, _, _) in enumerate(encoded) if self._limit and len(ids) > self._limit]
         shortened = self._call([texts[row] for row in too_long], self._limit)
         for row, (ids, types) in zip(too_long, shortened, strict=True):

@@ -15,6 +15,7 @@ _STRUCTURE = bytes(range(128)).translate(None, b"\\~")
 _STATEFUL_ENCODINGS = ("iso2022", "hz", "utf-7")
 
 Device = Literal["cpu", "cuda"]
+WindowJoin = Literal["mean", "max"]
 Pooling = Literal["none", "first", "mean", "last"]
 ColumnType = Literal["string", "int64", "float64", "bool", "date32", "timestamp", "timestamp_utc"]
 
@@ -43,6 +44,16 @@ class ModelSettings(_Section):
     max_tokens: int | None = Field(
         None, ge=1, description="Longest text in tokens. Null: the tightest of tokenizer and position table."
     )
+    long_texts: Literal["truncate", "windows"] = Field(
+        "truncate", description="Texts of more tokens: cut off at the limit, or scored in windows of it."
+    )
+    window_stride: int | None = Field(
+        None, ge=0, description="Tokens that neighbouring windows share. Null: a quarter of a window's text."
+    )
+    window_join: WindowJoin | None = Field(
+        None,
+        description="Logits of the windows to those of the row: mean by tokens, or max of each. Null: mean.",
+    )
     precision: Literal["float32", "bfloat16", "float16", "auto"] = Field(
         "float32", description="Number format of weights and arithmetic. auto: the checkpoint's own."
     )
@@ -58,6 +69,13 @@ class ModelSettings(_Section):
     allow_remote_code: bool = Field(default=False, description="Run Python code that comes with the checkpoint.")
 
     _no_secret = field_validator("name")(_without_secret)
+
+    @model_validator(mode="after")
+    def _windows_where_they_are_set(self) -> "ModelSettings":
+        for name in ("window_stride", "window_join"):
+            if self.long_texts == "truncate" and getattr(self, name) is not None:
+                raise ValueError(f"{name} is for long_texts: windows, and long_texts is truncate")
+        return self
 
 
 class CsvSettings(_Section):
@@ -260,6 +278,15 @@ class Settings(_Section):
     def _distinct_columns(self) -> "Settings":
         if self.input.text_pair_column == self.input.text_column:
             raise ValueError("input.text_pair_column is the same column as input.text_column")
+        return self
+
+    @model_validator(mode="after")
+    def _windows_of_single_texts(self) -> "Settings":
+        if self.model.long_texts == "windows" and self.input.text_pair_column:
+            raise ValueError(
+                "model.long_texts: windows are for single texts, and input.text_pair_column names a second one; "
+                "allowed is truncate"
+            )
         return self
 
     @model_validator(mode="after")

@@ -137,6 +137,31 @@ SETTINGS = (
         r"input\.text_column: Input should be a valid string \(found 7\)",
     ),
     Case(
+        "an embedding of no token",
+        setting("output.embedding=cls"),
+        r"output\.embedding: Input should be 'none', 'first', 'mean' or 'last' \(found 'cls'\)",
+    ),
+    Case(
+        "a stride without windows",
+        setting("model.window_stride=8"),
+        r"model: window_stride is for long_texts: windows, and long_texts is truncate",
+    ),
+    Case(
+        "a way to join without windows",
+        setting("model.window_join=max"),
+        r"model: window_join is for long_texts: windows, and long_texts is truncate",
+    ),
+    Case(
+        "windows of pairs",
+        setting("model.long_texts=windows", "input.text_pair_column=id"),
+        r"model\.long_texts: windows are for single texts, and input\.text_pair_column names a second one",
+    ),
+    Case(
+        "a stride as long as a window",
+        setting("model.long_texts=windows", "model.window_stride=62"),
+        r"model\.window_stride: 62 tokens can't be shared by windows with 62 tokens of a text; allowed is 61",
+    ),
+    Case(
         "a word that is no choice",
         setting("model.precision=float8"),
         r"model\.precision: Input should be 'float32'",

@@ -16,6 +16,7 @@ from pipeline_lib.engines.inspection.packing_check import why_not_packed
 from pipeline_lib.engines.inspection.probe_answers import AnsweredTexts, ProbeAnswers
 from pipeline_lib.engines.inspection.probe_texts import ProbeTexts
 from pipeline_lib.engines.inspection.row_independence import check_row_independence
+from pipeline_lib.engines.inspection.window_check import window_cut
 from pipeline_lib.engines.openvino.conversion import Source
 from pipeline_lib.errors import CheckpointError, NightscoreError, SettingsError
 from pipeline_lib.settings.settings import ModelSettings, Settings
@@ -57,6 +58,7 @@ def _inspected(settings: Settings, folder: Path, content: str, commit: str | Non
     model = loading.load_model(folder, settings.model, "float32")
     limit = max_tokens_of(tokenizer, model, settings.model.max_tokens)
     _check_limit(tokenizer, limit, pairs=settings.input.text_pair_column is not None)
+    windows = window_cut(settings.model, tokenizer, limit)
     inputs = tuple(tokenizer.model_input_names)
     texts = ProbeTexts(tokenizer, limit)
     embedding = settings.output.embedding
@@ -99,6 +101,7 @@ def _inspected(settings: Settings, folder: Path, content: str, commit: str | Non
         probes=source.rows,
         embedding=embedding,
         embedding_width=width,
+        windows=windows,
     )
 
 

@@ -21,6 +21,11 @@ _WORDS = (
 )
 
 
+def varied_text(words: int, seed: int = 0) -> str:
+    """Return a text of common words, the same one each time."""
+    return " ".join(random.Random(seed).choices(_WORDS, k=words))  # noqa: S311 - any words do
+
+
 class ProbeTexts:
     """Token ids of texts of any length, as the checkpoint's tokenizer makes them."""
 
@@ -64,9 +69,8 @@ class ProbeTexts:
         ]
 
     def _varied(self, tokens: int, seed: int) -> Row:
-        words = random.Random(seed).choices(_WORDS, k=tokens)  # noqa: S311 - any words do, the same each time
         try:
-            return self._encoded(" ".join(words), tokens)
+            return self._encoded(varied_text(tokens, seed), tokens)
         except Exception:  # noqa: BLE001 - a vocabulary may lack these words and a token for unknown ones
             return self.short
 

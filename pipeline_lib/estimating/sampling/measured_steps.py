@@ -7,12 +7,14 @@ from dataclasses import dataclass, replace
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline_lib.checkpoints.windows import WindowCut
 from pipeline_lib.estimating.sampling.sample import Unit
 from pipeline_lib.execution.steps import NOTHING_READ, Classify, Read, Tokenize, Write, receipt_of
 from pipeline_lib.execution.worker import SilentMonitor, Worker
 from pipeline_lib.inputs import columns
 from pipeline_lib.inputs.shards import Slice
 from pipeline_lib.planning.plan import Plan
+from pipeline_lib.scoring.token_columns import tokens_to_compute
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ class MeasuredSteps:
         worker = Worker("sample", "this machine", order.threads, order.gpu_share, SilentMonitor())
         self._read, self._tokenize = Read(plan, worker), Tokenize(plan, worker)
         self._classify, self._write = Classify(plan, worker), Write(plan, worker)
-        self._limit = plan.checkpoint.max_tokens
+        self._windows = plan.checkpoint.windows
 
     def scored(self, part: Slice) -> Unit:
         """Return what all steps make of a slice."""
@@ -78,7 +80,7 @@ class MeasuredSteps:
             "writer": written_at - classified_at,
         }
         return replace(
-            _lengths(part, tokenized),
+            _lengths(part, tokenized, self._windows),
             rejected=dict(receipt.reject_codes or {}),
             seconds=times,
             part_bytes=receipt.part.bytes,
@@ -87,7 +89,7 @@ class MeasuredSteps:
 
     def tokenized(self, part: Slice) -> Unit:
         """Return the lengths of a slice's texts."""
-        return _lengths(part, self._tokenize(part, self._read(part, NOTHING_READ)))
+        return _lengths(part, self._tokenize(part, self._read(part, NOTHING_READ)), self._windows)
 
     def empty_part_bytes(self, part: Slice) -> int:
         """Return the size of a part without rows."""
@@ -96,10 +98,10 @@ class MeasuredSteps:
         return receipt_of(self._write(empty, self._classify(empty, table))).part.bytes
 
 
-def _lengths(part: Slice, table: pa.Table) -> Unit:
+def _lengths(part: Slice, table: pa.Table, windows: WindowCut | None) -> Unit:
     is_usable = pc.is_null(table.column(columns.REJECT_CODE))
     usable = table.filter(is_usable)
-    tokens = int(pc.sum(pc.list_value_length(usable.column(columns.TOKEN_IDS))).as_py() or 0)
+    tokens = tokens_to_compute(usable, windows)
     truncated = int(pc.sum(usable.column(columns.TRUNCATED)).as_py() or 0)
     codes = pc.value_counts(table.filter(pc.invert(is_usable)).column(columns.REJECT_CODE)).to_pylist()
     return Unit(part.rows, tokens, truncated, {pair["values"]: pair["counts"] for pair in codes})

@@ -1,7 +1,16 @@
 """Tiny checkpoints of many architectures, random but real, and the oracle that every test compares with."""
 
 from tests.helpers.tiny_checkpoints.builder import build
-from tests.helpers.tiny_checkpoints.oracle import Answer, hidden_states, oracle, pooled
+from tests.helpers.tiny_checkpoints.oracle import (
+    Answer,
+    Cut,
+    hidden_states,
+    join,
+    joined_logits,
+    oracle,
+    pooled,
+    windows,
+)
 from tests.helpers.tiny_checkpoints.recipe import ARCHITECTURES, EXTRA_ARCHITECTURES, Recipe
 from tests.helpers.tiny_checkpoints.sentencepiece_models import SENTENCEPIECE
 from tests.helpers.tiny_checkpoints.texts import ADVERSARIAL_TEXTS
@@ -12,9 +21,13 @@ __all__ = [
     "EXTRA_ARCHITECTURES",
     "SENTENCEPIECE",
     "Answer",
+    "Cut",
     "Recipe",
     "build",
     "hidden_states",
+    "join",
+    "joined_logits",
     "oracle",
     "pooled",
+    "windows",
 ]

@@ -61,3 +61,41 @@ def hidden_states(folder: Path, texts: Sequence[str], max_tokens: int | None) ->
 def pooled(hidden: NDArray[np.float32], pooling: str) -> NDArray[np.float32]:
     """Return the embedding of hidden states of shape [tokens, width]."""
     return {"first": hidden[0], "last": hidden[-1], "mean": hidden.mean(0)}[pooling]
+
+
+@dataclass(frozen=True)
+class Cut:
+    """How a text is cut into windows, and how their logits are joined."""
+
+    limit: int
+    stride: int
+    join: str
+
+
+def windows(folder: Path, text: str, cut: Cut) -> list[dict[str, list[int]]]:
+    """Return the inputs of each window of a text, as the checkpoint's tokenizer cuts it."""
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    found = tokenizer(
+        text, truncation=True, max_length=cut.limit, stride=cut.stride, return_overflowing_tokens=True
+    )
+    return [
+        {name: found[name][at] for name in tokenizer.model_input_names} for at in range(len(found["input_ids"]))
+    ]
+
+
+def joined_logits(folder: Path, text: str, cut: Cut) -> tuple[NDArray[np.float64], int]:
+    """Return the logits of a text, from the pipeline's model on one window at a time, and the number of windows."""
+    model = transformers.pipeline("text-classification", str(folder), dtype=torch.float32, device="cpu").model
+    cuts = windows(folder, text, cut)
+    with torch.inference_mode():
+        logits = [model(**{key: torch.tensor([ids]) for key, ids in each.items()}).logits[0] for each in cuts]
+    return join([each.double().numpy() for each in logits], [len(each["input_ids"]) for each in cuts], cut), len(
+        cuts
+    )
+
+
+def join(values: Sequence[NDArray[Any]], tokens: Sequence[int], cut: Cut) -> NDArray[np.float64]:
+    """Return the values of windows together: the largest, or the mean weighted by tokens."""
+    if cut.join == "max":
+        return np.max(values, axis=0)
+    return np.average(values, axis=0, weights=tokens)
