@@ -61,4 +61,4 @@ def _text_columns(output: Published) -> set[str]:
     """Return the names under which an output may have its texts."""
     settings = output.manifest.settings.get("input", {})
     names = [settings.get("text_column"), settings.get("text_pair_column")]
-    return {columns.output_name(name) for name in names if name}
+    return {columns.output_name(name, asked) for name in names if name for asked in ((), columns.OPTIONAL)}

@@ -21,7 +21,8 @@ class PooledState:
     def __init__(self, pooling: Pooling) -> None:
         self._pooling = pooling
         self._hidden: Any = None
-        self._packed: Any = None
+        self.given: Any = None
+        """Embeddings of the rows of the next answer, in place of those of its own hidden state."""
         self.width = 0
         """Numbers in an embedding, once there is one."""
 
@@ -31,8 +32,8 @@ class PooledState:
         model.register_forward_hook(self._append, with_kwargs=True)
         setattr(model, _NAME, self)
 
-    def pool_packed(self, hidden: Any, lengths: Any) -> None:
-        """Pool the hidden states of rows that lie end to end; the next answer is given with the result.
+    def pool_packed(self, hidden: Any, lengths: Any) -> Any:
+        """Return the embeddings of rows that lie end to end, shape [rows, width].
 
         Args:
             hidden: shape [tokens, width].
@@ -43,9 +44,8 @@ class PooledState:
             import torch
 
             # Row by row in a fixed order; adding at indices would add in any order on a GPU.
-            self._packed = torch.segment_reduce(hidden.float(), "mean", lengths=lengths, unsafe=True)
-        else:
-            self._packed = hidden[ends - lengths if self._pooling == "first" else ends - 1].float()
+            return torch.segment_reduce(hidden.float(), "mean", lengths=lengths, unsafe=True)
+        return hidden[ends - lengths if self._pooling == "first" else ends - 1].float()
 
     def _keep(self, _: Any, __: Any, output: Any) -> None:
         self._hidden = last_hidden_state(output)
@@ -53,9 +53,8 @@ class PooledState:
     def _append(self, _: Any, __: Any, inputs: dict[str, Any], output: Any) -> Any:
         import torch
 
-        hidden, packed = self._hidden, self._packed
-        self._hidden = self._packed = None
-        pooled = self._pooled(hidden, inputs.get("attention_mask")) if packed is None else packed
+        hidden, self._hidden = self._hidden, None
+        pooled = self._pooled(hidden, inputs.get("attention_mask")) if self.given is None else self.given
         self.width = int(pooled.shape[1])
         output.logits = torch.cat([output.logits.reshape(pooled.shape[0], -1).float(), pooled], dim=1)
         return output

@@ -74,7 +74,7 @@ class PackedEngine(Engine):
             hidden = self._base(**tensors, **no_cache_option(self._base)).last_hidden_state[0]
             check_packed_attention_used()
             if self._embedding:
-                self._embedding.pool_packed(hidden, to_device(lengths, self._device))
+                self._embedding.given = self._embedding.pool_packed(hidden, to_device(lengths, self._device))
             output = self._head(tensors["input_ids"][0, pooled], hidden[pooled])
         return copied_to_host(output, len(rows))
 
@@ -102,6 +102,8 @@ class PackedEngine(Engine):
         finally:
             del self._base.forward
             self._config.pad_token_id = pad
+            if self._embedding:
+                self._embedding.given = None
 
     def _pooled(self, hidden: Any) -> Any:
         pooler = getattr(self._base, "pooler", None)

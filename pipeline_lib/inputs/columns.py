@@ -42,7 +42,8 @@ TRUNCATED = "truncated"
 OUTPUT = (LABEL, SCORE, SCORES, LOGITS, N_TOKENS, TRUNCATED)
 EMBEDDING = "embedding"
 N_WINDOWS = "n_windows"
-"""These two only where the settings ask for them; else a column of the input may have the name."""
+OPTIONAL = (EMBEDDING, N_WINDOWS)
+"""In the output only where the settings ask for them; else a column of the input may have the name."""
 
 # In the rejects.
 SHARD_PATH = "shard"
@@ -73,7 +74,7 @@ def output_name(column: str, asked: Collection[str] = ()) -> str:
 
 
 def asked_columns(settings: Settings) -> tuple[str, ...]:
-    """Return the names beside `OUTPUT` that the output has with these settings."""
+    """Return those of `OPTIONAL` that the output has with these settings."""
     asked = {EMBEDDING: settings.output.embedding != "none", N_WINDOWS: settings.model.long_texts == "windows"}
     return tuple(name for name, is_asked in asked.items() if is_asked)
 

@@ -72,6 +72,7 @@ def model_of(plan: Plan) -> dict[str, Any]:
         "activation": checkpoint.activation,
         "max_tokens": checkpoint.max_tokens,
         "precision": plan.settings.model.precision,
+        **({"windows": {"stride": cut.stride, "join": cut.join}} if (cut := checkpoint.windows) else {}),
     }
 
 

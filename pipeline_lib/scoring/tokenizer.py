@@ -71,7 +71,8 @@ class Tokenizer:
         table = _with_tokens(table, encoded, None if self._windows else self._limit, type_ids=self._has_type_ids)
         if self._windows is None:
             return table
-        counts = self._windows.counts(table.column(columns.N_TOKENS).to_numpy())
+        lengths = table.column(columns.N_TOKENS).to_numpy()
+        counts = np.where(lengths > 0, self._windows.counts(lengths), 0)
         return table.append_column(columns.N_WINDOWS, pa.array(counts, pa.int32()))
 
     def probe(self) -> None:

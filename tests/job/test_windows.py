@@ -24,6 +24,8 @@ from tests.helpers import tiny_checkpoints as tiny
 from tests.helpers.tiny_checkpoints import ADVERSARIAL_TEXTS, ARCHITECTURES, EXTRA_ARCHITECTURES, Cut, Recipe
 
 TOLERANCE = 1e-5
+# Tiny and random, this one multiplies what float32 rounds: each window alone is as far from the answer in float64.
+ROUNDING = {"t5": 1e-4}
 LONG = " ".join(f"number {at} is a fine kettle, and the zip of the dress broke!" for at in range(30))
 TEXTS = [*(text for text in ADVERSARIAL_TEXTS if text), LONG]
 CUTS = (Cut(64, 16, "mean"), Cut(20, 0, "max"), Cut(13, 7, "mean"))
@@ -44,17 +46,19 @@ def sections_of(folder: Path, cut: Cut, **output: Any) -> dict[str, dict[str, An
     }
 
 
-def assert_joined(folder: Path, cut: Cut) -> None:
+def assert_joined(folder: Path, cut: Cut, architecture: str = "") -> None:
     """Compare rows in an order that mixes lengths, with texts that come twice, with the oracle's."""
     order = [*np.random.default_rng(0).permutation(len(TEXTS)).tolist(), len(TEXTS) - 1]
     found = Scorer(sections_of(folder, cut))(pa.table({"text": [TEXTS[at] for at in order]})).to_pylist()
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
     assert max(row["n_windows"] for row in found) > 3
+    tolerance = ROUNDING.get(architecture, TOLERANCE)
+    expected = tiny.joined_logits(folder, TEXTS, cut)
     for row, at in zip(found, order, strict=True):
-        logits, windows = tiny.joined_logits(folder, TEXTS[at], cut)
-        np.testing.assert_allclose(row["logits"], logits, rtol=0, atol=TOLERANCE * max(1, np.abs(logits).max()))
+        logits, windows = expected[at]
+        np.testing.assert_allclose(row["logits"], logits, rtol=0, atol=tolerance * max(1, np.abs(logits).max()))
         scores = activate(logits[None].astype(np.float32), "softmax")[0]
-        np.testing.assert_allclose(row["scores"], scores, rtol=0, atol=TOLERANCE)
+        np.testing.assert_allclose(row["scores"], scores, rtol=0, atol=tolerance)
         assert row["label"] == f"LABEL_{int(np.argmax(row['logits']))}"
         assert row["n_windows"] == windows
         assert row["n_tokens"] == len(tokenizer(TEXTS[at])["input_ids"])
@@ -65,7 +69,7 @@ def assert_joined(folder: Path, cut: Cut) -> None:
 def test_windows_are_answered_and_joined_as_by_the_pipelines_model(architecture: str, tmp_path: Path) -> None:
     folder = tiny.build(Recipe(architecture, num_labels=3), tmp_path)
     for cut in CUTS:
-        assert_joined(folder, cut)
+        assert_joined(folder, cut, architecture)
 
 
 @pytest.mark.parametrize("architecture", ["bert", "xlnet"])

@@ -56,7 +56,7 @@ def night_page(night: NightFiles, earlier: Mapping[dt.date, EarlierNight]) -> by
 def _pictures(night: NightFiles, rows: RowStatistics | None, reference: RowStatistics | None) -> dict[str, Any]:
     if rows is None:
         return {"labels": [], "scores": [], "tokens": None}
-    limit = night.model.get("max_tokens")
+    limit = None if night.model.get("windows") else night.model.get("max_tokens")  # in windows nothing is cut
     return {
         "labels": labels.label_shares(rows, reference),
         "scores": labels.score_pictures(rows, reference),

@@ -23,7 +23,8 @@ def example_rows(plan: Plan) -> list[str]:
     part = next((part for shard in plan.shards for part in shard.slices), None)
     if part is None or given.text_column not in (given.keep_columns or ()):
         return []
-    names = [columns.LABEL, columns.SCORE, columns.output_name(given.text_column)]
+    text = columns.output_name(given.text_column, columns.asked_columns(plan.settings))
+    names = [columns.LABEL, columns.SCORE, text]
     file = location_of(output.path) / f"{part.name}.parquet"
     # The result is published: examples that can't be read are no failure.
     with (
@@ -32,7 +33,7 @@ def example_rows(plan: Plan) -> list[str]:
     ):
         with file.open() as content:
             batch = next(pq.ParquetFile(content).iter_batches(_ROWS, columns=names), None)
-        return [_line(row, names[-1]) for row in batch.to_pylist()] if batch else []
+        return [_line(row, text) for row in batch.to_pylist()] if batch else []
     return []
 
 

@@ -21,6 +21,7 @@ def plan_lines(plan: Plan) -> list[tuple[str, str]]:
     slices, done = plan.slices, plan.slices - len(plan.todo)
     reused = f", {done:,} already scored" if done else ""
     limit = f"{model.max_tokens:,} tokens" if model.max_tokens else "texts of any length"
+    limit = f"windows of {limit} that share {model.windows.stride:,}" if model.windows else f"up to {limit}"
     labels = _named(model.labels)
     how = f"{settings.model.precision} by {plan.computation.engine}"
     commit = f" at {model.commit[:12]}" if model.commit else ""
@@ -29,7 +30,7 @@ def plan_lines(plan: Plan) -> list[tuple[str, str]]:
             "input",
             f"{count(len(plan.shards), 'shard')}, {count(plan.rows, 'row')}, {count(slices, 'slice')}{reused}",
         ),
-        ("model", f"{model.name}{commit} ({model.architecture}), {how}, up to {limit}"),
+        ("model", f"{model.name}{commit} ({model.architecture}), {how}, {limit}"),
         ("labels", f"{labels} ({model.activation})"),
         *_columns(plan),
         ("output", f"{settings.output.path} (version {plan.version})"),

@@ -74,24 +74,31 @@ class Cut:
 
 def windows(folder: Path, text: str, cut: Cut) -> list[dict[str, list[int]]]:
     """Return the inputs of each window of a text, as the checkpoint's tokenizer cuts it."""
-    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    return _windows(transformers.AutoTokenizer.from_pretrained(folder), text, cut)
+
+
+def joined_logits(folder: Path, texts: Sequence[str], cut: Cut) -> list[tuple[NDArray[np.float64], int]]:
+    """Return the logits of each text, from the pipeline's model on one window at a time, and how many there are."""
+    pipe = transformers.pipeline("text-classification", str(folder), dtype=torch.float32, device="cpu")
+    found = []
+    for text in texts:
+        cuts = _windows(pipe.tokenizer, text, cut)
+        with torch.inference_mode():
+            answers = [
+                pipe.model(**{key: torch.tensor([ids]) for key, ids in each.items()}).logits[0].double().numpy()
+                for each in cuts
+            ]
+        found.append((join(answers, [len(each["input_ids"]) for each in cuts], cut), len(cuts)))
+    return found
+
+
+def _windows(tokenizer: Any, text: str, cut: Cut) -> list[dict[str, list[int]]]:
     found = tokenizer(
         text, truncation=True, max_length=cut.limit, stride=cut.stride, return_overflowing_tokens=True
     )
     return [
         {name: found[name][at] for name in tokenizer.model_input_names} for at in range(len(found["input_ids"]))
     ]
-
-
-def joined_logits(folder: Path, text: str, cut: Cut) -> tuple[NDArray[np.float64], int]:
-    """Return the logits of a text, from the pipeline's model on one window at a time, and the number of windows."""
-    model = transformers.pipeline("text-classification", str(folder), dtype=torch.float32, device="cpu").model
-    cuts = windows(folder, text, cut)
-    with torch.inference_mode():
-        logits = [model(**{key: torch.tensor([ids]) for key, ids in each.items()}).logits[0] for each in cuts]
-    return join([each.double().numpy() for each in logits], [len(each["input_ids"]) for each in cuts], cut), len(
-        cuts
-    )
 
 
 def join(values: Sequence[NDArray[Any]], tokens: Sequence[int], cut: Cut) -> NDArray[np.float64]:

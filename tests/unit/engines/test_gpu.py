@@ -48,6 +48,21 @@ def test_every_precision_is_as_near_to_float32_as_the_pipeline(
     assert np.abs(np.array(found["logits"].to_list()) - logits).max() <= max(units, 2 * theirs)
 
 
+@pytest.mark.parametrize("pooling", ["first", "mean", "last"])
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_embeddings_in_every_precision_are_near_those_in_float32(
+    precision: str, pooling: str, tmp_path: Path
+) -> None:
+    """Rows are packed on a GPU in half precision, and padded otherwise."""
+    folder = tiny.build(Recipe("bert"), tmp_path / "model")
+    settings = {"model": {"name": str(folder), "precision": precision}, "output": {"embedding": pooling}}
+    found = Scorer(settings, DEVICE)(pd.DataFrame({"text": TEXTS}))
+    right = np.stack([tiny.pooled(hidden, pooling) for hidden in tiny.hidden_states(folder, TEXTS, 64)])
+    eps = torch.finfo(getattr(torch, precision)).eps
+    allowed = 40 * eps * np.abs(right).max() / 2 if precision != "float32" else 1e-5 * max(1, np.abs(right).max())
+    assert np.abs(np.stack(found["embedding"].to_list()) - right).max() <= allowed
+
+
 def _oracle(folder: Path, device: str, precision: str, activation: str) -> np.ndarray:
     """Return the pipeline's scores or logits of all labels, shape [texts, labels]."""
     kind = getattr(torch, precision)

@@ -42,6 +42,10 @@ def test_the_version_follows_what_decides_a_score_and_nothing_else(
             {"model": {"activation": "sigmoid"}},
             {"input": {"blank_texts": "reject"}},
             {"output": {"scores": "all"}},
+            {"output": {"embedding": "first"}},
+            {"output": {"embedding": "mean"}},
+            {"model": {"long_texts": "windows"}},
+            {"model": {"long_texts": "windows", "window_stride": 3}},
             {"tuning": {"rows_per_slice": 10}},
             {"tuning": {"tokens_per_batch": 10}},
         )
