@@ -26,9 +26,10 @@ from tests.helpers.tiny_checkpoints import ADVERSARIAL_TEXTS, ARCHITECTURES, EXT
 TOLERANCE = 1e-5
 # Tiny and random, this one multiplies what float32 rounds: each window alone is as far from the answer in float64.
 ROUNDING = {"t5": 1e-4}
-LONG = " ".join(f"number {at} is a fine kettle, and the zip of the dress broke!" for at in range(30))
-TEXTS = [*(text for text in ADVERSARIAL_TEXTS if text), LONG]
-CUTS = (Cut(64, 16, "mean"), Cut(20, 0, "max"), Cut(13, 7, "mean"))
+LONG = " ".join(f"number {at} is a fine kettle, and the zip of the dress broke!" for at in range(12))
+# Every window goes through the model alone: some of the texts are enough, and those that are cut above all.
+TEXTS = [*(text for text in ADVERSARIAL_TEXTS if len(text) > 200), *ADVERSARIAL_TEXTS[4::6], LONG]
+CUTS = (Cut(64, 16, "mean"), Cut(20, 0, "max"), Cut(15, 5, "mean"))
 
 
 def sections_of(folder: Path, cut: Cut, **output: Any) -> dict[str, dict[str, Any]]:
@@ -51,7 +52,7 @@ def assert_joined(folder: Path, cut: Cut, architecture: str = "") -> None:
     order = [*np.random.default_rng(0).permutation(len(TEXTS)).tolist(), len(TEXTS) - 1]
     found = Scorer(sections_of(folder, cut))(pa.table({"text": [TEXTS[at] for at in order]})).to_pylist()
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
-    assert max(row["n_windows"] for row in found) > 3
+    assert max(row["n_windows"] for row in found) >= 3
     tolerance = ROUNDING.get(architecture, TOLERANCE)
     expected = tiny.joined_logits(folder, TEXTS, cut)
     for row, at in zip(found, order, strict=True):
@@ -79,7 +80,7 @@ def test_a_tokenizer_that_truncates_on_the_left_has_its_first_window_at_the_end(
     folder = tiny.build(Recipe(architecture, num_labels=3), tmp_path)
     config = folder / "tokenizer_config.json"
     config.write_text(json.dumps({**json.loads(config.read_text()), "truncation_side": "left"}))
-    cut = Cut(13, 7, "mean")
+    cut = Cut(15, 5, "mean")
     assert_joined(folder, cut)
     first, *_, last = tiny.windows(folder, LONG, cut)
     assert len(last["input_ids"]) < len(first["input_ids"])
@@ -152,7 +153,7 @@ def test_the_job_publishes_windows_and_their_settings_are_part_of_the_version(
     found = read_output(tmp_path / "out").sort_by("at")
     assert found.schema.field("n_windows").type == pa.int32()
     assert found.column("n_windows").to_pylist()[::2] == [1, 1]
-    assert min(found.column("n_windows").to_pylist()[1::2]) > 3
+    assert min(found.column("n_windows").to_pylist()[1::2]) >= 3
     assert found.column("input_n_windows").to_pylist() == ["mine"] * 4
     assert pq.read_table(tmp_path / "out" / "_rejects").column("row").to_pylist() == [1]
 
