@@ -41,9 +41,10 @@ class Windows:
 
     def _of(self, rows: list[Ids], window: int) -> Ids:
         text = self.text[window]
+        whole = rows[int(text)]
         if self._cut is None or self._counts[text] == 1:
-            return rows[text]
-        return self._cut.window(rows[text], int(self._starts[window]), int(self._ends[window]))
+            return whole
+        return self._cut.window(whole, int(self._starts[window]), int(self._ends[window]))
 
 
 class JoinedAnswers:

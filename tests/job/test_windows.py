@@ -146,7 +146,7 @@ def test_the_job_publishes_windows_and_their_settings_are_part_of_the_version(
     assert (cut.limit, cut.content, cut.stride, cut.join) == (64, 62, 15, "mean")
     stated = settings(long_texts="windows", window_stride=15, window_join="mean")
     assert make_plan(discover(stated)).version == plan.version
-    others = ({}, {"window_stride": 14}, {"window_join": "max"}, {"max_tokens": 50})
+    others: tuple[dict[str, Any], ...] = ({}, {"window_stride": 14}, {"window_join": "max"}, {"max_tokens": 50})
     versions = {make_plan(discover(settings(long_texts="windows", **other))).version for other in others}
     assert len({plain.version, *versions}) == 5
     run_here(settings(long_texts="windows"))

@@ -60,7 +60,8 @@ def hidden_states(folder: Path, texts: Sequence[str], max_tokens: int | None) ->
 
 def pooled(hidden: NDArray[np.float32], pooling: str) -> NDArray[np.float32]:
     """Return the embedding of hidden states of shape [tokens, width]."""
-    return {"first": hidden[0], "last": hidden[-1], "mean": hidden.mean(0)}[pooling]
+    found: NDArray[np.float32] = {"first": hidden[0], "last": hidden[-1], "mean": hidden.mean(0)}[pooling]
+    return found
 
 
 @dataclass(frozen=True)
@@ -103,6 +104,6 @@ def _windows(tokenizer: Any, text: str, cut: Cut) -> list[dict[str, list[int]]]:
 
 def join(values: Sequence[NDArray[Any]], tokens: Sequence[int], cut: Cut) -> NDArray[np.float64]:
     """Return the values of windows together: the largest, or the mean weighted by tokens."""
-    if cut.join == "max":
-        return np.max(values, axis=0)
-    return np.average(values, axis=0, weights=tokens)
+    stacked = np.array(values, np.float64)
+    weights = np.array(tokens) / sum(tokens)
+    return np.asarray(stacked.max(0) if cut.join == "max" else weights @ stacked, np.float64)

@@ -127,7 +127,7 @@ def test_a_tokenizer_in_python_is_cut_by_its_whole_texts(tmp_path: Any) -> None:
 
 
 def test_a_tokenizer_whose_windows_are_not_alike_is_refused() -> None:
-    class Counting(PreTrainedTokenizerFast):
+    class Counting(PreTrainedTokenizerFast):  # type: ignore[misc] # transformers has no types
         """Ends a text by the number of its tokens."""
 
         def __call__(self, text: str, **options: Any) -> Any:
