@@ -111,6 +111,19 @@ def test_rows_laid_end_to_end_get_the_embedding_of_the_row_alone(architecture: s
         assert_close(packed.logits(rows[:1], types[:1])[:, 3:], found[:1])
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("architecture", ["big_bird", "gemma2", "longformer", "jamba", "phi3", "umt5"])
+def test_architectures_that_depend_on_lengths_or_keep_state_give_the_embedding_of_the_row_alone(
+    architecture: str, tmp_path: Path
+) -> None:
+    folder = any_architecture.build(architecture, tmp_path)
+    texts = ["w1 w2 w3", " ".join(f"w{n * 7 % 250}" for n in range(90)), "w9 w8 w4 w5 w6"]
+    for pooling in POOLINGS:
+        found = Scorer(sections_of(folder, pooling))(pa.table({"text": texts})).column("embedding").to_pylist()
+        wanted = [tiny.pooled(hidden, pooling) for hidden in tiny.hidden_states(folder, texts, 1_024)]
+        assert_close(np.array(found), np.stack(wanted))
+
+
 def test_the_narrowed_last_layer_serves_the_first_token_and_no_other_pooling(checkpoint: Path) -> None:
     narrowed = {
         pooling: inspect_checkpoint(parse_settings(sections_of(checkpoint, pooling))).cls_pooling

@@ -52,7 +52,11 @@ def hidden_states(folder: Path, texts: Sequence[str], max_tokens: int | None) ->
     with torch.inference_mode():
         for text in texts:
             inputs = dict(tokenizer(text, return_tensors="pt", **cut))
-            if model.config.model_type == "t5":  # other encoder-decoders make this of the text themselves
+            if model.config.model_type in {
+                "mt5",
+                "t5",
+                "umt5",
+            }:  # other encoder-decoders make this of the text themselves
                 inputs["decoder_input_ids"] = model._shift_right(inputs["input_ids"])
             found.append(np.asarray(model(**inputs).last_hidden_state[0].numpy(), np.float32))
     return found
