@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 import transformers
@@ -156,6 +157,29 @@ def test_the_job_publishes_windows_and_their_settings_are_part_of_the_version(
     assert min(found.column("n_windows").to_pylist()[1::2]) >= 3
     assert found.column("input_n_windows").to_pylist() == ["mine"] * 4
     assert pq.read_table(tmp_path / "out" / "_rejects").column("row").to_pylist() == [1]
+
+
+@pytest.mark.slow
+def test_the_job_on_ray_and_the_library_give_the_same_windows_and_embeddings(
+    tmp_path: Path, settings_for: SettingsMaker, run_job: Runner
+) -> None:
+    table = pa.table({"at": range(6), "text": ["good", None, LONG, "fine", LONG, LONG[:300]]})
+    write_parquet(tmp_path / "in" / "a.parquet", table)
+    settings = settings_for(
+        model={"long_texts": "windows", "window_join": "max"},
+        output={"embedding": "last", "logits": True},
+        limits={"max_reject_rate": 0.5},
+    )
+    run_job(settings)
+    alone = Scorer(settings)(table)
+    scored = alone.filter(pc.is_null(alone.column("reject"))).drop_columns(["reject"])
+    found = read_output(tmp_path / "out")
+    assert found.column_names == scored.column_names
+    for name in ("at", "label", "n_tokens", "n_windows"):
+        assert found.column(name).equals(scored.column(name))
+    for name in ("logits", "embedding"):  # a worker of Ray has another number of threads
+        one, two = (np.array(table.column(name).to_pylist()) for table in (found, scored))
+        np.testing.assert_allclose(one, two, rtol=0, atol=TOLERANCE)
 
 
 @pytest.mark.slow
