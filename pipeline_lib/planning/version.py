@@ -8,7 +8,7 @@ from typing import Any
 from pipeline_lib.checkpoints.checkpoint import Checkpoint
 from pipeline_lib.engines.computation import Computation
 from pipeline_lib.inputs.schema import OutputSchema
-from pipeline_lib.settings.settings import Settings
+from pipeline_lib.settings.settings import ROWS_PER_FILE, OutputSettings, Settings
 
 # Increased when the program itself gives other scores, rejects or files for the same settings.
 OUTPUT_FORMAT = 2
@@ -37,10 +37,20 @@ def fingerprint_of(
         "precision": settings.model.precision,
         "computation": computation.as_json(),
         "input": settings.input.model_dump(mode="json", exclude=set(UNDECISIVE)),
-        "output": settings.output.model_dump(mode="json", exclude={"path"}),
+        "output": decisive_output(settings.output),
         "rows_per_slice": settings.tuning.rows_per_slice,
         "columns": {field.name: str(field.type) for field in output_schema.scored_schema(settings.output)},
     }
+
+
+def decisive_output(output: OutputSettings) -> dict[str, Any]:
+    """Return the settings of the output that decide a version.
+
+    The number of rows in a file is one of them only where it is not the default: to results of releases that had no
+    such setting, a file for each slice, the default makes no other version.
+    """
+    is_default = output.rows_per_file == ROWS_PER_FILE
+    return output.model_dump(mode="json", exclude={"path", *(["rows_per_file"] if is_default else [])})
 
 
 def version_of(fingerprint: dict[str, Any]) -> str:

@@ -14,6 +14,7 @@ from pipeline_lib.publishing.accounting import (
     current_files,
     published_stamps,
 )
+from pipeline_lib.publishing.files.joining import joined_files
 from pipeline_lib.publishing.gates import check_gates
 from pipeline_lib.publishing.manifest import manifest_of, success_of, with_etags
 from pipeline_lib.publishing.night_statistics import NightStatistics
@@ -44,7 +45,9 @@ def prepare_output(plan: Plan) -> None:
     output = location_of(url)
     with translated_errors(url, "cleaning up after crashed runs"):
         cleanup.remove_partial_files(output, plan.version)
-        cleanup.set_aside(output, output / STAGING / plan.version, plan.damaged_files)
+        staging = f"{STAGING}/{plan.version}/"
+        damaged = [path.removeprefix(staging) for path in plan.damaged_files if path.startswith(staging)]
+        cleanup.set_aside(output, output / STAGING / plan.version, damaged)
     shard_numbers.save(url, plan.version, plan.shards)
 
 
@@ -74,24 +77,26 @@ def publish(
     output = location_of(plan.settings.output.path)
     ordered = sorted(receipts, key=lambda receipt: (receipt.shard, receipt.first_row))
     with translated_errors(plan.settings.output.path, "publishing"):
-        current = current_files(ordered, output, output.files())
-        check_rows_add_up(plan, ordered, current)
         # A slice may have been read before its shard changed.
         list(in_threads(lambda shard: check_unchanged(shard.path, shard.stamp), plan.shards))
         manifest = manifest_of(plan, ordered, night)
         manifest = manifest.model_copy(update={"accepted": check_gates(plan, manifest, night.drift, accept)})
+        joined = joined_files(plan, ordered, confirm)
+        manifest = manifest.model_copy(update={"files": joined.files})
+        published = manifest.published
+        current = current_files(published, output, output.files() | joined.stamps)
+        check_rows_add_up(plan, published, current)
         reached("publisher.before_take_down")
         confirm()
         # Readers wait while parts are added to the published ones.
         (output / SUCCESS).remove()
         reached("publisher.after_take_down")
-        cleanup.set_aside(output, output, plan.damaged_files)
+        cleanup.set_aside(output, output, [path for path in plan.damaged_files if not path.startswith(STAGING)])
         _move(output, current)
         reached("publisher.after_moving")
         files = output.files()
-        records = [file for receipt in ordered for file in receipt.files]
-        stamps = published_stamps(output, current, records, files)
-        manifest = manifest.model_copy(update={"slices": with_etags(ordered, stamps)})
+        stamps = published_stamps(output, current, manifest.published_files, files)
+        manifest = with_etags(manifest, stamps)
         former = parse(Manifest, (output / MANIFEST).read())
         cleanup.remove_unlisted_files(output, manifest, former, files)
         reached("publisher.after_sweep")
@@ -101,7 +106,7 @@ def publish(
         reached("publisher.after_manifest")
         (output / SUCCESS).write(success_of(manifest, content).to_bytes())
         reached("publisher.after_success")
-        cleanup.remove_staging(output, known=staged_names(ordered))
+        cleanup.remove_staging(output, known=staged_names(ordered, joined.files))
         reached("publisher.after_cleaning")
     return manifest
 

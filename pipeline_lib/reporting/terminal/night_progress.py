@@ -50,7 +50,7 @@ class NightProgress:
 
     def publishing(self) -> None:
         """Print that scoring is over."""
-        doing = "recounting rows, moving parts into place"
+        doing = "joining slices into files, recounting rows, moving the files into place"
         self._attempt.phase, self._attempt.is_writing = doing, True
         if self._progress.is_one_night:
             self._progress.close()
@@ -65,7 +65,7 @@ class NightProgress:
 
     def published(self, manifest: Manifest) -> None:
         """Print what the user should know about the manifest of a result."""
-        self._attempt.accepted = manifest.accepted
+        self._attempt.accepted, self._attempt.files = manifest.accepted, len(manifest.published)
         if manifest.accepted:
             for found in manifest.accepted.gates.values():
                 self.note(f"accepted: {found}")

@@ -34,7 +34,7 @@ def summary(
     output = plan.settings.output
     folder = short_path(output.path)
     names = ", ".join(shortened(name, 40) for name in plan.output_schema.scored_schema(output).names)
-    lines = [("result", f"{folder}: {count(outcome.scored, 'row')} in {count(plan.slices, 'file')}, with {names}")]
+    lines = [("result", f"{folder}: {count(outcome.scored, 'row')} in {count(outcome.files, 'file')}, with {names}")]
     if pictures:
         lines += [("", line) for line in bars(outcome.labels or {})]
     lines += judgement_lines(night, plan) if night else []
