@@ -107,7 +107,8 @@ def _check_joined_files(manifest: Manifest) -> list[str]:
     for receipt in sorted(manifest.slices, key=lambda each: each.first_row):
         if file := joined.get((receipt.shard, receipt.first_row)):
             slices[file.part.file].append(receipt)
-    problems = []
+    listed = Counter(file.part.file for file in manifest.files)
+    problems = [f"{MANIFEST}: lists {name} {times} times" for name, times in listed.items() if times > 1]
     for file in manifest.files:
         own = slices[file.part.file]
         counts = tuple(sum(getattr(each, name) for each in own) for name in ("rows", "scored", "rejected"))

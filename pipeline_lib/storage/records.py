@@ -230,7 +230,7 @@ class Manifest(_Record):
         return [file for each in self.published for file in each.files]
 
     def to_bytes(self) -> bytes:
-        """Return JSON bytes; gates are in them only if one stopped the result, and joined files if there are any."""
+        """Return JSON bytes; joined files, or that a gate stopped it, are only mentioned if there is any of it."""
         without: dict[str, Any] = {"slices": {"__all__": {"statistics", "truth", "truth_settings"}}}
         without |= {name: True for name in ("accepted", "files") if not getattr(self, name)}
         return to_json(self.model_dump(mode="json", exclude=without))

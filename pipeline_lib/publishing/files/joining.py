@@ -1,8 +1,8 @@
 """Joins staged slices into files: rows are copied as they are, and a slice only if it is the one that was written.
 
 A joined file is staged too, so that readers wait only while it is moved into place. On a disk it is recorded, and
-then its slices are removed, so that there is never a second copy of more than the files that are being joined. Until
-it is recorded it counts for nothing, and the slices are there. In a store the slices stay until all is published,
+then its slices are removed, so that there is no second copy of more than the files that are being joined. Until it
+is recorded it counts for nothing, and the slices are there. In a store the slices stay until all is published,
 since each removal takes a request; a run after a kill joins them again.
 """
 

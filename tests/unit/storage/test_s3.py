@@ -232,7 +232,7 @@ def test_a_part_that_was_changed_in_the_bucket_is_found_without_being_asked_for_
     for kind in ("parquet", "csv"):
         settings = settings_for(
             input={"path": f"s3://{many(s3, kind, 2)}"},
-            output={"path": f"s3://scores/changed-{kind}"},
+            output={"path": f"s3://scores/changed-{kind}", "rows_per_file": 10},
             tuning={"rows_per_slice": 10},
         )
         run_here(settings)
