@@ -122,6 +122,10 @@ def _seconds_per_size(scored: Sequence[Unit], sizes: Sequence[float], whole: flo
 def _bytes(sample: Sample, todo: ToDo) -> Interval:
     """Return the bytes of all parts and rejects: a file has some, however few rows are in it."""
     scored, empty = sample.scored, sample.empty_part_bytes
+    if 0 < todo.files < todo.slices:
+        sizes = [unit.part_bytes + unit.reject_bytes for unit in scored]
+        per_row = ratio(sizes, [unit.rows for unit in scored], todo.rows).scaled(sample.joined_share)
+        return per_row.scaled(todo.rows) + Interval.of(sample.joined_file_bytes * todo.files, 0.0)
     sizes = [max(unit.part_bytes - empty, 0) + unit.reject_bytes for unit in scored]
     per_row = ratio(sizes, [unit.rows for unit in scored], todo.rows)
     return per_row.scaled(todo.rows) + Interval.of(empty * (todo.files or todo.slices), 0.0)

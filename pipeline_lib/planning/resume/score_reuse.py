@@ -3,30 +3,20 @@
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from pipeline_lib.errors import FaultError
 from pipeline_lib.inputs import columns
 from pipeline_lib.inputs.shards import Shard
+from pipeline_lib.planning.resume.row_spans import RowGroups, Span
 from pipeline_lib.planning.version import same_scores
 from pipeline_lib.settings.settings import Settings
 from pipeline_lib.storage.location import Location
 from pipeline_lib.storage.records import REJECTS, Drift, Manifest, Receipt, StoredRows, joined_files_of
 from pipeline_lib.storage.store_errors import translated_errors, with_retries
 from pipeline_lib.storage.urls import location_of
-
-
-class Span(NamedTuple):
-    """Some rows of a Parquet file, one after another."""
-
-    file: str
-    """Name below the output folder."""
-    first: int
-    """Number of the first row in the file."""
-    rows: int
 
 
 @dataclass(frozen=True)
@@ -38,6 +28,9 @@ class PublishedSlice:
     drift: Drift | None
     computed_by: str
 
+
+# Slices follow each other in a file, so the next one is mostly in the row groups that were read last.
+_parts, _rejects = RowGroups(), RowGroups()
 
 Reusable = Mapping[tuple[int, int], PublishedSlice]
 """By (number of the shard, first row)."""
@@ -88,13 +81,13 @@ def _places(published: Manifest) -> dict[tuple[int, int], tuple[Span, Span | Non
     places: dict[tuple[int, int], tuple[Span, Span | None]] = {}
     for receipt in sorted(published.slices, key=lambda each: (each.shard, each.first_row)):
         stored: StoredRows = joined.get((receipt.shard, receipt.first_row), receipt)
-        part, rejects = stored.part.file, stored.rejects.file if stored.rejects and receipt.rejects else None
+        part, rejects = stored.part, stored.rejects if receipt.rejects else None
         places[receipt.shard, receipt.first_row] = (
-            Span(part, before[part], receipt.scored),
-            Span(rejects, before[rejects], receipt.rejected) if rejects else None,
+            Span(part.file, before[part.file], receipt.scored, part.sha256),
+            Span(rejects.file, before[rejects.file], receipt.rejected, rejects.sha256) if rejects else None,
         )
-        before[part] += receipt.scored
-        before[f"{REJECTS}/{part}"] += receipt.rejected
+        before[part.file] += receipt.scored
+        before[f"{REJECTS}/{part.file}"] += receipt.rejected
     return places
 
 
@@ -135,21 +128,8 @@ def _published_rows(
 ) -> tuple[pa.Table, dict[int, tuple[str, str]]]:
     """Return a slice's scored rows, and the code and message of each rejected one by its row in the slice."""
     with translated_errors(output.url, "taking over published scores"):
-        scores = _read(output, published.part, [field.name for field in fields])
+        scores = _parts.rows(output, published.part, [field.name for field in fields])
         if not published.rejects:
             return scores, {}
-        rejects = _read(output, published.rejects, [columns.ROW_NUMBER, columns.CODE, columns.MESSAGE])
+        rejects = _rejects.rows(output, published.rejects, [columns.ROW_NUMBER, columns.CODE, columns.MESSAGE])
     return scores, {row["row"] - first_row: (row["code"], row["message"]) for row in rejects.to_pylist()}
-
-
-def _read(output: Location, span: Span, names: list[str]) -> pa.Table:
-    """Return columns of some rows, of which only the row groups are read that have any."""
-    with (output / span.file).open() as content, pq.ParquetFile(content) as parquet:
-        start, groups, before = 0, [], None
-        for group in range(parquet.num_row_groups):
-            end = start + parquet.metadata.row_group(group).num_rows
-            if start < span.first + span.rows and end > span.first:
-                before = start if before is None else before
-                groups.append(group)
-            start = end
-        return parquet.read_row_groups(groups, columns=names).slice(span.first - (before or 0), span.rows)
