@@ -274,7 +274,7 @@ def joined_files_of(
 def staged_names(receipts: Iterable[Receipt], joined: Iterable[JoinedFile] = ()) -> list[str]:
     """Return the paths below `_staging/` of all that runs stage for some slices and for the files made of them."""
     names = {f"{receipt.version}/{name}" for receipt in receipts for name in (NUMBERS, METRICS, REPORT)}
-    places = [(f"{each.version}", each) for each in receipts]
+    places: list[tuple[str, StoredRows]] = [(each.version, each) for each in receipts]
     places += [(f"{each.version}/{JOINED}", each) for each in joined]
     for folder, each in places:
         names |= {f"{folder}/{file.file}" for file in each.files}

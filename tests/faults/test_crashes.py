@@ -11,6 +11,8 @@ import pytest
 from pipeline_lib.errors import GateError
 from pipeline_lib.machine import failpoints
 from pipeline_lib.machine.failpoints import POINTS
+from pipeline_lib.planning.discovery import discover
+from pipeline_lib.planning.planner import make_plan
 from pipeline_lib.publishing.verifier import verify
 from pipeline_lib.settings.settings import Settings
 from pipeline_lib.settings.settings_file import parse_settings
@@ -83,6 +85,7 @@ def test_killed_at_any_point_of_publishing_the_next_run_ends_with_the_same_bytes
             died = run_in_process(staged.second, replace=True, crash_at=point, folder=tmp_path)
             assert died == -signal.SIGKILL, point
             assert read_version(staged.out) in {old, new, None}, point
+            assert make_plan(discover(staged.second, replace=True)).todo == [], f"{point} lost scores"
             assert run_in_process(staged.second, replace=True, folder=tmp_path) == 0, point
         assert published_hashes(staged.out) == undisturbed, point
         assert poller.faults == [], point

@@ -111,6 +111,25 @@ def test_a_changed_and_a_new_shard_leave_the_files_of_others_as_they_are(
     assert read_output(out).num_rows == 33 + 9 + 4
 
 
+def test_staged_slices_of_a_changed_shard_are_not_taken_for_the_file_that_is_published(
+    out: Path, tmp_path: Path, settings_for: SettingsMaker, run_here: Runner
+) -> None:
+    texts = [None if row % 7 == 3 else f"changed {row}" for row in range(ROWS)]
+    columns = {
+        "id": [f"new{row}" for row in range(ROWS)],
+        "kind": ["red"] * ROWS,
+        "stars": range(ROWS),
+        "text": texts,
+    }
+    table = pa.table(columns).cast(pq.read_schema(tmp_path / "in" / "b.parquet"))
+    write_parquet(tmp_path / "in" / "b.parquet", table)
+    with pytest.raises(GateError):
+        run_here(settings_for(**{**SLICES, "limits": {"max_reject_rate": 0.0}}, output=FILES))
+    assert run_here(settings_for(**SLICES, output=FILES)).rows_this_run == 0
+    assert verify(str(out))[1] == []
+    assert sum(name.startswith("new") for name in read_output(out).column("id").to_pylist()) == 33
+
+
 @pytest.mark.parametrize("rows_per_file", [1, 4, 7, 100, 1 << 20])
 def test_another_number_of_rows_in_a_file_takes_over_the_scores_and_gives_the_bytes_of_a_fresh_run(
     rows_per_file: int, out: Path, tmp_path: Path, settings_for: SettingsMaker, run_here: Runner

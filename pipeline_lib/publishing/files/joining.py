@@ -52,13 +52,23 @@ class Joined:
     stamps: Files
 
 
-def joined_files(plan: Plan, receipts: Sequence[Receipt], confirm: Callable[[], None]) -> Joined:
+@dataclass(frozen=True)
+class Hooks:
+    """What publishing calls on its way."""
+
+    confirm: Callable[[], None]
+    """Raises if the run may no longer change the output."""
+    joined: Callable[[int, int], None] = lambda _files, _of_files: None
+    """Called with how many of all files slices have been joined into."""
+
+
+def joined_files(plan: Plan, receipts: Sequence[Receipt], hooks: Hooks) -> Joined:
     """Join the slices of a plan into files; what earlier runs joined and published stays.
 
     Args:
         plan: the run's plan.
         receipts: of every slice of the plan, in the order of shards and rows.
-        confirm: raises if this run may no longer change the output.
+        hooks: what is called on the way.
 
     Raises:
         FaultError: a slice was removed or changed, or the storage failed, and all retries too.
@@ -67,7 +77,7 @@ def joined_files(plan: Plan, receipts: Sequence[Receipt], confirm: Callable[[], 
     joined = joined_files_of(receipts, plan.joined)
     limits = FileLimits(plan.settings.output.rows_per_file)
     to_make = cut_into_files(receipts, joined.keys() | plan.own_files, limits)
-    made = Joiner(plan, confirm).join([slices for slices in to_make if len(slices) > 1])
+    made = Joiner(plan, hooks).join([slices for slices in to_make if len(slices) > 1])
     return Joined(sorted([*plan.joined, *made.files], key=lambda file: (file.shard, file.first_row)), made.stamps)
 
 
@@ -76,11 +86,11 @@ class Joiner:
 
     Args:
         plan: the run's plan.
-        confirm: raises if this run may no longer change the output.
+        hooks: see `joined_files`.
     """
 
-    def __init__(self, plan: Plan, confirm: Callable[[], None]) -> None:
-        self._plan, self._confirm = plan, confirm
+    def __init__(self, plan: Plan, hooks: Hooks) -> None:
+        self._plan, self._watched = plan, hooks
         self._output = location_of(plan.settings.output.path)
         self._staging = self._output / STAGING / plan.version
         self._below = f"{STAGING}/{plan.version}/{JOINED}"
@@ -104,6 +114,7 @@ class Joiner:
             for file, found in pool.map(self._join_with_retries, files):
                 joined.append(file)
                 stamps |= found
+                self._watched.joined(len(joined), len(files))
         finally:
             self._is_over.set()  # a signal, or a failure of one file, ends the others within a slice
             pool.shutdown(cancel_futures=True)
@@ -145,7 +156,7 @@ class Joiner:
         name = file.part.file.removesuffix(".parquet")
         (self._staging / JOINED / f"{name}.json").write(file.to_bytes())
         reached("publisher.after_joining")
-        self._confirm()
+        self._watched.confirm()
         for each in slices:
             for record in each.files:
                 (self._staging / record.file).remove()

@@ -34,8 +34,8 @@ def summary(
     output = plan.settings.output
     folder = short_path(output.path)
     names = ", ".join(shortened(name, 40) for name in plan.output_schema.scored_schema(output).names)
-    rows, files = count(outcome.scored, "row"), count(outcome.files, "file")
-    lines = [("result", f"{folder}: {rows} in {files}, with {names}")]
+    scored, files = count(outcome.scored, "row"), count(outcome.files, "file")
+    lines = [("result", f"{folder}: {scored} in {files}, with {names}")]
     if pictures:
         lines += [("", line) for line in bars(outcome.labels or {})]
     lines += judgement_lines(night, plan) if night else []
