@@ -90,7 +90,7 @@ class Joiner:
     """
 
     def __init__(self, plan: Plan, hooks: Hooks) -> None:
-        self._plan, self._watched = plan, hooks
+        self._plan, self._hooks = plan, hooks
         self._output = location_of(plan.settings.output.path)
         self._staging = self._output / STAGING / plan.version
         self._below = f"{STAGING}/{plan.version}/{JOINED}"
@@ -114,7 +114,7 @@ class Joiner:
             for file, found in pool.map(self._join_with_retries, files):
                 joined.append(file)
                 stamps |= found
-                self._watched.joined(len(joined), len(files))
+                self._hooks.joined(len(joined), len(files))
         finally:
             self._is_over.set()  # a signal, or a failure of one file, ends the others within a slice
             pool.shutdown(cancel_futures=True)
@@ -156,7 +156,7 @@ class Joiner:
         name = file.part.file.removesuffix(".parquet")
         (self._staging / JOINED / f"{name}.json").write(file.to_bytes())
         reached("publisher.after_joining")
-        self._watched.confirm()
+        self._hooks.confirm()
         for each in slices:
             for record in each.files:
                 (self._staging / record.file).remove()
