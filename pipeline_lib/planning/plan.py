@@ -42,6 +42,8 @@ class Plan(ScoringPlan):
     """Receipts of slices that need no work, since their files exist and verify."""
     joined: tuple[JoinedFile, ...] = ()
     """Whole files that slices were joined into, staged or published: the slices in them need no work either."""
+    has_staged: bool = False
+    """Whether files of some finished slices are staged alone, so that readers do not see them."""
     own_files: frozenset[tuple[int, int]] = frozenset()
     """(Number of the shard, first row) of slices that are published in files of their own."""
     published: Manifest | None = None
@@ -94,9 +96,12 @@ class Plan(ScoringPlan):
     @property
     def complete(self) -> bool:
         """Whether the whole input is published already."""
-        if self.published is None or self.foreign_files or self.slices != len(self.published.slices):
+        if self.published is None or self.foreign_files or self.has_staged or self.todo:
             return False
-        return not self.todo
+        # Scores of a changed shard may be staged where those of the former one are published.
+        published = {(each.shard, each.first_row, each.path, each.content) for each in self.published.slices}
+        finished = {(each.shard, each.first_row, each.path, each.content) for each in self.finished}
+        return finished == published
 
     def for_workers(self) -> "Plan":
         """Return the plan without what only the driver needs, which is large where shards are many."""

@@ -114,6 +114,7 @@ def _without_earlier_work(plan: Plan, output: OutputState, earlier: EarlierWork)
         shards=shards,
         finished=work.finished,
         joined=work.joined,
+        has_staged=work.is_staged,
         own_files=earlier.own_files & {(each.shard, each.first_row) for each in work.finished},
         published=earlier.published,
         replaced=earlier.replaced,

@@ -13,9 +13,12 @@ import pytest
 
 from pipeline_lib.comparing.difference import compare
 from pipeline_lib.comparing.published import read_published
-from pipeline_lib.errors import GateError
+from pipeline_lib.errors import BusyError, GateError
 from pipeline_lib.planning.discovery import discover
 from pipeline_lib.planning.planner import make_plan
+from pipeline_lib.publishing.files.joining import Hooks
+from pipeline_lib.publishing.night_statistics import night_statistics
+from pipeline_lib.publishing.publisher import publish
 from pipeline_lib.publishing.verifier import verify
 from tests.conftest import Runner, SettingsMaker, read_output, write_parquet
 from tests.helpers.published import published_hashes
@@ -166,6 +169,39 @@ def test_outputs_are_compared_whatever_files_their_rows_are_in(
     run_here(settings_for(tuning={"rows_per_slice": 3}, limits=SLICES["limits"], output=other))
     found = compare(read_published(str(out)), read_published(str(tmp_path / "other"))).comparison
     assert (found.rows, found.flips, found.only_in_first, found.only_in_second) == (66, 0, 0, 0)
+
+
+def _lose_the_lease() -> None:
+    raise BusyError("another run holds the output now")
+
+
+def _interrupt(_files: int, _of_files: int) -> None:
+    raise KeyboardInterrupt("stopped by SIGTERM")
+
+
+@pytest.mark.parametrize(
+    "hooks", [Hooks(_lose_the_lease), Hooks(lambda: None, _interrupt)], ids=["busy", "stopped"]
+)
+def test_joining_that_ends_early_leaves_every_score_and_the_next_run_publishes_them(
+    hooks: Hooks, tmp_path: Path, settings_for: SettingsMaker, run_here: Runner
+) -> None:
+    write_shard(tmp_path, "a")
+    write_shard(tmp_path, "b")
+    with pytest.raises(GateError):
+        run_here(settings_for(tuning=SLICES["tuning"], limits={"max_reject_rate": 0.0}, output=FILES))
+    slices = set((tmp_path / "out").glob("_staging/*/part-*.parquet"))
+    settings = settings_for(**SLICES, output=FILES)
+    plan = make_plan(discover(settings))
+    with pytest.raises((BusyError, KeyboardInterrupt)):
+        publish(plan, plan.finished, hooks, night_statistics(plan, plan.finished))
+    assert not (tmp_path / "out" / "_SUCCESS").exists()
+    left = set((tmp_path / "out").glob("_staging/*/part-*.parquet"))
+    assert left == slices if hooks.joined is not _interrupt else left < slices
+    assert run_here(settings).rows_this_run == 0
+    assert verify(str(tmp_path / "out"))[1] == []
+    run_here(settings_for(**SLICES, output={**FILES, "path": str(tmp_path / "undisturbed")}))
+    for name in parts(tmp_path / "undisturbed"):
+        assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "undisturbed" / name).read_bytes()
 
 
 @pytest.fixture

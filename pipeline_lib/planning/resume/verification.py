@@ -24,6 +24,8 @@ class VerifiedWork:
     """Whole files that some of these slices were joined into."""
     damaged: tuple[str, ...] = ()
     """Paths below the output of files that are not what was written, or are missing."""
+    is_staged: bool = False
+    """Whether some of it is staged alone, so that readers do not see it."""
 
 
 def finished_slices(
@@ -58,23 +60,24 @@ def with_whole_files(
     by_place = {_place(receipt): receipt for receipt in receipts}
     made = [(file, slices) for file in joined if (slices := _slices_of(file, by_place))]
     with translated_errors(output.url, "verifying earlier work"):
-        faults = list(in_threads(lambda each: _faults(output, each[0], f"{JOINED}/"), made))
-        whole = _apart([each for each, fault in zip(made, faults, strict=True) if not fault])
+        checks = list(in_threads(lambda each: _checked(output, each[0], f"{JOINED}/"), made))
+        whole = _apart([each for each, check in zip(made, checks, strict=True) if not check.others])
         in_joined = {_place(receipt) for _, slices in whole for receipt in slices}
         own = [receipt for place, receipt in by_place.items() if place not in in_joined]
-        own_faults = list(in_threads(lambda receipt: _faults(output, receipt), own))
-    unfinished = {_place(receipt): fault for receipt, fault in zip(own, own_faults, strict=True) if fault}
+        own_checks = list(in_threads(lambda receipt: _checked(output, receipt), own))
+    unfinished = {_place(each): check.others for each, check in zip(own, own_checks, strict=True) if check.others}
     were_joined = {_place(receipt) for _, slices in made for receipt in slices}
-    damaged = [path for fault in faults for paths in fault.values() for path in paths]
-    for place, fault in unfinished.items():
+    damaged = [path for check in checks for paths in check.others.values() for path in paths]
+    for place, others in unfinished.items():
         # The own files of a slice that was joined are gone, and the joined file is named already.
         damaged += [
-            path for name, paths in fault.items() for path in paths or [name] if paths or place not in were_joined
+            path for name, paths in others.items() for path in paths or [name] if paths or place not in were_joined
         ]
     return VerifiedWork(
         finished=tuple(receipt for place, receipt in by_place.items() if place not in unfinished),
         joined=tuple(file for file, _ in whole),
         damaged=tuple(dict.fromkeys(damaged)),
+        is_staged=any(check.is_staged for check in [*checks, *own_checks]),
     )
 
 
@@ -104,37 +107,48 @@ def _apart(made: Sequence[tuple[JoinedFile, Slices]]) -> list[tuple[JoinedFile, 
     return kept
 
 
-def _faults(output: OutputState, stored: StoredRows, below: str = "") -> dict[str, list[str]]:
-    """Return the names of the files that are not whole, each with the paths at which there is another file.
+@dataclass(frozen=True)
+class _Checked:
+    """Where the files are that were written for some rows."""
+
+    others: dict[str, list[str]]
+    """By the name of each file that is not whole anywhere, the paths at which there is another one."""
+    is_staged: bool
+    """Whether a file is whole, but not at the place where readers find it."""
+
+
+def _checked(output: OutputState, stored: StoredRows, below: str = "") -> _Checked:
+    """Look for the files of some rows.
 
     Args:
         output: the state of the output folder.
         stored: what was written.
         below: the folder of the staged files, below that of their version.
     """
-    found: dict[str, list[str]] = {}
+    others: dict[str, list[str]] = {}
+    is_staged = False
     for record in stored.files:
-        paths = (f"{STAGING}/{stored.version}/{below}{record.file}", record.file)
-        others = _others(output, record, paths)
-        if others is not None:
-            found[record.file] = others
-    return found
+        found, wrong = _find(output, record, (record.file, f"{STAGING}/{stored.version}/{below}{record.file}"))
+        is_staged = is_staged or found not in {None, record.file}
+        if found is None:
+            others[record.file] = wrong
+    return _Checked(others, is_staged)
 
 
-def _others(output: OutputState, record: FileRecord, paths: Sequence[str]) -> list[str] | None:
-    """Return None if a file that was written is at one of its paths, else those at which there is another one."""
+def _find(output: OutputState, record: FileRecord, paths: Sequence[str]) -> tuple[str | None, list[str]]:
+    """Return the first path at which there is the file that was written, or None and the paths of other files."""
     folder = location_of(output.url)
     entries = {path: output.files[path] for path in paths if path in output.files}
-    if any(
-        integrity.is_proven(entry, record) or output.verified.get(path) == entry for path, entry in entries.items()
-    ):
-        return None
+    for path, entry in entries.items():
+        if integrity.is_proven(entry, record) or output.verified.get(path) == entry:
+            return path, []
     if not folder.is_local:  # the listing may be older than the files
         entries = {path: now for path in paths if (now := (folder / path).stamp_now())}
-        if any(integrity.is_proven(entry, record) for entry in entries.values()):
-            return None
+        for path, entry in entries.items():
+            if integrity.is_proven(entry, record):
+                return path, []
     for path, entry in entries.items():
         if integrity.fault(folder / path, record, entry) is None:
             output.verified[path] = entry
-            return None
-    return list(entries)
+            return path, []
+    return None, list(entries)
