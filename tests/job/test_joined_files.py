@@ -13,7 +13,7 @@ import pytest
 
 from pipeline_lib.comparing.difference import compare
 from pipeline_lib.comparing.published import read_published
-from pipeline_lib.errors import BusyError, GateError
+from pipeline_lib.errors import BusyError, FaultError, GateError
 from pipeline_lib.planning.discovery import discover
 from pipeline_lib.planning.planner import make_plan
 from pipeline_lib.publishing.files.joining import Hooks
@@ -96,6 +96,18 @@ def test_a_damaged_file_is_made_again_of_its_slices_alone(
         (out / name).unlink()
         assert run_here(settings_for(**SLICES, output=FILES)).rows_this_run == rows
         assert published_hashes(out) == before
+
+
+def test_what_is_staged_for_a_damaged_file_is_published_although_the_result_has_as_many_slices(
+    out: Path, settings_for: SettingsMaker, run_here: Runner
+) -> None:
+    before = published_hashes(out)
+    content = (out / NAMES[0]).read_bytes()
+    (out / NAMES[0]).write_bytes(content[:40] + b"?" + content[41:])
+    with pytest.raises(GateError):
+        run_here(settings_for(tuning=SLICES["tuning"], limits={"max_reject_rate": 0.0}, output=FILES))
+    assert run_here(settings_for(**SLICES, output=FILES)).rows_this_run == 0
+    assert published_hashes(out) == before
 
 
 def test_a_changed_and_a_new_shard_leave_the_files_of_others_as_they_are(
@@ -202,6 +214,24 @@ def test_joining_that_ends_early_leaves_every_score_and_the_next_run_publishes_t
     run_here(settings_for(**SLICES, output={**FILES, "path": str(tmp_path / "undisturbed")}))
     for name in parts(tmp_path / "undisturbed"):
         assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "undisturbed" / name).read_bytes()
+
+
+def test_a_slice_that_changes_after_it_was_verified_is_not_joined(
+    tmp_path: Path, settings_for: SettingsMaker, run_here: Runner
+) -> None:
+    write_shard(tmp_path, "a")
+    with pytest.raises(GateError):
+        run_here(settings_for(tuning=SLICES["tuning"], limits={"max_reject_rate": 0.0}, output=FILES))
+    settings = settings_for(**SLICES, output=FILES)
+    plan = make_plan(discover(settings))
+    part = sorted((tmp_path / "out").glob("_staging/*/part-*.parquet"))[2]
+    content = part.read_bytes()
+    part.write_bytes(content[:40] + b"?" + content[41:])
+    with pytest.raises(FaultError, match=f"{part.name}.*was removed or changed while the job ran"):
+        publish(plan, plan.finished, Hooks(lambda: None), night_statistics(plan, plan.finished))
+    assert not (tmp_path / "out" / "_SUCCESS").exists()
+    assert run_here(settings).rows_this_run == 4
+    assert verify(str(tmp_path / "out"))[1] == []
 
 
 @pytest.fixture
