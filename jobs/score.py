@@ -225,7 +225,7 @@ def schema() -> None:
 
 
 def _files(manifest: Any) -> int:
-    return sum(len(receipt.files) for receipt in manifest.slices)
+    return len(manifest.published_files)
 
 
 def _show_page(attempt: Attempt) -> None:

@@ -14,6 +14,7 @@ from pipeline_lib.planning.discovery import discover
 from pipeline_lib.planning.plan import Plan
 from pipeline_lib.planning.planner import refresh_plan
 from pipeline_lib.publishing.drift_gate import compare_nights
+from pipeline_lib.publishing.files.joining import Hooks
 from pipeline_lib.publishing.gates import check_min_rows, words_of
 from pipeline_lib.publishing.night_statistics import NightStatistics, night_statistics
 from pipeline_lib.publishing.publisher import finish_cleanup, prepare_output, publish
@@ -107,7 +108,8 @@ def _night(attempt: Attempt, job: Job, progress: NightProgress) -> Generator[Non
                 yield  # until the executor has scored the slices
                 progress.publishing()
                 attempt.night = night = _judged(attempt, plan, job, progress)
-                progress.published(publish(plan, attempt.staged, lease.confirm, night, attempt.accept))
+                hooks = Hooks(lease.confirm, progress.joined)
+                progress.published(publish(plan, attempt.staged, hooks, night, attempt.accept))
         return record.end(plan, attempt.work)
 
 

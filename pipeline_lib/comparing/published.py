@@ -9,7 +9,7 @@ from typing import Any
 from pipeline_lib.errors import FaultError, OutputError
 from pipeline_lib.storage import integrity
 from pipeline_lib.storage.location import Location
-from pipeline_lib.storage.records import MANIFEST, STAGING, SUCCESS, Manifest, Receipt, parse
+from pipeline_lib.storage.records import MANIFEST, STAGING, SUCCESS, Manifest, StoredRows, parse
 from pipeline_lib.storage.store_errors import translated_errors, with_retries
 from pipeline_lib.storage.urls import location_of
 
@@ -24,11 +24,11 @@ class Published:
     manifest_sha256: str
 
     @cached_property
-    def slices(self) -> dict[int, list[Receipt]]:
-        """The receipts of each shard by its number, in the order of their rows."""
-        found: dict[int, list[Receipt]] = defaultdict(list)
-        for receipt in sorted(self.manifest.slices, key=lambda each: each.first_row):
-            found[receipt.shard].append(receipt)
+    def files(self) -> dict[int, list[StoredRows]]:
+        """The files of each shard by its number, in the order of their rows."""
+        found: dict[int, list[StoredRows]] = defaultdict(list)
+        for stored in self.manifest.published:
+            found[stored.shard].append(stored)
         return dict(found)
 
     @property

@@ -10,7 +10,7 @@ from pipeline_lib.comparing.alignment import Block, RowNumbers
 from pipeline_lib.comparing.published import Published
 from pipeline_lib.errors import OutputError
 from pipeline_lib.inputs import columns
-from pipeline_lib.storage.records import Receipt
+from pipeline_lib.storage.records import StoredRows
 from pipeline_lib.storage.store_errors import translated_errors
 
 _ROWS_AT_A_TIME = 16_384
@@ -19,7 +19,7 @@ _ROWS_AT_A_TIME = 16_384
 def scored_rows(output: Published, shard: int, names: Sequence[str]) -> Iterator[Block]:
     """Yield the scored rows of a shard in its order, some thousands at a time.
 
-    A part has the rows of its slice without the rejected ones, so the numbers of these tell those of the others.
+    A part has a run of rows of the shard without the rejected ones, whose numbers tell those of the others.
 
     Args:
         output: what is published.
@@ -30,26 +30,26 @@ def scored_rows(output: Published, shard: int, names: Sequence[str]) -> Iterator
         OutputError: a file is damaged.
         NightscoreError: the storage failed.
     """
-    for receipt in output.slices.get(shard, []):
-        numbers = _numbers(output, receipt)
+    for stored in output.files.get(shard, []):
+        numbers = _numbers(output, stored)
         done = 0
-        for table in _tables(output, receipt.part.file, names):
+        for table in _tables(output, stored.part.file, names):
             yield Block(numbers[done : done + table.num_rows], table)
             done += table.num_rows
         if done != len(numbers):
-            raise _damaged(output, receipt.part.file, f"has {done:,} rows, expected {len(numbers):,}")
+            raise _damaged(output, stored.part.file, f"has {done:,} rows, expected {len(numbers):,}")
 
 
-def _numbers(output: Published, receipt: Receipt) -> RowNumbers:
-    """Return the numbers of a slice's scored rows."""
-    is_scored = np.ones(receipt.rows, np.bool_)
-    if receipt.rejects:
-        for table in _tables(output, receipt.rejects.file, [columns.ROW_NUMBER]):
-            rejected = table.column(columns.ROW_NUMBER).to_numpy() - receipt.first_row
-            if len(rejected) and not (rejected.min() >= 0 and rejected.max() < receipt.rows):
-                raise _damaged(output, receipt.rejects.file, "has rows of another slice")
+def _numbers(output: Published, stored: StoredRows) -> RowNumbers:
+    """Return the numbers of the scored rows of a file."""
+    is_scored = np.ones(stored.rows, np.bool_)
+    if stored.rejects:
+        for table in _tables(output, stored.rejects.file, [columns.ROW_NUMBER]):
+            rejected = table.column(columns.ROW_NUMBER).to_numpy() - stored.first_row
+            if len(rejected) and not (rejected.min() >= 0 and rejected.max() < stored.rows):
+                raise _damaged(output, stored.rejects.file, "has rows of another file")
             is_scored[rejected] = False
-    return receipt.first_row + np.flatnonzero(is_scored)
+    return stored.first_row + np.flatnonzero(is_scored)
 
 
 def _tables(output: Published, name: str, names: Sequence[str]) -> Iterator[pa.Table]:

@@ -1,6 +1,7 @@
 """Estimates a run: scores a sample of what its plan leaves to do, or looks at past nights."""
 
 import datetime as dt
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -58,7 +59,7 @@ def estimate_run(plan: Plan, asked: Asked, phase: Callable[[str], None]) -> Esti
     here = actors_here(plan, len(slices), local=asked.local)
     rows = sum(part.rows for part in slices)
     compared = _compared_rows(plan, slices)
-    todo = ToDo(rows, len(slices), here.allotment, here.cores, compared, asked.local)
+    todo = ToDo(rows, len(slices), here.allotment, here.cores, compared, asked.local, _files(plan, slices))
     nights = [night for night in past_nights(asked.settings, asked.date) if night.local == asked.local]
     now = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
     if asked.rows == 0:
@@ -102,3 +103,12 @@ def _start(nights: Sequence[PastNight], asked: Asked, sample: Sample) -> tuple[I
         return Interval.of(asked.plan_seconds + loaded / 2, _START_ERROR), "the plan and the model as loaded here"
     seconds = max(asked.plan_seconds, _RAY_SECONDS * sample.stretch) + loaded + _RAY_AROUND_SCORING * sample.stretch
     return Interval.of(seconds, _START_ERROR), "the plan and the model as loaded here; Ray's own part is a guess"
+
+
+def _files(plan: Plan, slices: Sequence[Slice]) -> int:
+    """Return how many files of scored rows the slices will be in, if their bytes do not make it more."""
+    rows_of_shard: Counter[int] = Counter()
+    for part in slices:
+        rows_of_shard[part.shard] += part.rows
+    most = max(plan.settings.output.rows_per_file, plan.settings.tuning.rows_per_slice)
+    return sum(max(-(-rows // most), 1) for rows in rows_of_shard.values())

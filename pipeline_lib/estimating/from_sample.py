@@ -24,6 +24,8 @@ class ToDo:
     compared_rows: int = 0
     """Scored in float32 too, and once more in the run's own precision."""
     local: bool = False
+    files: int = 0
+    """That the slices are published in; 0 if each of them is in a file of its own."""
 
 
 def estimate_from(sample: Sample, todo: ToDo, start: tuple[Interval, str], made_at: str) -> Estimate:
@@ -118,8 +120,12 @@ def _seconds_per_size(scored: Sequence[Unit], sizes: Sequence[float], whole: flo
 
 
 def _bytes(sample: Sample, todo: ToDo) -> Interval:
-    """Return the bytes of all parts and rejects: a part has some, however few rows are in it."""
+    """Return the bytes of all parts and rejects: a file has some, however few rows are in it."""
     scored, empty = sample.scored, sample.empty_part_bytes
+    if 0 < todo.files < todo.slices:
+        sizes = [unit.part_bytes + unit.reject_bytes for unit in scored]
+        per_row = ratio(sizes, [unit.rows for unit in scored], todo.rows).scaled(sample.joined_share)
+        return per_row.scaled(todo.rows) + Interval.of(sample.joined_file_bytes * todo.files, 0.0)
     sizes = [max(unit.part_bytes - empty, 0) + unit.reject_bytes for unit in scored]
     per_row = ratio(sizes, [unit.rows for unit in scored], todo.rows)
-    return per_row.scaled(todo.rows) + Interval.of(empty * todo.slices, 0.0)
+    return per_row.scaled(todo.rows) + Interval.of(empty * (todo.files or todo.slices), 0.0)

@@ -85,7 +85,7 @@ def _night(url: str, metrics: Any, manifest: Manifest | None) -> PastNight | Non
         reject_codes=dict(metrics.get("reject_codes") or {}),
         tokens=_number(metrics.get("tokens")),
         truncated=_number(metrics.get("truncated")),
-        bytes=sum(file.bytes for receipt in manifest.slices for file in receipt.files) if manifest else None,
+        bytes=sum(file.bytes for file in manifest.published_files) if manifest else None,
     )
     return night if night.rows and night.scoring_seconds > 0 else None
 

@@ -1,7 +1,8 @@
 """Work on several files at a time, since most of the time of one goes into waiting for the storage."""
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from typing import TypeVar
 
@@ -19,3 +20,21 @@ def in_threads(work: Callable[[_T], _R], items: Iterable[_T]) -> Iterator[_R]:
     with ThreadPoolExecutor(_THREADS) as pool:
         while batch := list(islice(remaining, _ITEMS_WAITING)):
             yield from pool.map(work, batch)
+
+
+def read_ahead(read: Callable[[_T], _R], items: Iterable[_T], most: int) -> Iterator[_R]:
+    """Yield what `read` returns for each item, in their order, while threads read the next ones.
+
+    Args:
+        read: called once for each item.
+        items: what is read.
+        most: number of results that are held at a time.
+    """
+    waiting: deque[Future[_R]] = deque()
+    with ThreadPoolExecutor(most) as pool:
+        for item in items:
+            waiting.append(pool.submit(read, item))
+            if len(waiting) == most:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()

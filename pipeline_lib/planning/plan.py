@@ -12,7 +12,7 @@ from pipeline_lib.inputs.schema import OutputSchema
 from pipeline_lib.inputs.shards import Shard, Slice
 from pipeline_lib.planning.resume.score_reuse import Reusable
 from pipeline_lib.settings.settings import Settings
-from pipeline_lib.storage.records import Manifest, Receipt
+from pipeline_lib.storage.records import JoinedFile, Manifest, Receipt
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,12 @@ class Plan(ScoringPlan):
     """Whether another version, or one of shards that are gone, may be replaced."""
     finished: tuple[Receipt, ...] = ()
     """Receipts of slices that need no work, since their files exist and verify."""
+    joined: tuple[JoinedFile, ...] = ()
+    """Whole files that slices were joined into, staged or published: the slices in them need no work either."""
+    has_staged: bool = False
+    """Whether files of some finished slices are staged alone, so that readers do not see them."""
+    own_files: frozenset[tuple[int, int]] = frozenset()
+    """(Number of the shard, first row) of slices that are published in files of their own."""
     published: Manifest | None = None
     """The manifest of what readers see, if it is of this version."""
     counted: Manifest | None = None
@@ -57,7 +63,7 @@ class Plan(ScoringPlan):
     reusable: Reusable = field(default_factory=dict)
     """Published slices of a version that differs only in kept columns; their scores are taken over."""
     damaged_files: tuple[str, ...] = ()
-    """Files of earlier work that don't verify: set aside and made again."""
+    """Paths below the output of files of earlier work that don't verify: set aside and made again."""
     foreign_files: tuple[str, ...] = ()
     """Files among the published ones that this job did not write: set aside."""
     needs_cleanup: bool = False
@@ -103,14 +109,19 @@ class Plan(ScoringPlan):
     @property
     def complete(self) -> bool:
         """Whether the whole input is published already."""
-        if self.published is None or self.foreign_files or self.slices != len(self.published.slices):
+        if self.published is None or self.foreign_files or self.has_staged or self.todo:
             return False
-        return not self.todo
+        # Scores of a changed shard may be staged where those of the former one are published.
+        published = {(each.shard, each.first_row, each.path, each.content) for each in self.published.slices}
+        finished = {(each.shard, each.first_row, each.path, each.content) for each in self.finished}
+        return finished == published
 
     def for_workers(self) -> "Plan":
         """Return the plan without what only the driver needs, which is large where shards are many."""
         shards = tuple(replace(shard, slice_offsets=(), unit_starts=()) for shard in self.shards)
-        return replace(self, shards=shards, finished=(), published=None, counted=None)
+        return replace(
+            self, shards=shards, finished=(), joined=(), own_files=frozenset(), published=None, counted=None
+        )
 
     def shard(self, number: int) -> Shard:
         """Return the shard of this number."""

@@ -1,23 +1,24 @@
 """The planner: decides, before work starts, how slices are computed and which of them are left to score."""
 
 import dataclasses
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Sequence
 
 from pipeline_lib.checkpoints.checkpoint import Checkpoint
 from pipeline_lib.engines.computation import Computation, computation_of
 from pipeline_lib.engines.inspection.inspector import inspect_checkpoint
 from pipeline_lib.inputs.shard_inspection import inspect_shards, with_slice_offsets
+from pipeline_lib.inputs.shards import Shard
 from pipeline_lib.planning.discovery import Discovery
 from pipeline_lib.planning.plan import Plan
 from pipeline_lib.planning.resume import shard_numbers
 from pipeline_lib.planning.resume.earlier_work import EarlierWork, find_earlier_work, refuse_lost_shards
 from pipeline_lib.planning.resume.output_state import OutputState, read_output
-from pipeline_lib.planning.resume.score_reuse import reusable_slices
+from pipeline_lib.planning.resume.score_reuse import Reusable, reusable_slices
 from pipeline_lib.planning.resume.verification import finished_slices, with_whole_files
 from pipeline_lib.planning.truth import truth_labels
 from pipeline_lib.planning.version import fingerprint_of, version_of
 from pipeline_lib.settings.settings import Device, Settings
+from pipeline_lib.storage.records import Manifest, Receipt
 
 PacksOnGpus = Callable[[Settings, Checkpoint], bool]
 """Tells whether the GPUs compute packed rows of a checkpoint right."""
@@ -103,21 +104,30 @@ def _without_earlier_work(plan: Plan, output: OutputState, earlier: EarlierWork)
     shards = shard_numbers.assign(plan.shards, numbers, shard_numbers.read(url, plan.version) if has_new else {})
     if not plan.may_replace:
         refuse_lost_shards(earlier.published or earlier.same_scores, shards)
-    finished, damaged = finished_slices(output, shards, earlier.receipts)
-    located = with_slice_offsets(shards, {(each.shard, each.first_row) for each in finished}, plan.settings)
+    work = finished_slices(output, shards, earlier.receipts, earlier.joined)
+    located = with_slice_offsets(shards, {(each.shard, each.first_row) for each in work.finished}, plan.settings)
     if located != shards:  # a shard may have other rows than its manifest says
         shards = located
-        finished, damaged = finished_slices(output, shards, earlier.receipts)
-    with_whole = partial(with_whole_files, output)
+        work = finished_slices(output, shards, earlier.receipts, earlier.joined)
     return dataclasses.replace(
         plan,
         shards=shards,
-        finished=finished,
+        finished=work.finished,
+        joined=work.joined,
+        has_staged=work.is_staged,
+        own_files=earlier.own_files & {(each.shard, each.first_row) for each in work.finished},
         published=earlier.published,
         replaced=earlier.replaced,
         counted=earlier.counted,
-        reusable=reusable_slices(earlier.same_scores, shards, with_whole) if earlier.same_scores else {},
-        damaged_files=damaged,
+        reusable=_reusable(output, shards, earlier.same_scores) if earlier.same_scores else {},
+        damaged_files=work.damaged,
         foreign_files=earlier.foreign_files,
         needs_cleanup=earlier.needs_cleanup,
     )
+
+
+def _reusable(output: OutputState, shards: tuple[Shard, ...], published: Manifest) -> Reusable:
+    def whole(receipts: Sequence[Receipt]) -> Sequence[Receipt]:
+        return with_whole_files(output, receipts, published.files).finished
+
+    return reusable_slices(published, shards, whole)

@@ -10,7 +10,7 @@ from typing import Any
 from pipeline_lib.checkpoints.checkpoint_files import is_fetched
 from pipeline_lib.checkpoints.fetching import local_folder
 from pipeline_lib.inputs.discovery.globs import spelled_out
-from pipeline_lib.planning.version import OUTPUT_FORMAT, UNDECISIVE
+from pipeline_lib.planning.version import OUTPUT_FORMAT, UNDECISIVE, decisive_output
 from pipeline_lib.settings.settings import ModelSettings, Settings
 from pipeline_lib.storage.location import FileStamp, stamp_of
 from pipeline_lib.storage.store_errors import translated_errors
@@ -29,7 +29,7 @@ def deciding_settings(settings: Settings) -> dict[str, Any]:
     sections: dict[str, dict[str, Any]] = {
         "model": settings.model.model_dump(mode="json", exclude={"name"}),
         "input": settings.input.model_dump(mode="json", exclude=set(UNDECISIVE)),
-        "output": settings.output.model_dump(mode="json", exclude={"path"}),
+        "output": decisive_output(settings.output),
         "tuning": settings.tuning.model_dump(mode="json", include=set(_TUNING)),
     }
     named = {f"{section}.{name}": value for section, values in sections.items() for name, value in values.items()}

@@ -8,7 +8,7 @@ from typing import Any
 from pipeline_lib.checkpoints.checkpoint import Checkpoint
 from pipeline_lib.engines.computation import Computation
 from pipeline_lib.inputs.schema import OutputSchema
-from pipeline_lib.settings.settings import Settings
+from pipeline_lib.settings.settings import ROWS_PER_FILE, OutputSettings, Settings
 
 # Increased when the program itself gives other scores, rejects or files for the same settings.
 OUTPUT_FORMAT = 2
@@ -38,16 +38,22 @@ def fingerprint_of(
         "precision": settings.model.precision,
         "computation": computation.as_json(),
         "input": settings.input.model_dump(mode="json", exclude=set(UNDECISIVE)),
-        "output": _with_asked(settings.output.model_dump(mode="json", exclude={"path"})),
+        "output": decisive_output(settings.output),
         "rows_per_slice": settings.tuning.rows_per_slice,
         "columns": {field.name: str(field.type) for field in scored},
         **_windows(checkpoint),
     }
 
 
-def _with_asked(output: dict[str, Any]) -> dict[str, Any]:
-    """Leave settings out that ask for nothing: results from before they were there keep their version."""
-    return {name: value for name, value in output.items() if (name, value) != ("embedding", "none")}
+def decisive_output(output: OutputSettings) -> dict[str, Any]:
+    """Return the settings of the output that decide a version.
+
+    What asks for nothing is left out, and the default number of rows in a file: results of releases without these
+    settings, which wrote a file for each slice, keep their version.
+    """
+    asked = output.model_dump(mode="json", exclude={"path"})
+    defaults = {("embedding", "none"), ("rows_per_file", ROWS_PER_FILE)}
+    return {name: value for name, value in asked.items() if (name, value) not in defaults}
 
 
 def _windows(checkpoint: Checkpoint) -> dict[str, Any]:

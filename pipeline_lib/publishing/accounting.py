@@ -10,7 +10,7 @@ from pipeline_lib.machine.parallel import in_threads
 from pipeline_lib.planning.plan import Plan
 from pipeline_lib.storage import integrity
 from pipeline_lib.storage.location import Files, FileStamp, Location
-from pipeline_lib.storage.records import STAGING, FileRecord, Receipt
+from pipeline_lib.storage.records import JOINED, STAGING, FileRecord, JoinedFile, StoredRows
 
 
 @dataclass(frozen=True)
@@ -28,29 +28,29 @@ CurrentFiles = Mapping[str, CurrentFile]
 """By the name that a file will be published under."""
 
 
-def current_files(receipts: Sequence[Receipt], output: Location, files: Files) -> CurrentFiles:
-    """Return where each file of the receipts is now, staged or published by an earlier attempt, and its rows.
+def current_files(stored: Sequence[StoredRows], output: Location, files: Files) -> CurrentFiles:
+    """Return where each file that will be published is now, staged or published already, and its rows.
 
     Args:
-        receipts: of every slice.
+        stored: joined files, and slices with files of their own.
         output: the output folder.
         files: a listing of it; in a store each file is read, so that nothing depends on the listing.
 
     Raises:
         FaultError: a file is missing or is not the one that was written.
     """
-    records = [(receipt.version, file) for receipt in receipts for file in receipt.files]
+    records = [(staging_of(each), file) for each in stored for file in each.files]
     current = in_threads(lambda each: _current_file(output, *each, files), records)
     return {file.file: each for (_, file), each in zip(records, current, strict=True)}
 
 
-def check_rows_add_up(plan: Plan, receipts: Sequence[Receipt], current: CurrentFiles) -> None:
-    """Check rows in == scored + rejected for every shard, by the footers of the files and not by the receipts.
+def check_rows_add_up(plan: Plan, stored: Sequence[StoredRows], current: CurrentFiles) -> None:
+    """Check rows in == scored + rejected for every shard, by the footers of the files and not by the records.
 
     Raises:
         FaultError: a file or a shard has another number of rows than expected.
     """
-    files = [(receipt.shard, file) for receipt in receipts for file in receipt.files]
+    files = [(each.shard, file) for each in stored for file in each.files]
     rows_of_shard: Counter[int] = Counter()
     for number, file in files:
         path, rows = current[file.file].path, current[file.file].rows
@@ -84,8 +84,14 @@ def published_stamps(output: Location, current: CurrentFiles, records: Sequence[
     return {record.file: stamp for record, stamp in stamps if stamp}
 
 
-def _current_file(output: Location, version: str, record: FileRecord, files: Files) -> CurrentFile:
-    for path, stamp in _candidates(output, (f"{STAGING}/{version}/{record.file}", record.file), files):
+def staging_of(stored: StoredRows) -> str:
+    """Return the folder below the output in which files are staged."""
+    staging = f"{STAGING}/{stored.version}"
+    return f"{staging}/{JOINED}" if isinstance(stored, JoinedFile) else staging
+
+
+def _current_file(output: Location, staging: str, record: FileRecord, files: Files) -> CurrentFile:
+    for path, stamp in _candidates(output, (f"{staging}/{record.file}", record.file), files):
         if _is_written(output / path, record, stamp):
             with contextlib.suppress(FileNotFoundError):  # a listing shows what has gone
                 return CurrentFile(path, stamp, integrity.count_rows(output / path, stamp))

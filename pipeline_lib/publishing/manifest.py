@@ -2,8 +2,8 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 from pipeline_lib.errors import FaultError
 from pipeline_lib.machine.library_versions import library_versions
@@ -11,7 +11,17 @@ from pipeline_lib.planning.plan import Plan
 from pipeline_lib.publishing.night_statistics import NightStatistics
 from pipeline_lib.scoring.precision_drift import merge_drifts
 from pipeline_lib.storage.location import Files
-from pipeline_lib.storage.records import FileRecord, Manifest, Receipt, ShardRecord, Success
+from pipeline_lib.storage.records import (
+    FileRecord,
+    Manifest,
+    Receipt,
+    ShardRecord,
+    StoredRows,
+    Success,
+    joined_files_of,
+)
+
+_S = TypeVar("_S", bound=StoredRows)
 
 
 def manifest_of(plan: Plan, receipts: Sequence[Receipt], night: NightStatistics) -> Manifest:
@@ -76,8 +86,8 @@ def model_of(plan: Plan) -> dict[str, Any]:
     }
 
 
-def with_etags(receipts: Sequence[Receipt], files: Files) -> list[Receipt]:
-    """Return the receipts with the ETags of their published files, where the store's are not plain MD5.
+def with_etags(manifest: Manifest, files: Files) -> Manifest:
+    """Return the manifest with the ETags of the published files, where the store's are not plain MD5.
 
     Raises:
         FaultError: a published file is missing or has another size.
@@ -87,15 +97,31 @@ def with_etags(receipts: Sequence[Receipt], files: Files) -> list[Receipt]:
         stamp = files.get(file.file)
         if stamp is None or stamp.size != file.bytes:
             raise FaultError(f"{file.file!r} was removed or changed while it was published; run again")
-        etag = stamp.tag if stamp.etag and stamp.tag != file.md5 else None
-        return file if file.etag == etag else file.model_copy(update={"etag": etag})
+        return _with(file, stamp.tag if stamp.etag and stamp.tag != file.md5 else None)
 
-    return [
-        receipt.model_copy(
-            update={"part": with_etag(receipt.part), "rejects": receipt.rejects and with_etag(receipt.rejects)}
-        )
-        for receipt in receipts
-    ]
+    joined = joined_files_of(manifest.slices, manifest.files)
+
+    def of_slice(receipt: Receipt) -> Receipt:
+        # The files of a slice in a joined file are not there any more.
+        in_joined = (receipt.shard, receipt.first_row) in joined
+        return _with_files(receipt, (lambda file: _with(file, None)) if in_joined else with_etag)
+
+    return manifest.model_copy(
+        update={
+            "slices": [of_slice(receipt) for receipt in manifest.slices],
+            "files": [_with_files(file, with_etag) for file in manifest.files],
+        }
+    )
+
+
+def _with(file: FileRecord, etag: str | None) -> FileRecord:
+    return file if file.etag == etag else file.model_copy(update={"etag": etag})
+
+
+def _with_files(stored: _S, change: Callable[[FileRecord], FileRecord]) -> _S:
+    return stored.model_copy(
+        update={"part": change(stored.part), "rejects": stored.rejects and change(stored.rejects)}
+    )
 
 
 def success_of(manifest: Manifest, content: bytes) -> Success:

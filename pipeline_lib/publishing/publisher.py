@@ -1,7 +1,7 @@
 """Publish: count the rows again, check the gates, move the parts into place, and write `_SUCCESS` last."""
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from pipeline_lib.errors import BusyError, FaultError
 from pipeline_lib.machine.failpoints import reached
@@ -14,6 +14,7 @@ from pipeline_lib.publishing.accounting import (
     current_files,
     published_stamps,
 )
+from pipeline_lib.publishing.files.joining import Hooks, joined_files
 from pipeline_lib.publishing.gates import check_gates
 from pipeline_lib.publishing.manifest import manifest_of, success_of, with_etags
 from pipeline_lib.publishing.night_statistics import NightStatistics
@@ -44,14 +45,16 @@ def prepare_output(plan: Plan) -> None:
     output = location_of(url)
     with translated_errors(url, "cleaning up after crashed runs"):
         cleanup.remove_partial_files(output, plan.version)
-        cleanup.set_aside(output, output / STAGING / plan.version, plan.damaged_files)
+        staging = f"{STAGING}/{plan.version}/"
+        damaged = [path.removeprefix(staging) for path in plan.damaged_files if path.startswith(staging)]
+        cleanup.set_aside(output, output / STAGING / plan.version, damaged)
     shard_numbers.save(url, plan.version, plan.shards)
 
 
 def publish(
     plan: Plan,
     receipts: Sequence[Receipt],
-    confirm: Callable[[], None],
+    hooks: Hooks,
     night: NightStatistics,
     accept: str | None = None,
 ) -> Manifest:
@@ -62,7 +65,7 @@ def publish(
     Args:
         plan: the run's plan.
         receipts: of every slice of the plan, in any order.
-        confirm: raises if this run may no longer change what readers see.
+        hooks: what is called on the way, such as the check that this run may change what readers see.
         night: what is counted of it, and how it compares with earlier ones.
         accept: why the result is published if a gate stops it.
 
@@ -74,34 +77,36 @@ def publish(
     output = location_of(plan.settings.output.path)
     ordered = sorted(receipts, key=lambda receipt: (receipt.shard, receipt.first_row))
     with translated_errors(plan.settings.output.path, "publishing"):
-        current = current_files(ordered, output, output.files())
-        check_rows_add_up(plan, ordered, current)
         # A slice may have been read before its shard changed.
         list(in_threads(lambda shard: check_unchanged(shard.path, shard.stamp), plan.shards))
         manifest = manifest_of(plan, ordered, night)
         manifest = manifest.model_copy(update={"accepted": check_gates(plan, manifest, night.drift, accept)})
+        joined = joined_files(plan, ordered, hooks)
+        manifest = manifest.model_copy(update={"files": joined.files})
+        published = manifest.published
+        current = current_files(published, output, output.files() | joined.stamps)
+        check_rows_add_up(plan, published, current)
         reached("publisher.before_take_down")
-        confirm()
+        hooks.confirm()
         # Readers wait while parts are added to the published ones.
         (output / SUCCESS).remove()
         reached("publisher.after_take_down")
-        cleanup.set_aside(output, output, plan.damaged_files)
+        cleanup.set_aside(output, output, [path for path in plan.damaged_files if not path.startswith(STAGING)])
         _move(output, current)
         reached("publisher.after_moving")
         files = output.files()
-        records = [file for receipt in ordered for file in receipt.files]
-        stamps = published_stamps(output, current, records, files)
-        manifest = manifest.model_copy(update={"slices": with_etags(ordered, stamps)})
+        stamps = published_stamps(output, current, manifest.published_files, files)
+        manifest = with_etags(manifest, stamps)
         former = parse(Manifest, (output / MANIFEST).read())
         cleanup.remove_unlisted_files(output, manifest, former, files)
         reached("publisher.after_sweep")
-        confirm()
+        hooks.confirm()
         content = manifest.to_bytes()
         (output / MANIFEST).write(content)
         reached("publisher.after_manifest")
         (output / SUCCESS).write(success_of(manifest, content).to_bytes())
         reached("publisher.after_success")
-        cleanup.remove_staging(output, known=staged_names(ordered))
+        cleanup.remove_staging(output, known=staged_names(ordered, joined.files))
         reached("publisher.after_cleaning")
     return manifest
 

@@ -7,7 +7,16 @@ from pipeline_lib.machine.parallel import in_threads
 from pipeline_lib.planning.resume.output_state import OutputState, read_output
 from pipeline_lib.planning.version import version_of
 from pipeline_lib.storage import cleanup, integrity
-from pipeline_lib.storage.records import MANIFEST, SUCCESS, FileRecord, Manifest, Receipt, Success
+from pipeline_lib.storage.records import (
+    MANIFEST,
+    SUCCESS,
+    FileRecord,
+    Manifest,
+    Receipt,
+    Success,
+    digest_of,
+    joined_files_of,
+)
 from pipeline_lib.storage.store_errors import translated_errors
 from pipeline_lib.storage.urls import location_of
 
@@ -30,6 +39,7 @@ def verify(path: str) -> tuple[Manifest, list[str]]:
             *(f"{name}: is not in {MANIFEST}" for name in _unlisted(output, manifest)),
             *_check_version(manifest),
             *_check_slices(manifest),
+            *_check_joined_files(manifest),
             *_check_counts(manifest),
         ]
 
@@ -51,7 +61,7 @@ def _check_success(success: Success, manifest: Manifest, *, whole: bool) -> list
 
 def _check_files(output: OutputState, manifest: Manifest) -> list[str]:
     folder = location_of(output.url)
-    files = [file for receipt in manifest.slices for file in receipt.files]
+    files = manifest.published_files
 
     def fault(record: FileRecord) -> str | None:
         file = folder / record.file
@@ -67,7 +77,8 @@ def _check_version(manifest: Manifest) -> list[str]:
     problems = []
     if version_of(manifest.fingerprint) != manifest.version:
         problems.append(f"{MANIFEST}: version {manifest.version} is not that of its fingerprint")
-    others = sorted({receipt.part.file for receipt in manifest.slices if receipt.version != manifest.version})
+    stored = [*manifest.slices, *manifest.files]
+    others = sorted({each.part.file for each in stored if each.version != manifest.version})
     return problems + [f"{MANIFEST}: {name} is of another version" for name in others]
 
 
@@ -87,6 +98,23 @@ def _check_slices(manifest: Manifest) -> list[str]:
         if any((receipt.path, receipt.content) != (shard.path, shard.content) for receipt in slices):
             problems.append(f"{MANIFEST}: parts of shard {shard.path!r} were made of another file")
     return problems + [f"{MANIFEST}: has parts of shard {number}, which it does not list" for number in by_shard]
+
+
+def _check_joined_files(manifest: Manifest) -> list[str]:
+    """Check that each joined file has the rows of its slices, and no slice is in two files."""
+    joined = joined_files_of(manifest.slices, manifest.files)
+    slices: dict[str, list[Receipt]] = defaultdict(list)
+    for receipt in sorted(manifest.slices, key=lambda each: each.first_row):
+        if file := joined.get((receipt.shard, receipt.first_row)):
+            slices[file.part.file].append(receipt)
+    listed = Counter(file.part.file for file in manifest.files)
+    problems = [f"{MANIFEST}: lists {name} {times} times" for name, times in listed.items() if times > 1]
+    for file in manifest.files:
+        own = slices[file.part.file]
+        counts = tuple(sum(getattr(each, name) for each in own) for name in ("rows", "scored", "rejected"))
+        if counts != (file.rows, file.scored, file.rejected) or digest_of(own) != file.made_of:
+            problems.append(f"{MANIFEST}: {file.part.file} was not made of the slices that are listed for its rows")
+    return problems
 
 
 def _check_counts(manifest: Manifest) -> list[str]:

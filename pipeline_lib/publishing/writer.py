@@ -13,10 +13,12 @@ from pipeline_lib.inputs.shards import Slice
 from pipeline_lib.machine.failpoints import reached
 from pipeline_lib.planning.plan import Plan
 from pipeline_lib.planning.truth import truth_settings
+from pipeline_lib.publishing.files.row_groups import COMPRESSION
+from pipeline_lib.publishing.files.schemas import reject_schema, scored_schema
 from pipeline_lib.publishing.slice_statistics import COUNTED, evaluation_of, statistics_of
 from pipeline_lib.scoring.precision_drift import drift_of
 from pipeline_lib.storage.location import Location
-from pipeline_lib.storage.records import REJECTS, STAGING, VERSION_KEY, FileRecord, Receipt
+from pipeline_lib.storage.records import REJECTS, STAGING, FileRecord, Receipt
 from pipeline_lib.storage.store_errors import translated_errors, with_retries
 from pipeline_lib.storage.urls import location_of
 
@@ -29,18 +31,11 @@ class Writer:
     """
 
     def __init__(self, plan: Plan) -> None:
-        output = plan.settings.output
         self._version = plan.version
         self._truth_settings = truth_settings(plan.settings.model_dump(mode="json", include={"input"}))
         self._labels = plan.checkpoint.labels, plan.checkpoint.activation
-        self._url = f"{output.path.rstrip('/')}/{STAGING}/{plan.version}"
-        lineage = {
-            VERSION_KEY: plan.version,
-            "nightscore.model": plan.checkpoint.name,
-            "nightscore.commit": plan.checkpoint.commit or "",
-        }
-        self._scored = plan.scored_schema.with_metadata(lineage)
-        self._rejects = plan.output_schema.reject_schema(output).with_metadata(lineage)
+        self._url = f"{plan.settings.output.path.rstrip('/')}/{STAGING}/{plan.version}"
+        self._scored, self._rejects = scored_schema(plan), reject_schema(plan)
         self._reusable = plan.reusable
         self._shards = {shard.number: shard for shard in plan.shards}
 
@@ -129,7 +124,7 @@ def _decoded_texts(table: pa.Table, name: str) -> pa.Array:
 def _write(folder: Location, name: str, table: pa.Table) -> FileRecord:
     """Write a Parquet file and return its record; the same rows give the same bytes."""
     buffer = io.BytesIO()
-    pq.write_table(table.combine_chunks().unify_dictionaries(), buffer, compression="zstd")
+    pq.write_table(table.combine_chunks().unify_dictionaries(), buffer, compression=COMPRESSION)
     content = buffer.getvalue()
     md5 = hashlib.md5(content, usedforsecurity=False).hexdigest()
     etag = (folder / name).write(content)

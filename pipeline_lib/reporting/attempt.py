@@ -29,6 +29,8 @@ class Attempt:
     """What the backfill was asked for that it is a part of; plain JSON values."""
     accepted: Accepted | None = None
     """The gates that had stopped what it published."""
+    files: int = 0
+    """Number of files of scored rows that it published."""
     phase: str = ""
     """What it does, in words."""
     discovery: Discovery | None = None

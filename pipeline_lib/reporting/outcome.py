@@ -30,6 +30,8 @@ class Outcome:
     slices: int = 0
     staged_slices: int = 0
     """Slices with finished files, whichever attempt scored them."""
+    files: int = 0
+    """Published files of scored rows; 0 where nothing is published."""
     labels: dict[str, int] | None = None
     """Scored rows by label; None where an earlier release, which did not count them, scored some."""
     reject_codes: dict[str, int] | None = None

@@ -14,6 +14,9 @@ _STRUCTURE = bytes(range(128)).translate(None, b"\\~")
 # In these encodings the meaning of a byte depends on the bytes before it.
 _STATEFUL_ENCODINGS = ("iso2022", "hz", "utf-7")
 
+ROWS_PER_FILE = 1 << 20
+"""About a million."""
+
 Device = Literal["cpu", "cuda"]
 WindowJoin = Literal["mean", "max"]
 Pooling = Literal["none", "first", "mean", "last"]
@@ -195,6 +198,11 @@ class OutputSettings(_Section):
     rejected_texts: bool = Field(
         default=False, description="Add the text to the rejects, which otherwise have the reason alone."
     )
+    rows_per_file: int = Field(
+        ROWS_PER_FILE,
+        ge=1,
+        description="Most rows of a shard in one file, in whole slices, of which a file has at least one.",
+    )
 
     _no_secret = field_validator("path")(_without_secret)
 
@@ -241,9 +249,7 @@ class LimitSettings(_Section):
 class TuningSettings(_Section):
     """Settings for speed and memory that are rarely needed; null means the measured default."""
 
-    rows_per_slice: int = Field(
-        1024, ge=1, description="Rows in a slice: the unit of work, of resume, and of one output file."
-    )
+    rows_per_slice: int = Field(1024, ge=1, description="Rows in a slice: the unit of work and of resume.")
     tokens_per_batch: int | None = Field(
         None, ge=1, description="Token budget of a micro-batch, padding included. Null: by device."
     )

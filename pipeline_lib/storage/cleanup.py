@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline_lib.storage.location import Files, Location
-from pipeline_lib.storage.records import ASIDE, REJECTS, RUNS, STAGING, VERSION_KEY, Manifest
+from pipeline_lib.storage.records import ASIDE, JOINED, REJECTS, RUNS, STAGING, VERSION_KEY, Manifest
 
 _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{32}\.tmp")
 _PART = re.compile(r"part-\d{5,}-\d{9,}\.parquet")
@@ -23,8 +23,9 @@ def foreign_files(output: Location, manifest: Manifest | None, files: Files) -> 
 def remove_partial_files(output: Location, version: str) -> None:
     """Remove the partial files that crashed runs left on a disk; a store has none."""
     staging = output / STAGING / version
+    folders = [each for above in (output, staging, staging / JOINED) for each in (above, above / REJECTS)]
     if output.is_local:
-        for folder in (output, output / REJECTS, output / RUNS, staging, staging / REJECTS):
+        for folder in (*folders, output / RUNS):
             for name in folder.names():
                 if _TEMPORARY.fullmatch(name):
                     (folder / name).remove()
@@ -106,7 +107,7 @@ def existing_unlisted_files(output: Location, manifest: Manifest | None, files: 
 
 
 def _files_of(manifest: Manifest | None) -> set[str]:
-    return {file.file for receipt in manifest.slices for file in receipt.files} if manifest else set()
+    return {file.file for file in manifest.published_files} if manifest else set()
 
 
 def _is_visible(name: str) -> bool:

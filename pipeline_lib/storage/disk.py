@@ -5,7 +5,7 @@ import os
 import shutil
 import stat
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import IO, ClassVar, Self
 
 from pipeline_lib.storage.location import Files, FileStamp, Location
@@ -33,6 +33,23 @@ class DiskLocation(Location):
             os.close(descriptor)
             raise PermissionError(f"{self.path!r} is not a regular file")
         return os.fdopen(descriptor, "rb")
+
+    def write_by(self, fill: Callable[[IO[bytes]], object]) -> None:
+        """Write the file, filled by a function that is given an open file; it gets its name once it is synced."""
+        folder, name = os.path.split(self.path)
+        os.makedirs(folder, exist_ok=True)
+        temporary = os.path.join(folder, f".{name}.{uuid.uuid4().hex}.tmp")
+        try:
+            with open(temporary, "wb") as file:
+                fill(file)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, self.path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)
+            raise
+        DiskLocation(self.fs, folder).sync()
 
     def move_to(self, target: Self, size: int = 0) -> None:
         """Rename the file or the folder."""
@@ -67,20 +84,7 @@ class DiskLocation(Location):
             return file.read()
 
     def _put(self, content: bytes) -> None:
-        folder, name = os.path.split(self.path)
-        os.makedirs(folder, exist_ok=True)
-        temporary = os.path.join(folder, f".{name}.{uuid.uuid4().hex}.tmp")
-        try:
-            with open(temporary, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, self.path)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                os.unlink(temporary)
-            raise
-        DiskLocation(self.fs, folder).sync()
+        self.write_by(lambda file: file.write(content))
 
 
 def _files_below(folder: str, prefix: str) -> Iterator[tuple[str, FileStamp]]:

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from pipeline_lib.errors import FaultError
 from pipeline_lib.machine.parallel import in_threads
 from pipeline_lib.storage.location import FileStamp, Location
-from pipeline_lib.storage.records import SUCCESS, VERSION_KEY, FileRecord, Receipt, Success, parse
+from pipeline_lib.storage.records import SUCCESS, VERSION_KEY, FileRecord, JoinedFile, Receipt, Success, parse
 from pipeline_lib.storage.store_errors import translated_errors, with_retries
 from pipeline_lib.storage.urls import location_of
 
@@ -50,6 +50,11 @@ def read_success(output: Location) -> Success | None:
 def read_receipts(output: Location, names: Sequence[str]) -> list[Receipt | None]:
     """Return receipts by their names below a folder; None for a file that is no receipt of this program."""
     return list(in_threads(lambda name: parse(Receipt, (output / name).read()), names))
+
+
+def read_joined_files(output: Location, names: Sequence[str]) -> list[JoinedFile | None]:
+    """Return records of joined files, likewise."""
+    return list(in_threads(lambda name: parse(JoinedFile, (output / name).read()), names))
 
 
 def is_proven(stamp: FileStamp, record: FileRecord) -> bool:

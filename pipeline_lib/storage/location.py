@@ -1,7 +1,8 @@
 """One value for the place of a file or a folder that fsspec reaches: a local path, `s3://...` or another URL."""
 
 import contextlib
-from collections.abc import Iterable
+import io
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import IO, Any, ClassVar, Self
 
@@ -103,6 +104,15 @@ class Location:
             if self._read_back() != content:
                 raise
             return None
+
+    def write_by(self, fill: Callable[[IO[bytes]], object]) -> str | None:
+        """Write the file as `write` does, filled by a function that is given an open file; return any ETag.
+
+        A store gets it by one request, for which the whole file is in memory; a disk gets it piece by piece.
+        """
+        buffer = io.BytesIO()
+        fill(buffer)
+        return self.write(buffer.getvalue())
 
     def copy_to(self, target: Self, size: int = 0) -> None:
         """Copy the file under exactly the given name, even if that has stars and brackets in it.

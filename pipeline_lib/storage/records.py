@@ -1,7 +1,9 @@
 """The JSON records beside the data: receipts of slices, the manifest, the lease and the mark of completeness."""
 
+import bisect
+import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -13,6 +15,8 @@ REPORT = "_report.html"
 INDEX = "_index.html"
 REJECTS = "_rejects"
 STAGING = "_staging"
+JOINED = "_files"
+"""Below the folder of a staged version: files that slices were joined into."""
 RUNS = "_runs"
 LEASE = "_lease.json"
 NUMBERS = "_shards.json"
@@ -91,40 +95,22 @@ class ShardNumbers(_Record):
     """By the path of the shard."""
 
 
-class Receipt(_Record):
-    """What one slice wrote: a receipt is written after its files, so that its existence means they are complete."""
+class StoredRows(_Record):
+    """A run of rows of one shard, in one file of those with a score and, if there are others, one of rejects."""
 
     version: _Version
     shard: _ShardNumber
-    path: _Path
-    size: _Count
-    content: str
-    """The shard's ETag or SHA-256."""
     first_row: _Count
     rows: _Count
+    """Rows of the shard, with a score or without."""
     part: FileRecord
     rejects: FileRecord | None
-    drift: Drift | None = None
-    computed_by: str = ""
-    """The device, the layout of batches and the libraries by which the scores were computed."""
-    labels: dict[str, int] | None = None
-    """Number of scored rows by label; None in receipts of earlier releases."""
-    reject_codes: dict[str, int] | None = None
-    """Number of rejected rows by code; None in receipts of earlier releases."""
-    statistics: dict[str, Any] | None = None
-    """Of its rows, as `RowStatistics.to_json` gives them. None in receipts of earlier releases, where scores were
-    taken over, and in a manifest, which has their sums."""
-    truth: dict[str, Any] | None = None
-    """As `Evaluation.to_json` gives it. None in a manifest, in receipts of earlier releases, and where the settings
-    name no truth."""
-    truth_settings: str | None = None
-    """By which settings the truth was read; None in a manifest."""
 
     @model_validator(mode="after")
     def _names_its_own_files(self) -> Self:
         name = f"part-{self.shard:05d}-{self.first_row:09d}.parquet"
         if self.part.file != name or (self.rejects and self.rejects.file != f"{REJECTS}/{name}"):
-            raise ValueError("names files of another slice")
+            raise ValueError("names files of other rows")
         return self
 
     @property
@@ -141,6 +127,37 @@ class Receipt(_Record):
     def files(self) -> list[FileRecord]:
         """The part, and the file of rejects if there is one."""
         return [self.part, self.rejects] if self.rejects else [self.part]
+
+
+class Receipt(StoredRows):
+    """What one slice wrote: a receipt is written after its files, so that its existence means they are complete."""
+
+    path: _Path
+    size: _Count
+    content: str
+    """The shard's ETag or SHA-256."""
+    drift: Drift | None = None
+    computed_by: str = ""
+    """The device, the layout of batches and the libraries by which the scores were computed."""
+    labels: dict[str, int] | None = None
+    """Number of scored rows by label; None in receipts of earlier releases."""
+    reject_codes: dict[str, int] | None = None
+    """Number of rejected rows by code; None in receipts of earlier releases."""
+    statistics: dict[str, Any] | None = None
+    """Of its rows, as `RowStatistics.to_json` gives them. None in receipts of earlier releases, where scores were
+    taken over, and in a manifest, which has their sums."""
+    truth: dict[str, Any] | None = None
+    """As `Evaluation.to_json` gives it. None in a manifest, in receipts of earlier releases, and where the settings
+    name no truth."""
+    truth_settings: str | None = None
+    """By which settings the truth was read; None in a manifest."""
+
+
+class JoinedFile(StoredRows):
+    """A file that several slices of a shard, one after another, were joined into."""
+
+    made_of: _Hash
+    """What `digest_of` returns for its slices: with other slices it would be another file."""
 
 
 class Accepted(_Record):
@@ -196,13 +213,27 @@ class Manifest(_Record):
     schemas: list[str] = []
     """The distinct schemas of the shards, as Arrow serialises them, in base64."""
     slices: list[Receipt]
+    """What each slice wrote before it was published."""
+    files: list[JoinedFile] = []
+    """The files that slices were joined into. Those of any other slice are published as the slice wrote them."""
+
+    @property
+    def published(self) -> list[StoredRows]:
+        """What readers find: the joined files, and the slices with files of their own."""
+        joined = joined_files_of(self.slices, self.files)
+        own = [receipt for receipt in self.slices if (receipt.shard, receipt.first_row) not in joined]
+        return sorted([*self.files, *own], key=lambda each: (each.shard, each.first_row))
+
+    @property
+    def published_files(self) -> list[FileRecord]:
+        """The files that readers find, parts and rejects."""
+        return [file for each in self.published for file in each.files]
 
     def to_bytes(self) -> bytes:
-        """Return JSON bytes; those of a result that no gate stopped do not mention gates."""
-        sums_alone: dict[str, Any] = {"slices": {"__all__": {"statistics", "truth", "truth_settings"}}}
-        return to_json(
-            self.model_dump(mode="json", exclude=sums_alone if self.accepted else {**sums_alone, "accepted": True})
-        )
+        """Return JSON bytes; joined files, or that a gate stopped it, are only mentioned if there is any of it."""
+        without: dict[str, Any] = {"slices": {"__all__": {"statistics", "truth", "truth_settings"}}}
+        without |= {name: True for name in ("accepted", "files") if not getattr(self, name)}
+        return to_json(self.model_dump(mode="json", exclude=without))
 
 
 class Success(_Record):
@@ -216,13 +247,38 @@ class Success(_Record):
     manifest_sha256: _Hash
 
 
-def staged_names(receipts: Iterable[Receipt]) -> list[str]:
-    """Return the paths below `_staging/` of all that runs stage for some slices."""
-    names = {f"{receipt.version}/{name}" for receipt in receipts for name in (NUMBERS, METRICS, REPORT)}
+def digest_of(slices: Iterable[Receipt]) -> str:
+    """Return the SHA-256 of what slices wrote, by the hashes of their files in the order of their rows."""
+    written = [
+        [each.first_row, each.rows, each.part.sha256, each.rejects.sha256 if each.rejects else None]
+        for each in slices
+    ]
+    return hashlib.sha256(json.dumps(written, separators=(",", ":")).encode()).hexdigest()
+
+
+def joined_files_of(
+    receipts: Iterable[Receipt], files: Sequence[JoinedFile]
+) -> Mapping[tuple[int, int], JoinedFile]:
+    """Return the joined file of each slice that is in one, by (number of the shard, first row)."""
+    ordered = sorted(files, key=lambda file: (file.shard, file.first_row))
+    starts = [(file.shard, file.first_row) for file in ordered]
+    found: dict[tuple[int, int], JoinedFile] = {}
     for receipt in receipts:
-        ending = len(".parquet")
-        names |= {f"{receipt.version}/{file.file}" for file in receipt.files}
-        names.add(f"{receipt.version}/{receipt.part.file[:-ending]}.json")
+        at = bisect.bisect_right(starts, (receipt.shard, receipt.first_row)) - 1
+        file = ordered[at] if at >= 0 else None
+        if file and file.shard == receipt.shard and receipt.first_row < file.first_row + file.rows:
+            found[receipt.shard, receipt.first_row] = file
+    return found
+
+
+def staged_names(receipts: Iterable[Receipt], joined: Iterable[JoinedFile] = ()) -> list[str]:
+    """Return the paths below `_staging/` of all that runs stage for some slices and for the files made of them."""
+    names = {f"{receipt.version}/{name}" for receipt in receipts for name in (NUMBERS, METRICS, REPORT)}
+    places: list[tuple[str, StoredRows]] = [(each.version, each) for each in receipts]
+    places += [(f"{each.version}/{JOINED}", each) for each in joined]
+    for folder, each in places:
+        names |= {f"{folder}/{file.file}" for file in each.files}
+        names.add(f"{folder}/{each.part.file.removesuffix('.parquet')}.json")
     return sorted(names)
 
 

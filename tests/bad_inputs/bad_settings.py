@@ -127,6 +127,11 @@ SETTINGS = (
         r"output\.logits: Input should be a valid boolean \(found 'maybe'\)",
     ),
     Case(
+        "no row in a file",
+        setting("output.rows_per_file=0"),
+        r"output\.rows_per_file: Input should be greater than or equal to 1 \(found 0\)",
+    ),
+    Case(
         "a fraction for an integer",
         setting("tuning.rows_per_slice=1.5"),
         r"tuning\.rows_per_slice: Input should be a valid integer",

@@ -67,7 +67,7 @@ def make_input(home: Path) -> Path:
     settings = {
         "model": {"name": str(home / "model")},
         "input": {"path": str(home / "in")},
-        "output": {"path": str(home / "out")},
+        "output": {"path": str(home / "out"), "rows_per_file": 200},
         "limits": {"max_reject_rate": 0.2},
         "tuning": {"rows_per_slice": 25, "model_actors": 2},
     }

@@ -130,7 +130,7 @@ def served(server: str, home: Path) -> Iterator[Store]:
         settings = {
             "model": {"name": str(home / "model")},
             "input": {"path": f"s3://{BUCKET}/in"},
-            "output": {"path": f"s3://{BUCKET}/out"},
+            "output": {"path": f"s3://{BUCKET}/out", "rows_per_file": 20},
             "limits": {"max_reject_rate": 0.2},
             "tuning": {"rows_per_slice": 10, "model_actors": 2},
         }

@@ -11,6 +11,8 @@ import pytest
 from pipeline_lib.errors import GateError
 from pipeline_lib.machine import failpoints
 from pipeline_lib.machine.failpoints import POINTS
+from pipeline_lib.planning.discovery import discover
+from pipeline_lib.planning.planner import make_plan
 from pipeline_lib.publishing.verifier import verify
 from pipeline_lib.settings.settings import Settings
 from pipeline_lib.settings.settings_file import parse_settings
@@ -54,7 +56,8 @@ def staged(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Staged
             {
                 "model": {"name": str(checkpoint)},
                 "input": {"path": str(home / "in")},
-                "output": {"path": str(home / "out"), "logits": logits},
+                # Of the first shard's slices three are joined, and one is published as it is.
+                "output": {"path": str(home / "out"), "logits": logits, "rows_per_file": 24},
                 "limits": {"max_reject_rate": limit},
                 "tuning": {"rows_per_slice": 8, "model_actors": 1},
             }
@@ -82,6 +85,7 @@ def test_killed_at_any_point_of_publishing_the_next_run_ends_with_the_same_bytes
             died = run_in_process(staged.second, replace=True, crash_at=point, folder=tmp_path)
             assert died == -signal.SIGKILL, point
             assert read_version(staged.out) in {old, new, None}, point
+            assert make_plan(discover(staged.second, replace=True)).todo == [], f"{point} lost scores"
             assert run_in_process(staged.second, replace=True, folder=tmp_path) == 0, point
         assert published_hashes(staged.out) == undisturbed, point
         assert poller.faults == [], point

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline_lib.errors import FaultError, InputError
+from pipeline_lib.errors import FaultError, GateError, InputError
 from pipeline_lib.publishing.verifier import verify
 from tests.conftest import Runner, SettingsMaker, write_parquet
 
@@ -43,6 +43,33 @@ def test_a_full_disk_is_a_fault_and_when_there_is_room_the_same_run_completes(
     assert outcome.scored == rows
     assert 0 < outcome.rows_this_run < rows
     assert verify(str(small_disk / "out"))[1] == []
+
+
+def test_a_disk_that_is_full_when_slices_are_joined_loses_nothing_and_nothing_is_scored_again(
+    small_disk: Path, tmp_path: Path, settings_for: SettingsMaker, run_here: Runner
+) -> None:
+    columns = {
+        "id": [os.urandom(40).hex() for _ in range(800)],
+        "text": [None, *(f"text {row}" for row in range(799))],
+    }
+    write_parquet(tmp_path / "in" / "a.parquet", columns)
+    output = {"path": str(small_disk / "out"), "rows_per_file": 400}
+    settings = settings_for(output=output, tuning={"rows_per_slice": 100})
+    with pytest.raises(GateError):
+        run_here(settings_for(output=output, tuning={"rows_per_slice": 100}, limits={"max_reject_rate": 0.0}))
+    run_here(
+        settings_for(output={"path": str(tmp_path / "whole"), "rows_per_file": 400}, tuning={"rows_per_slice": 100})
+    )
+    free = os.statvfs(small_disk).f_bavail * os.statvfs(small_disk).f_frsize
+    (small_disk / "filler").write_bytes(bytes(max(free - 20_000, 0)))
+    with pytest.raises(FaultError, match="No space left on device"):
+        run_here(settings)
+    assert not list(small_disk.rglob("*.tmp"))
+    (small_disk / "filler").unlink()
+    assert run_here(settings).rows_this_run == 0
+    assert verify(str(small_disk / "out"))[1] == []
+    for part in (tmp_path / "whole").glob("part-*"):
+        assert part.read_bytes() == (small_disk / "out" / part.name).read_bytes()
 
 
 def test_a_read_only_disk_is_an_error_that_the_user_must_fix(

@@ -28,9 +28,9 @@ def test_requests_are_counted_by_command_and_kind(tmp_path: Path) -> None:
         name: sum(request.kind == "PutObject" and "/part-" in request.path for request in requests)
         for name, requests in asked.items()
     }
-    # A part and a receipt of each slice; the killed run had written those of four.
-    assert (written["run"], written["run after a kill in the middle"]) == (2 * 8, 2 * 4)
-    assert kinds["run"]["CopyObject"] == kinds["run after a kill in the middle"]["CopyObject"] == 8
+    # A part and a receipt of each slice, of which the killed run had written four, and a file of each shard.
+    assert (written["run"], written["run after a kill in the middle"]) == (2 * 8 + 4, 2 * 4 + 4)
+    assert kinds["run"]["CopyObject"] == kinds["run after a kill in the middle"]["CopyObject"] == 4
     assert kinds["run with nothing to do"].total() < 25
     assert kinds["plan with nothing to do"]["PutObject"] == 0
     assert "| run with nothing to do |" in s3_requests.table(asked)

@@ -173,8 +173,8 @@ def test_what_cannot_be_compared_is_one_clear_error(folder: Path, tmp_path: Path
     )
     assert "'text' holds the texts, which are never shown" in error(folder / "one", folder / "two", "--id", "text")
     lost = shutil.copytree(folder / "one", tmp_path / "lost")
-    (lost / "part-00000-000000007.parquet").write_bytes(b"PAR1")
-    assert "'part-00000-000000007.parquet' can't be read" in error(folder / "one", lost)
+    (lost / "part-00000-000000000.parquet").write_bytes(b"PAR1")
+    assert "'part-00000-000000000.parquet' can't be read" in error(folder / "one", lost)
 
 
 def test_rows_that_are_not_the_same_are_told_by_their_ids(folder: Path, checkpoint: Path, tmp_path: Path) -> None:

@@ -115,12 +115,13 @@ def test_the_same_input_gives_the_same_bytes_in_another_folder(
         ("one", {"model_actors": 1}),
         ("two", {"model_actors": 2, "tokenizer_actors": 1, "reader_actors": 1}),
     ):
-        run_job(settings_for(output={"path": str(tmp_path / out)}, tuning={"rows_per_slice": 7, **tuning}))
+        output = {"path": str(tmp_path / out), "rows_per_file": 14}
+        run_job(settings_for(output=output, tuning={"rows_per_slice": 7, **tuning}))
     parts = [
         {name: content for name, content in tree(tmp_path / out).items() if name.startswith("part-")}
         for out in ("one", "two")
     ]
-    assert len(parts[0]) == 9
+    assert len(parts[0]) == 5
     assert parts[0] == parts[1]
 
 
@@ -141,12 +142,13 @@ def test_a_staged_part_that_does_not_verify_is_scored_again(
     tmp_path: Path, settings_for: SettingsMaker, run_here: Runner
 ) -> None:
     write_parquet(tmp_path / "in" / "a.parquet", {"text": TEXTS})
+    slices = {"tuning": {"rows_per_slice": 4}, "output": {"rows_per_file": 4}}
     with pytest.raises(GateError):
-        run_here(settings_for(tuning={"rows_per_slice": 4}))
+        run_here(settings_for(**slices))
     (part, _) = sorted((tmp_path / "out" / "_staging").glob("*/part-*.parquet"))
     content = part.read_bytes()
     part.write_bytes(content[:20] + b"?" + content[21:])
-    outcome = run_here(settings_for(limits={"max_reject_rate": 0.5}, tuning={"rows_per_slice": 4}))
+    outcome = run_here(settings_for(limits={"max_reject_rate": 0.5}, **slices))
     assert outcome.rows_this_run == 4
     assert (tmp_path / "out" / part.name).read_bytes() == content
 

@@ -180,7 +180,7 @@ def test_the_readmes_cluster_lines_work_in_an_empty_home_after_a_run_on_this_mac
     assert "PUBLISHED in=2,000" in said["ray job logs --follow reviews-1"]
     assert "succeeded" in said["ray job status reviews-1"]
     parts = sorted((clone / "out" / "sample").glob("part-*"))
-    assert len(parts) == 9
+    assert len(parts) == 3
     # Not byte for byte: the footer names the checkpoint, whose path in a submitted job is that of Ray's copy.
     for part in parts:
         assert pq.read_table(part).equals(pq.read_table(clone / "out" / "cluster" / part.name))

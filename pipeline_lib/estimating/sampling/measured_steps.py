@@ -1,11 +1,13 @@
 """The steps of a run with a clock around each of them; what they write goes into a temporary folder."""
 
+import io
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from pipeline_lib.checkpoints.windows import WindowCut
 from pipeline_lib.estimating.sampling.sample import Unit
@@ -14,7 +16,11 @@ from pipeline_lib.execution.worker import SilentMonitor, Worker
 from pipeline_lib.inputs import columns
 from pipeline_lib.inputs.shards import Slice
 from pipeline_lib.planning.plan import Plan
+from pipeline_lib.publishing.files.row_groups import HashedFile, write_row_groups
+from pipeline_lib.publishing.files.schemas import reject_schema, scored_schema
 from pipeline_lib.scoring.token_columns import tokens_to_compute
+from pipeline_lib.storage.records import STAGING, FileRecord, Receipt
+from pipeline_lib.storage.urls import location_of
 
 
 @dataclass(frozen=True)
@@ -64,6 +70,7 @@ class MeasuredSteps:
         self._read, self._tokenize = Read(plan, worker), Tokenize(plan, worker)
         self._classify, self._write = Classify(plan, worker), Write(plan, worker)
         self._windows = plan.checkpoint.windows
+        self._plan, self._receipts = plan, dict[tuple[int, int], Receipt]()
 
     def scored(self, part: Slice) -> Unit:
         """Return what all steps make of a slice."""
@@ -74,6 +81,7 @@ class MeasuredSteps:
         classified_at = time.perf_counter()
         receipt = receipt_of(self._write(part, classified))
         written_at = time.perf_counter()
+        self._receipts[part.shard, part.first_row] = receipt
         times = {
             "tokenizer": tokenized_at - began,
             "model": classified_at - tokenized_at,
@@ -96,6 +104,35 @@ class MeasuredSteps:
         empty = replace(part, rows=0)
         table = self._tokenize(empty, self._read(part, NOTHING_READ).slice(0, 0))
         return receipt_of(self._write(empty, self._classify(empty, table))).part.bytes
+
+    def joined(self, empty: int) -> tuple[float, float]:
+        """Return `joined_share` and `joined_file_bytes` of `Measured`, from all scored rows in one file.
+
+        Args:
+            empty: bytes of a file without rows.
+        """
+        receipts = list(self._receipts.values())
+        kinds = [
+            ([each.part for each in receipts], scored_schema(self._plan)),
+            ([each.rejects for each in receipts if each.rejects], reject_schema(self._plan)),
+        ]
+        rows_bytes = file_bytes = slices_bytes = 0.0
+        for records, schema in kinds:
+            if records:
+                own, joined = sum(each.bytes for each in records), self._joined_bytes(records, schema)
+                fixed = max((own - joined) / (len(records) - 1), 0) if len(records) > 1 else min(empty, own)
+                rows_bytes, file_bytes = rows_bytes + max(joined - fixed, 0), file_bytes + fixed
+                slices_bytes += own
+        return rows_bytes / max(slices_bytes, 1), file_bytes
+
+    def _joined_bytes(self, records: Sequence[FileRecord], schema: pa.Schema) -> int:
+        staging = location_of(self._plan.settings.output.path) / STAGING / self._plan.version
+        joined = HashedFile(io.BytesIO())
+        tables = (
+            pq.ParquetFile(io.BytesIO((staging / each.file).read() or b"")).read().cast(schema) for each in records
+        )
+        write_row_groups(tables, schema, joined)
+        return joined.size
 
 
 def _lengths(part: Slice, table: pa.Table, windows: WindowCut | None) -> Unit:

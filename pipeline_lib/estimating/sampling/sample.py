@@ -44,6 +44,10 @@ class Measured:
     units: Sequence[Unit]
     empty_part_bytes: int
     """Size of a part without rows."""
+    joined_share: float = 1.0
+    """Bytes of all rows in one file, less those that any file has, over the bytes of the slices' files."""
+    joined_file_bytes: float = 0.0
+    """That any file has, however many rows are in it; those of a file of rejects are added if there is one."""
 
 
 @dataclass(frozen=True)
@@ -60,17 +64,22 @@ class Sample:
     """How many times longer than it computes a process takes to start: other work on the machine."""
     warm: Sequence[Unit] = ()
     """The first units of all processes, which take longer than others of their size."""
+    joined_share: float = 1.0
+    """See `Measured`; likewise the next field."""
+    joined_file_bytes: float = 0.0
 
     @classmethod
     def of(cls, parts: Sequence[Measured]) -> "Sample":
         """Return what several processes measured."""
         return cls(
-            [unit for part in parts for unit in part.units],
-            len(parts),
-            max(part.start_seconds for part in parts),
-            max(part.empty_part_bytes for part in parts),
-            max(1.0, *(part.start_seconds / max(part.start_cpu_seconds, 0.1) for part in parts)),
-            [unit for part in parts for unit in part.warm],
+            units=[unit for part in parts for unit in part.units],
+            processes=len(parts),
+            start_seconds=max(part.start_seconds for part in parts),
+            empty_part_bytes=max(part.empty_part_bytes for part in parts),
+            joined_share=sum(part.joined_share for part in parts) / len(parts),
+            joined_file_bytes=sum(part.joined_file_bytes for part in parts) / len(parts),
+            stretch=max(1.0, *(part.start_seconds / max(part.start_cpu_seconds, 0.1) for part in parts)),
+            warm=[unit for part in parts for unit in part.warm],
         )
 
     @property

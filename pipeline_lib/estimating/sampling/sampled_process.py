@@ -60,7 +60,8 @@ def _measured(order: Order, folder: str, barrier: Barrier) -> Measured:
     barrier.wait()
     units, taken = _score(order, flow, rate)
     units += _only_tokenize(order, flow, taken)
-    return Measured(loaded, computed, warm, units, flow.empty_part_bytes(head))
+    empty = flow.empty_part_bytes(head)
+    return Measured(loaded, computed, warm, units, empty, *flow.joined(empty))
 
 
 def _score(order: Order, flow: MeasuredSteps, rate: float) -> tuple[list[Unit], int]:

@@ -1,17 +1,17 @@
 """Earlier work in an output folder: what of it counts for a version, and what must not be replaced."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from pipeline_lib.errors import OutputError, listed
 from pipeline_lib.inputs.shards import Shard
-from pipeline_lib.planning.resume.output_state import OutputState, staged_receipts
+from pipeline_lib.planning.resume.output_state import OutputState, staged_joined_files, staged_receipts
 from pipeline_lib.planning.resume.score_reuse import can_reuse
 from pipeline_lib.planning.version_changes import differences
 from pipeline_lib.settings.settings import Settings
 from pipeline_lib.storage import cleanup
-from pipeline_lib.storage.records import LEASE, STAGING, Manifest, Receipt
+from pipeline_lib.storage.records import LEASE, STAGING, JoinedFile, Manifest, Receipt, joined_files_of
 from pipeline_lib.storage.store_errors import translated_errors
 from pipeline_lib.storage.urls import location_of
 
@@ -30,6 +30,10 @@ class EarlierWork:
     """The newest manifest of the same scores, published or about to be: it has the statistics of their shards."""
     receipts: tuple[Receipt, ...]
     """Of every slice that a run of this version finished, published or staged; not verified yet."""
+    joined: tuple[JoinedFile, ...]
+    """Files that runs of this version joined slices into, published or staged; not verified yet."""
+    own_files: frozenset[tuple[int, int]]
+    """(Number of the shard, first row) of slices that are published and not joined, as earlier releases did."""
     foreign_files: tuple[str, ...]
     """Files that readers see and that no manifest names."""
     needs_cleanup: bool
@@ -69,7 +73,7 @@ def find_earlier_work(
         )
     with translated_errors(output.url, "looking at the output"):
         foreign_files = _foreign_files(output)
-        staged = staged_receipts(output, version)
+        staged, staged_joined = staged_receipts(output, version), staged_joined_files(output, version)
     ours = manifest if manifest and manifest.version == version else None
     # Of two receipts of a slice the staged one is newer.
     receipts = [*(ours.slices if ours else ()), *staged]
@@ -80,9 +84,17 @@ def find_earlier_work(
         same_scores=same_scores,
         counted=ours or same_scores,
         receipts=tuple(newest.values()),
+        joined=tuple(dict.fromkeys([*staged_joined, *(ours.files if ours else ())])),
+        own_files=_own_files(ours, staged) if ours else frozenset(),
         foreign_files=foreign_files,
         needs_cleanup=LEASE in output.files or output.has_staged(version) or bool(cleanup.probes(output.files)),
     )
+
+
+def _own_files(published: Manifest, staged: Sequence[Receipt]) -> frozenset[tuple[int, int]]:
+    places = {(receipt.shard, receipt.first_row) for receipt in published.slices}
+    anew = {(receipt.shard, receipt.first_row) for receipt in staged}
+    return frozenset(places - anew - joined_files_of(published.slices, published.files).keys())
 
 
 def refuse_lost_shards(published: Manifest | None, shards: tuple[Shard, ...]) -> None:

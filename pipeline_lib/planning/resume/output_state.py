@@ -8,11 +8,13 @@ from pipeline_lib.storage import integrity
 from pipeline_lib.storage.location import Files, FileStamp
 from pipeline_lib.storage.records import (
     ASIDE,
+    JOINED,
     LEASE,
     MANIFEST,
     REJECTS,
     RUNS,
     STAGING,
+    JoinedFile,
     Manifest,
     Receipt,
     Success,
@@ -81,15 +83,25 @@ def read_output(url: str, previous: OutputState | None = None) -> OutputState:
 
 def staged_receipts(output: OutputState, version: str) -> list[Receipt]:
     """Return the receipts that earlier runs of this version left under `_staging/`."""
-    prefix = f"{STAGING}/{version}/part-"
-    entries = {
-        name: entry
-        for name, entry in output.files.items()
-        if name.startswith(prefix) and name.endswith(".json") and entry.regular
-    }
+    entries = _records_below(output, f"{STAGING}/{version}")
     cache = output.receipts
     unread = [name for name, entry in entries.items() if name not in cache or cache[name][0] != entry]
     for name, receipt in zip(unread, integrity.read_receipts(location_of(output.url), unread), strict=True):
         cache[name] = (entries[name], receipt)
     receipts = (cache[name][1] for name in sorted(entries))
     return [receipt for receipt in receipts if receipt and receipt.version == version]
+
+
+def staged_joined_files(output: OutputState, version: str) -> list[JoinedFile]:
+    """Return the records of files that earlier runs of this version joined slices into, under `_staging/`."""
+    names = sorted(_records_below(output, f"{STAGING}/{version}/{JOINED}"))
+    records = integrity.read_joined_files(location_of(output.url), names)
+    return [record for record in records if record and record.version == version]
+
+
+def _records_below(output: OutputState, folder: str) -> Files:
+    return {
+        name: entry
+        for name, entry in output.files.items()
+        if name.startswith(f"{folder}/part-") and name.endswith(".json") and entry.regular
+    }

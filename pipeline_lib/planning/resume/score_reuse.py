@@ -1,32 +1,35 @@
 """Reuse of published scores: a version that differs only in kept columns takes them over."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from pipeline_lib.errors import FaultError
 from pipeline_lib.inputs import columns
 from pipeline_lib.inputs.shards import Shard
+from pipeline_lib.planning.resume.row_spans import RowGroups, Span
 from pipeline_lib.planning.version import same_scores
 from pipeline_lib.storage.location import Location
-from pipeline_lib.storage.records import Drift, Manifest, Receipt
+from pipeline_lib.storage.records import REJECTS, Drift, Manifest, Receipt, StoredRows, joined_files_of
 from pipeline_lib.storage.store_errors import translated_errors, with_retries
 from pipeline_lib.storage.urls import location_of
 
 
 @dataclass(frozen=True)
 class PublishedSlice:
-    """The published files of a slice whose scores are taken over."""
+    """Where the published rows of a slice are whose scores are taken over."""
 
-    part: str
-    """Name below the output folder; likewise the next field."""
-    rejects: str | None
+    part: Span
+    rejects: Span | None
     drift: Drift | None
     computed_by: str
 
+
+# Slices follow each other in a file, so the next one is mostly in the row groups that were read last.
+_parts, _rejects = RowGroups(), RowGroups()
 
 Reusable = Mapping[tuple[int, int], PublishedSlice]
 """By (number of the shard, first row)."""
@@ -49,7 +52,7 @@ def can_reuse(published: Manifest | None, fingerprint: Mapping[str, Any]) -> boo
 
 
 def reusable_slices(
-    published: Manifest, shards: Sequence[Shard], with_whole_files: Callable[[Sequence[Receipt]], Sequence[Receipt]]
+    published: Manifest, shards: Sequence[Shard], with_whole_files: Callable[[Sequence[Receipt]], Iterable[Receipt]]
 ) -> Reusable:
     """Return the published slices of these shards whose files verify.
 
@@ -64,15 +67,30 @@ def reusable_slices(
         shard = by_content.get((receipt.path, receipt.size, receipt.content))
         if shard is not None and shard.has_slice(receipt.first_row, receipt.rows):
             wanted[receipt.shard, receipt.first_row] = (shard.number, receipt)
+    places = _places(published)
     return {
         (wanted[receipt.shard, receipt.first_row][0], receipt.first_row): PublishedSlice(
-            receipt.part.file,
-            receipt.rejects.file if receipt.rejects else None,
-            receipt.drift,
-            receipt.computed_by,
+            *places[receipt.shard, receipt.first_row], receipt.drift, receipt.computed_by
         )
         for receipt in with_whole_files([receipt for _, receipt in wanted.values()])
     }
+
+
+def _places(published: Manifest) -> dict[tuple[int, int], tuple[Span, Span | None]]:
+    """Return where the scored and the rejected rows of each slice are: in a joined file one slice after another."""
+    joined = joined_files_of(published.slices, published.files)
+    before: Counter[str] = Counter()
+    places: dict[tuple[int, int], tuple[Span, Span | None]] = {}
+    for receipt in sorted(published.slices, key=lambda each: (each.shard, each.first_row)):
+        stored: StoredRows = joined.get((receipt.shard, receipt.first_row), receipt)
+        part, rejects = stored.part, stored.rejects if receipt.rejects else None
+        places[receipt.shard, receipt.first_row] = (
+            Span(part.file, before[part.file], receipt.scored, part.sha256),
+            Span(rejects.file, before[rejects.file], receipt.rejected, rejects.sha256) if rejects else None,
+        )
+        before[part.file] += receipt.scored
+        before[f"{REJECTS}/{part.file}"] += receipt.rejected
+    return places
 
 
 def with_published_scores(
@@ -94,7 +112,9 @@ def with_published_scores(
     scores, faults = with_retries(lambda: _published_rows(published, folder, fields, first_row))
     scored = [row for row in range(table.num_rows) if row not in faults]
     if len(scored) != scores.num_rows:
-        raise FaultError(f"{published.part!r} has {scores.num_rows:,} rows, expected {len(scored):,}; run again")
+        raise FaultError(
+            f"{published.part.file!r} has {scores.num_rows:,} rows of a slice, expected {len(scored):,}; run again"
+        )
     # Taking a null index gives a null: rejected rows get no score.
     indices: list[int | None] = [None] * table.num_rows
     for index, row in enumerate(scored):
@@ -111,13 +131,8 @@ def _published_rows(
 ) -> tuple[pa.Table, dict[int, tuple[str, str]]]:
     """Return a slice's scored rows, and the code and message of each rejected one by its row in the slice."""
     with translated_errors(output.url, "taking over published scores"):
-        scores = _read(output / published.part, [field.name for field in fields])
+        scores = _parts.rows(output, published.part, [field.name for field in fields])
         if not published.rejects:
             return scores, {}
-        rejects = _read(output / published.rejects, [columns.ROW_NUMBER, columns.CODE, columns.MESSAGE])
+        rejects = _rejects.rows(output, published.rejects, [columns.ROW_NUMBER, columns.CODE, columns.MESSAGE])
     return scores, {row["row"] - first_row: (row["code"], row["message"]) for row in rejects.to_pylist()}
-
-
-def _read(file: Location, names: list[str]) -> pa.Table:
-    with file.open() as content:
-        return pq.read_table(content, columns=names)

@@ -31,6 +31,7 @@ def ended_well(attempt: Attempt, plan: Plan, work: Work) -> Outcome:
         version=plan.version,
         rows=plan.rows,
         slices=plan.slices,
+        files=len(plan.published.published) if plan.complete and plan.published else attempt.files,
         accepted_gates=list(accepted.gates) if accepted else [],
         peak_bytes=work.peak_bytes,
         scoring_seconds=round(work.seconds, 3),

@@ -140,8 +140,7 @@ class Recording:
         self._published = self._published_in(output)
         staged = staged_receipts(output, plan.version)
         fresh = tuple(receipt for receipt in staged if (receipt.shard, receipt.first_row) not in known)
-        whole, _ = finished_slices(output, plan.shards, fresh)
-        attempt.receipts += whole
+        attempt.receipts += finished_slices(output, plan.shards, fresh).finished
 
     def _published_in(self, output: OutputState) -> PublishedResult | None:
         """Return what an output shows its readers, with what earlier records and the manifest tell about it."""

@@ -1,5 +1,6 @@
 """What one night prints while it is worked on: alone all that is known of it, beside others a line or two."""
 
+from pipeline_lib.messages import count
 from pipeline_lib.planning.plan import Plan
 from pipeline_lib.publishing.night_statistics import NightStatistics
 from pipeline_lib.reporting.attempt import Attempt
@@ -50,13 +51,19 @@ class NightProgress:
 
     def publishing(self) -> None:
         """Print that scoring is over."""
-        doing = "recounting rows, moving parts into place"
+        doing = "joining slices into files, recounting rows, moving the files into place"
         self._attempt.phase, self._attempt.is_writing = doing, True
         if self._progress.is_one_night:
             self._progress.close()
             self._progress.phase(doing, "publish")
         else:
             self._progress.silent_phase(f"{self._attempt.date}: {doing}", "publish")
+
+    def joined(self, files: int, of_files: int) -> None:
+        """Note how many files slices have been joined into."""
+        self._attempt.phase = f"joining slices into files, {files:,} of {count(of_files, 'file')} done"
+        if self._progress.is_one_night:
+            self._progress.went_on(self._attempt.phase)
 
     def judged(self, night: NightStatistics, plan: Plan) -> None:
         """Print what the user should know about the rows of a night and their comparison with earlier nights."""
@@ -65,7 +72,7 @@ class NightProgress:
 
     def published(self, manifest: Manifest) -> None:
         """Print what the user should know about the manifest of a result."""
-        self._attempt.accepted = manifest.accepted
+        self._attempt.accepted, self._attempt.files = manifest.accepted, len(manifest.published)
         if manifest.accepted:
             for found in manifest.accepted.gates.values():
                 self.note(f"accepted: {found}")

@@ -64,6 +64,11 @@ class Progress:
         self.attempt.phase = doing
         self.tell(topic, doing)
 
+    def went_on(self, doing: str) -> None:
+        """Note how far the phase has got that was printed last; this is printed only if it takes long."""
+        if self._phase:
+            self._phase = (self._phase[0], doing)
+
     def silent_phase(self, doing: str, topic: str = "start") -> None:
         """Note what begins, which is printed only if it takes long; where rows are counted, these are printed."""
         if not self._any_rows:

@@ -34,7 +34,8 @@ def summary(
     output = plan.settings.output
     folder = short_path(output.path)
     names = ", ".join(shortened(name, 40) for name in plan.scored_schema.names)
-    lines = [("result", f"{folder}: {count(outcome.scored, 'row')} in {count(plan.slices, 'file')}, with {names}")]
+    scored, files = count(outcome.scored, "row"), count(outcome.files, "file")
+    lines = [("result", f"{folder}: {scored} in {files}, with {names}")]
     if pictures:
         lines += [("", line) for line in bars(outcome.labels or {})]
     lines += judgement_lines(night, plan) if night else []

@@ -76,8 +76,8 @@ def test_what_the_first_rows_of_each_process_take_longer_counts_once() -> None:
 
 def test_the_sample_of_several_processes_is_as_slow_as_the_slowest_to_start() -> None:
     units = [unit(10, 5)]
-    parts = [Measured(4.0, 4.0, units, units, 900), Measured(9.0, 3.0, [], units * 2, 901)]
-    assert Sample.of(parts) == Sample(units * 3, 2, 9.0, 901, 3.0, units)
+    parts = [Measured(4.0, 4.0, units, units, 900, 0.5, 100), Measured(9.0, 3.0, [], units * 2, 901, 0.75, 300)]
+    assert Sample.of(parts) == Sample(units * 3, 2, 9.0, 901, 3.0, units, 0.625, 200)
     assert Sample.of(parts[:1]).stretch == 1.0
 
 
@@ -88,6 +88,15 @@ def test_rejects_truncation_and_bytes_are_those_of_the_sample_and_a_part_has_som
     assert found.truncated_share.value == pytest.approx(400 / 3_920)
     assert found.bytes is not None
     assert found.bytes.value == pytest.approx(100 * 1_000 + 100_000 * 20 + 2_000 * 100)
+
+
+def test_the_bytes_of_joined_files_are_those_of_the_joined_sample_and_of_fewer_files() -> None:
+    todo = ToDo(100_000, 100, TOGETHER, 2, files=5)
+    sample = Sample([unit(1_000, 50)] * 4, 2, 3.0, 1_000, joined_share=0.5, joined_file_bytes=3_000)
+    found = estimate_from(sample, todo, START, "now")
+    assert found.bytes is not None
+    # A slice has 21,000 bytes of parts and 2,000 of rejects.
+    assert found.bytes.value == pytest.approx(100 * 23_000 * 0.5 + 5 * 3_000)
 
 
 def test_a_sample_of_rejects_alone_is_extrapolated_by_rows() -> None:

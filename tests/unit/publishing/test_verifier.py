@@ -19,12 +19,14 @@ PART = "part-00000-000000003.parquet"
 
 @pytest.fixture
 def out(tmp_path: Path, settings_for: SettingsMaker) -> Path:
-    """Two published shards of two slices each, with rejects."""
+    """Two published shards of two slices each, with rejects, in a file for each slice."""
     for name in "ab":
         write_parquet(
             tmp_path / "in" / f"{name}.parquet", {"id": range(6), "text": ["x", None, "y", "z", None, "w"]}
         )
-    run_without_ray(settings_for(limits={"max_reject_rate": 1.0}, tuning={"rows_per_slice": 3}))
+    run_without_ray(
+        settings_for(limits={"max_reject_rate": 1.0}, tuning={"rows_per_slice": 3}, output={"rows_per_file": 3})
+    )
     assert verify(str(tmp_path / "out"))[1] == []
     return tmp_path / "out"
 

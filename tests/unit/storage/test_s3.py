@@ -18,6 +18,7 @@ from pipeline_lib.inputs.formats.parquet_shards import ParquetRows
 from pipeline_lib.inputs.shards import Slice
 from pipeline_lib.planning.discovery import discover
 from pipeline_lib.planning.planner import make_plan, refresh_plan
+from pipeline_lib.publishing.files.joining import Hooks
 from pipeline_lib.publishing.night_statistics import night_statistics
 from pipeline_lib.publishing.publisher import publish
 from pipeline_lib.publishing.verifier import verify
@@ -159,7 +160,7 @@ def stage_and_publish(settings: Settings, confirm: Callable[[], None]) -> None:
     results = [result for _, result in LocalExecutor().results([plan], Progress(Console(quiet=True)))]
     receipts = [result for result in results if isinstance(result, Receipt)]
     staged = [*plan.finished, *receipts]
-    publish(plan, staged, confirm, night_statistics(plan, staged))
+    publish(plan, staged, Hooks(confirm), night_statistics(plan, staged))
 
 
 @pytest.fixture
@@ -232,7 +233,7 @@ def test_a_part_that_was_changed_in_the_bucket_is_found_without_being_asked_for_
     for kind in ("parquet", "csv"):
         settings = settings_for(
             input={"path": f"s3://{many(s3, kind, 2)}"},
-            output={"path": f"s3://scores/changed-{kind}"},
+            output={"path": f"s3://scores/changed-{kind}", "rows_per_file": 10},
             tuning={"rows_per_slice": 10},
         )
         run_here(settings)

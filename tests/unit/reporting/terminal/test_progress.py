@@ -28,7 +28,7 @@ def test_a_log_has_each_phase_as_it_begins_and_the_first_rows_at_once(
     assert lines[0] == "start    listing the input and reading its columns"
     loading = lines.index("scoring  loading the checkpoint, no rows yet")
     assert lines[loading + 1].startswith("scoring  10 of 40 rows (25%)")
-    assert lines[loading + 2] == "publish  recounting rows, moving parts into place"
+    assert lines[loading + 2] == "publish  joining slices into files, recounting rows, moving the files into place"
 
 
 def test_a_phase_that_lasts_is_named_again(capsys: pytest.CaptureFixture[str]) -> None:
