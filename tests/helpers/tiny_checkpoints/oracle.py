@@ -52,12 +52,12 @@ def hidden_states(folder: Path, texts: Sequence[str], max_tokens: int | None) ->
     with torch.inference_mode():
         for text in texts:
             inputs = dict(tokenizer(text, return_tensors="pt", **cut))
-            if model.config.model_type in {
-                "mt5",
-                "t5",
-                "umt5",
-            }:  # other encoder-decoders make this of the text themselves
+            kind = model.config.model_type
+            if kind in {"mt5", "t5", "umt5"}:  # other encoder-decoders make this of the text themselves
                 inputs["decoder_input_ids"] = model._shift_right(inputs["input_ids"])
+            if kind == "longformer":  # as its classifier does
+                inputs["global_attention_mask"] = torch.zeros_like(inputs["input_ids"])
+                inputs["global_attention_mask"][:, 0] = 1
             found.append(np.asarray(model(**inputs).last_hidden_state[0].numpy(), np.float32))
     return found
 
