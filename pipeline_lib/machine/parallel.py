@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from itertools import islice
 from typing import TypeVar
 
@@ -30,11 +30,20 @@ def read_ahead(read: Callable[[_T], _R], items: Iterable[_T], most: int) -> Iter
         items: what is read.
         most: number of results that are held at a time.
     """
-    waiting: deque[Future[_R]] = deque()
     with ThreadPoolExecutor(most) as pool:
+        yield from in_order(pool, read, items, most)
+
+
+def in_order(pool: Executor, work: Callable[[_T], _R], items: Iterable[_T], most: int) -> Iterator[_R]:
+    """Yield what threads of a pool make of each item, in their order; at most some results are held at a time."""
+    waiting: deque[Future[_R]] = deque()
+    try:
         for item in items:
-            waiting.append(pool.submit(read, item))
+            waiting.append(pool.submit(work, item))
             if len(waiting) == most:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
+    finally:
+        for future in waiting:
+            future.cancel()

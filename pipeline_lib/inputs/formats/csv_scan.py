@@ -2,16 +2,17 @@
 
 import functools
 import os
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain, pairwise
 from typing import IO
 
 from pipeline_lib.inputs.formats.csv_blocks import LOOK_AHEAD, Block, Scanner, Surroundings
 from pipeline_lib.inputs.formats.csv_marks import Marks, Position
 from pipeline_lib.inputs.formats.csv_records import Records
+from pipeline_lib.machine.parallel import in_order
 
 _BLOCK_BYTES = 4 << 20
 _PARSED_BYTES = 8 << 20
@@ -95,18 +96,9 @@ class Large:
         return cls(read, size) if size and size > _LARGE else None
 
     def blocks(self, opened: OpenFile, start: Position) -> Iterator[Block]:
-        """Yield the blocks from a place between two records on, in their order."""
-        waiting = deque[Future[Block]]()
-        try:
-            for offset in range(start.offset, self._size, opened.block_bytes):
-                waiting.append(_threads().submit(self._scanned, opened, offset))
-                if len(waiting) > 2 * _workers():
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            for future in waiting:
-                future.cancel()
+        """Return the blocks from a place between two records on, in their order."""
+        offsets = range(start.offset, self._size, opened.block_bytes)
+        return in_order(_threads(), partial(self._scanned, opened), offsets, 2 * _workers())
 
     def _scanned(self, opened: OpenFile, offset: int) -> Block:
         stop = min(offset + opened.block_bytes, self._size)

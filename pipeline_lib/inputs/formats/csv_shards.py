@@ -1,9 +1,7 @@
 """CSV and TSV shards, gzipped or not: their header, their number of rows, and the rows of a slice."""
 
-import contextlib
 from collections import Counter
 from collections.abc import Sequence
-from itertools import islice
 from typing import IO
 
 import pyarrow as pa
@@ -15,7 +13,7 @@ from pipeline_lib.inputs.formats.csv_marks import Marks, Position
 from pipeline_lib.inputs.formats.csv_records import Records
 from pipeline_lib.inputs.formats.csv_scan import Large, OpenFile, count_records
 from pipeline_lib.inputs.formats.csv_tables import ARROW_TYPES, checked, has_lost_bytes, to_table
-from pipeline_lib.inputs.formats.text_files import opened, readable
+from pipeline_lib.inputs.formats.text_files import OpenLines, opened
 from pipeline_lib.inputs.shards import MOST_COLUMNS, Contents, Slice, is_compressed
 from pipeline_lib.settings.settings import CsvSettings
 from pipeline_lib.storage.location import Location
@@ -61,7 +59,7 @@ def read_header(shard: Location, settings: CsvSettings) -> pa.Schema:
 
 
 class CsvRows:
-    """Slices of an open shard; a compressed one is unpacked once, as long as each slice comes after the last one.
+    """Slices of an open shard.
 
     Args:
         shard: the file.
@@ -74,15 +72,16 @@ class CsvRows:
 
     def __init__(self, shard: Location, names: Sequence[str], settings: CsvSettings) -> None:
         self._path, self._names, self._settings = shard.path, names, settings
-        self._open = contextlib.ExitStack()
-        with self._open:
-            self._file = self._open.enter_context(opened(shard, "slice"))
-            self._schema = _schema(_records(self._file, shard.path, settings).header(), shard.path, settings)
-            self._open = self._open.pop_all()  # not closed, since nothing failed
+        self._lines = OpenLines(shard)
+        try:
+            self._schema = _schema(self._records(self._lines.file).header(), shard.path, settings)
+        except BaseException:
+            self.close()
+            raise
 
     def close(self) -> None:
         """Close the file."""
-        self._open.close()
+        self._lines.close()
 
     def __call__(self, part: Slice) -> pa.Table:
         """Return the named columns of a slice, its line numbers, and the rejects among its rows.
@@ -90,15 +89,11 @@ class CsvRows:
         Raises:
             InputError: the file has fewer rows than it had when it was planned.
         """
-        with readable(self._path):
-            if self._file.tell() != part.offset:
-                self._file.seek(part.offset)
-            records = _records(self._file, self._path, self._settings, start=(part.offset, part.line))
-            rows = [checked(record, self._schema) for record in islice(records, part.rows)]
-        if len(rows) != part.rows:
-            missing = f"{len(rows):,} rows from row {part.first_row:,} on, expected {part.rows:,}"
-            raise InputError(f"{self._path!r} has {missing}: did it change?")
+        rows = [checked(record, self._schema) for record in self._lines.taken(part, self._records)]
         return to_table(rows, self._schema, self._names)
+
+    def _records(self, file: IO[bytes], start: tuple[int, int] = (0, 0)) -> Records:
+        return _records(file, self._path, self._settings, start)
 
 
 def _records(file: IO[bytes], path: str, settings: CsvSettings, start: tuple[int, int] = (0, 0)) -> Records:

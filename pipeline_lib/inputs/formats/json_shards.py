@@ -1,6 +1,5 @@
 """JSON Lines shards, compressed or not: their columns and rows, and the rows of a slice."""
 
-import contextlib
 from collections.abc import Sequence
 from itertools import islice
 
@@ -12,7 +11,7 @@ from pipeline_lib.inputs.formats.csv_marks import Marks, Position
 from pipeline_lib.inputs.formats.csv_records import Record
 from pipeline_lib.inputs.formats.json_lines import Line, lines_of
 from pipeline_lib.inputs.formats.json_types import column, merged, types_of
-from pipeline_lib.inputs.formats.text_files import opened, readable
+from pipeline_lib.inputs.formats.text_files import OpenLines, opened
 from pipeline_lib.inputs.shards import MOST_COLUMNS, Contents, Slice, is_compressed
 from pipeline_lib.storage.location import Location
 
@@ -49,7 +48,7 @@ def inspect(shard: Location, rows_per_slice: int) -> Contents:
 
 
 class JsonRows:
-    """Slices of an open shard; a compressed one is unpacked once, as long as each slice comes after the last one.
+    """Slices of an open shard.
 
     Args:
         shard: the file.
@@ -58,13 +57,11 @@ class JsonRows:
     """
 
     def __init__(self, shard: Location, names: Sequence[str], schema: pa.Schema) -> None:
-        self._path, self._fields = shard.path, [schema.field(name) for name in names]
-        self._open = contextlib.ExitStack()
-        self._file = self._open.enter_context(opened(shard, "slice"))
+        self._lines, self._fields = OpenLines(shard), [schema.field(name) for name in names]
 
     def close(self) -> None:
         """Close the file."""
-        self._open.close()
+        self._lines.close()
 
     def __call__(self, part: Slice) -> pa.Table:
         """Return the named columns of a slice, its line numbers, and the rejects among its rows.
@@ -72,14 +69,7 @@ class JsonRows:
         Raises:
             InputError: the file has fewer rows than it had when it was planned.
         """
-        with readable(self._path):
-            if self._file.tell() != part.offset:
-                self._file.seek(part.offset)
-            lines = list(islice(lines_of(self._file, (part.offset, part.line)), part.rows))
-        if len(lines) != part.rows:
-            missing = f"{len(lines):,} rows from row {part.first_row:,} on, expected {part.rows:,}"
-            raise InputError(f"{self._path!r} has {missing}: did it change?")
-        return _to_table(lines, self._fields)
+        return _to_table(self._lines.taken(part, lines_of), self._fields)
 
 
 def _to_table(lines: Sequence[Line], fields: Sequence[pa.Field]) -> pa.Table:
