@@ -195,6 +195,9 @@ def _sharpen(model: Any) -> None:
     for name, weight in model.named_parameters():
         if weight.dim() > 1 and "norm" not in name.lower():
             torch.nn.init.normal_(weight, std=0.35 if weight.shape[-1] <= 64 else 0.2)
+        if name.endswith(".q.weight") and hasattr(model.config, "d_kv"):
+            # T5's kind leaves the division by the root of the width to these weights; without it rounding shows.
+            weight.data.div_(model.config.d_kv**0.5)
 
 
 def _tokenizer(architecture: str, config: Any) -> Any:

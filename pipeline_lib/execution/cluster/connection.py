@@ -54,7 +54,7 @@ def connected(meanwhile: Callable[[], _T], note: Callable[[str], None] = lambda 
     for start in _starts:  # of a block around this one, which plans while its Ray starts
         start.wait()
     if ray.is_initialized():  # by the caller, or by a block around this one
-        _silence_ray_data()
+        _silence_ray()
         yield meanwhile()
         return
     for name, value in _QUIET.items():
@@ -69,7 +69,7 @@ def connected(meanwhile: Callable[[], _T], note: Callable[[str], None] = lambda 
             result = meanwhile()
             with _token_hinted(address):
                 start.wait()
-            _silence_ray_data()
+            _silence_ray()
             yield result
         finally:
             _starts.remove(start)
@@ -138,9 +138,12 @@ def _shows_token(address: str, note: Callable[[str], None]) -> bool:
     return True
 
 
-def _silence_ray_data() -> None:
+def _silence_ray() -> None:
+    from ray._private import worker
     from ray.data import DataContext
 
+    # Else Ray prints to our standard output, whatever `log_to_driver` says, that there are many worker processes.
+    worker._worker_logs_enabled = False  # noqa: SLF001 - it has no public name
     # The room for actors can be given in no other way; pyproject.toml says up to which Ray.
     warnings.filterwarnings("ignore", message="`ray_remote_args` is deprecated")
     # What fails reaches us as an exception, and is told in one line.

@@ -56,6 +56,21 @@ def ready(run: subprocess.Popen[str]) -> list[psutil.Process]:
     return process_tree(run.pid)
 
 
+PUBLISH_A_WARNING = """
+import time
+from ray._private import utils, worker
+utils.publish_error_to_driver("worker_pool_large", "WARNING: many workers", worker.global_worker.gcs_client)
+time.sleep(2)
+print("end")
+"""
+
+
+@pytest.mark.slow
+def test_what_ray_tells_every_driver_is_not_printed_among_our_lines(home: Path) -> None:
+    run = start(home, PUBLISH_A_WARNING)
+    assert run.communicate()[0] == "end\n"
+
+
 @pytest.mark.slow
 def test_a_question_asked_while_ray_starts_waits_for_that_ray_and_starts_no_other(home: Path) -> None:
     program = """
