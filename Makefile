@@ -48,7 +48,7 @@ bench-gpu: .venv/dev ## On a machine with a GPU: check the answers, then time al
 	@$(BIN)/python -m jobs.bench.gpu
 
 bench-s3: .venv/dev ## Count the requests and bytes of each command against an S3 server
-	@$(BIN)/python -m tests.helpers.s3_requests
+	@$(BIN)/python -m tests.helpers.stores.s3_requests
 
 bad-inputs: .venv/dev ## Try every kind of bad input, and show what each gets
 	@$(BIN)/python -m tests.bad_inputs.bad_inputs

@@ -1,1 +1,1 @@
-"""Tests: unit tests by room, whole jobs, faults, and every kind of bad input."""
+"""Tests: unit tests by room, whole jobs, nights, clusters, pages, programs, faults, and every kind of bad input."""

@@ -20,9 +20,9 @@ from pipeline_lib.reporting.outcome import Outcome
 from pipeline_lib.reporting.terminal.progress import Progress
 from pipeline_lib.settings.settings import Settings
 from pipeline_lib.settings.settings_file import parse_settings
-from tests.helpers import tiny_checkpoints
+from tests.helpers.checkpoints import tiny_checkpoints
 from tests.helpers.distribution import OneRayScheduling, needs_ray
-from tests.helpers.servers import access_to, moto_server
+from tests.helpers.stores.servers import access_to, moto_server
 
 # A busy machine is no failure.
 hypothesis.settings.register_profile("tests", deadline=None)

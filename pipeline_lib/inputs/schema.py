@@ -16,7 +16,7 @@ from pipeline_lib.inputs.column_checks import (
     is_plain_text,
 )
 from pipeline_lib.inputs.column_names import quoted_columns
-from pipeline_lib.inputs.formats.json_types import merged
+from pipeline_lib.inputs.formats.json_files.json_types import merged
 from pipeline_lib.settings.settings import InputSettings, OutputSettings, Settings
 
 

@@ -27,7 +27,7 @@ from tests.bad_inputs.bad_rows import TABLES, what_rows_got
 from tests.bad_inputs.bad_settings import SETTINGS
 from tests.bad_inputs.bad_weights import WEIGHTS
 from tests.bad_inputs.job_folder import Case, JobFolder
-from tests.helpers import tiny_checkpoints
+from tests.helpers.checkpoints import tiny_checkpoints
 from tests.helpers.command_line import Ended
 
 CASES = {

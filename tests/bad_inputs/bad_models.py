@@ -7,7 +7,7 @@ import transformers
 
 from tests.bad_inputs.checkpoint_changes import changed_model, with_config
 from tests.bad_inputs.job_folder import Case, Change, JobFolder, setting
-from tests.helpers import any_architecture, poisoned
+from tests.helpers.checkpoints import any_architecture, poisoned
 
 
 def _needs_code(folder: Path) -> None:

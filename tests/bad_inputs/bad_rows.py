@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from tests.bad_inputs.job_folder import JobFolder
-from tests.helpers import poisoned
+from tests.helpers.checkpoints import poisoned
 
 
 @dataclass(frozen=True)

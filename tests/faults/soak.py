@@ -30,9 +30,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
-from tests.helpers import tiny_checkpoints
+from tests.helpers.checkpoints import tiny_checkpoints
 from tests.helpers.processes import kill, process_tree, survivors, workers
-from tests.helpers.published import Poller, published_hashes, read_version
+from tests.helpers.watching.published import Poller, published_hashes, read_version
 
 ROOT = Path(__file__).parents[2]
 ROWS_A_SHARD = 700

@@ -33,11 +33,11 @@ from pipeline_lib.execution.local_executor import LocalExecutor
 from pipeline_lib.reporting.outcome import Outcome
 from pipeline_lib.reporting.terminal.progress import Progress
 from pipeline_lib.settings.settings_file import load_settings
-from tests.helpers import tiny_checkpoints
-from tests.helpers.published import Poller, read_whole_version
-from tests.helpers.s3_faults import RandomFaults
-from tests.helpers.s3_proxy import S3Proxy
-from tests.helpers.servers import access_to, moto_server, rclone_server, s3_at
+from tests.helpers.checkpoints import tiny_checkpoints
+from tests.helpers.stores.s3_faults import RandomFaults
+from tests.helpers.stores.s3_proxy import S3Proxy
+from tests.helpers.stores.servers import access_to, moto_server, rclone_server, s3_at
+from tests.helpers.watching.published import Poller, read_whole_version
 
 BUCKET = "soak"
 SERVERS = ("moto", "rclone")

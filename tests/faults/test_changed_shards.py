@@ -9,8 +9,8 @@ import pytest
 from pipeline_lib.errors import FaultError
 from pipeline_lib.publishing.verifier import verify
 from tests.conftest import Runner, SettingsMaker, read_output, write_parquet
-from tests.helpers.published import published_hashes
 from tests.helpers.started_runs import wait_for
+from tests.helpers.watching.published import published_hashes
 
 
 @pytest.mark.slow

@@ -18,7 +18,7 @@ from pipeline_lib.settings.settings import Settings
 from pipeline_lib.settings.settings_file import parse_settings
 from tests.conftest import Runner, SettingsMaker, run_without_ray, write_parquet
 from tests.helpers.crashes import run_in_process
-from tests.helpers.published import Poller, published_hashes, read_version
+from tests.helpers.watching.published import Poller, published_hashes, read_version
 
 PUBLISHER = [point for point in POINTS if point.startswith("publisher.")]
 WRITER = [point for point in POINTS if point.startswith("writer.")]

@@ -9,7 +9,7 @@ from pipeline_lib.errors import BusyError
 from pipeline_lib.publishing.verifier import verify
 from pipeline_lib.storage.lease import leased
 from tests.conftest import Runner, SettingsMaker, write_parquet
-from tests.helpers.published import published_hashes
+from tests.helpers.watching.published import published_hashes
 
 
 def test_files_of_others_are_set_aside_and_the_published_ones_stay(

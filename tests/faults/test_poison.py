@@ -13,9 +13,9 @@ import pytest
 from pipeline_lib import Scorer
 from pipeline_lib.errors import FaultError
 from tests.conftest import Runner, SettingsMaker, read_output, write_parquet
-from tests.helpers import poisoned
+from tests.helpers.checkpoints import poisoned
 from tests.helpers.processes import kill, workers
-from tests.helpers.published import published_hashes
+from tests.helpers.watching.published import published_hashes
 
 
 @pytest.mark.slow

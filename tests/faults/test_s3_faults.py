@@ -15,9 +15,9 @@ from pipeline_lib.publishing.verifier import verify
 from pipeline_lib.settings.settings import Settings
 from tests.conftest import Runner, SettingsMaker
 from tests.helpers.command_line import error_line, nightscore
-from tests.helpers.s3_faults import always, first_times
-from tests.helpers.s3_proxy import Fault, S3Proxy, hang
-from tests.helpers.servers import s3_at
+from tests.helpers.stores.s3_faults import always, first_times
+from tests.helpers.stores.s3_proxy import Fault, S3Proxy, hang
+from tests.helpers.stores.servers import s3_at
 
 BUCKET = f"faults-{os.getpid()}"
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults import soak_s3
-from tests.helpers import s3_requests
+from tests.helpers.stores import s3_requests
 
 pytestmark = pytest.mark.slow
 

@@ -14,8 +14,8 @@ from pipeline_lib.publishing.verifier import verify
 from pipeline_lib.settings.settings_file import load_settings
 from tests.conftest import Runner, write_parquet
 from tests.helpers.processes import kill, process_tree, survivors, wait_for_handler, workers
-from tests.helpers.published import published_hashes
 from tests.helpers.started_runs import job, start, wait_for
+from tests.helpers.watching.published import published_hashes
 
 
 @pytest.mark.slow

@@ -15,9 +15,9 @@ from pipeline_lib.publishing.verifier import verify
 from pipeline_lib.settings.settings import Settings
 from pipeline_lib.storage.urls import location_of
 from tests.conftest import Runner, SettingsMaker
-from tests.helpers.s3_faults import RandomFaults, always
-from tests.helpers.s3_proxy import Fault, S3Proxy
-from tests.helpers.servers import rclone_server, s3_at
+from tests.helpers.stores.s3_faults import RandomFaults, always
+from tests.helpers.stores.s3_proxy import Fault, S3Proxy
+from tests.helpers.stores.servers import rclone_server, s3_at
 
 BUCKET = f"unreliable-runs-{os.getpid()}"
 ROWS = 24

@@ -19,9 +19,9 @@ from pipeline_lib.planning.planner import make_plan
 from pipeline_lib.settings.settings import ModelSettings, Pooling
 from pipeline_lib.settings.settings_file import parse_settings
 from tests.conftest import Runner, SettingsMaker, read_output, write_parquet
-from tests.helpers import any_architecture
-from tests.helpers import tiny_checkpoints as tiny
-from tests.helpers.tiny_checkpoints import ADVERSARIAL_TEXTS, ARCHITECTURES, EXTRA_ARCHITECTURES, Recipe
+from tests.helpers.checkpoints import any_architecture
+from tests.helpers.checkpoints import tiny_checkpoints as tiny
+from tests.helpers.checkpoints.tiny_checkpoints import ADVERSARIAL_TEXTS, ARCHITECTURES, EXTRA_ARCHITECTURES, Recipe
 
 TOLERANCE = 1e-5
 POOLINGS: tuple[Pooling, ...] = ("first", "mean", "last")

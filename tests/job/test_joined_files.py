@@ -21,7 +21,7 @@ from pipeline_lib.publishing.night_statistics import night_statistics
 from pipeline_lib.publishing.publisher import publish
 from pipeline_lib.publishing.verifier import verify
 from tests.conftest import Runner, SettingsMaker, read_output, write_parquet
-from tests.helpers.published import published_hashes
+from tests.helpers.watching.published import published_hashes
 
 ROWS = 38
 SLICES: dict[str, Any] = {"tuning": {"rows_per_slice": 4}, "limits": {"max_reject_rate": 0.5}}

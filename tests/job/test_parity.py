@@ -14,8 +14,8 @@ import pytest
 
 from pipeline_lib import Scorer
 from tests.conftest import QUICK_ARCHITECTURES, Runner, SettingsMaker, read_output, write_parquet
-from tests.helpers import tiny_checkpoints as tiny
-from tests.helpers.tiny_checkpoints import ADVERSARIAL_TEXTS, ARCHITECTURES, Recipe
+from tests.helpers.checkpoints import tiny_checkpoints as tiny
+from tests.helpers.checkpoints.tiny_checkpoints import ADVERSARIAL_TEXTS, ARCHITECTURES, Recipe
 
 TOLERANCE = 1e-5
 EVERYTHING = {"scores": "all", "logits": True}

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from pipeline_lib.publishing.verifier import verify
 from pipeline_lib.settings.settings_file import parse_settings
 from tests.conftest import read_output, run_without_ray
-from tests.helpers import tiny_checkpoints as tiny
-from tests.helpers.published import published_hashes
+from tests.helpers.checkpoints import tiny_checkpoints as tiny
+from tests.helpers.watching.published import published_hashes
 
 TEXTS = ["good", "bad", "", "  ", "fine 🙂", "long " * 90, "NA", "two\nlines", 'say "hi"', "[SEP] x", "x" * 30]
 ROW = st.tuples(st.sampled_from([*TEXTS, None]), st.sampled_from(["1", "2", None]))

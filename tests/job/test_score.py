@@ -13,7 +13,7 @@ import yaml
 from pipeline_lib.settings.settings import Settings
 from pipeline_lib.settings.settings_file import load_settings
 from tests.conftest import ROOT, Runner, read_output, write_parquet
-from tests.helpers import tiny_checkpoints
+from tests.helpers.checkpoints import tiny_checkpoints
 from tests.helpers.command_line import error_line, lines_about, nightscore, nightscore_program
 
 

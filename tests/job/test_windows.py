@@ -20,9 +20,15 @@ from pipeline_lib.planning.discovery import discover
 from pipeline_lib.planning.planner import make_plan
 from pipeline_lib.settings.settings import Settings
 from tests.conftest import Runner, SettingsMaker, read_output, write_parquet
-from tests.helpers import poisoned
-from tests.helpers import tiny_checkpoints as tiny
-from tests.helpers.tiny_checkpoints import ADVERSARIAL_TEXTS, ARCHITECTURES, EXTRA_ARCHITECTURES, Cut, Recipe
+from tests.helpers.checkpoints import poisoned
+from tests.helpers.checkpoints import tiny_checkpoints as tiny
+from tests.helpers.checkpoints.tiny_checkpoints import (
+    ADVERSARIAL_TEXTS,
+    ARCHITECTURES,
+    EXTRA_ARCHITECTURES,
+    Cut,
+    Recipe,
+)
 
 TOLERANCE = 1e-5
 # Tiny and random, this one multiplies what float32 rounds: each window alone is as far from the answer in float64.

@@ -1,1 +1,1 @@
-"""The formats of shards: Parquet, and CSV or TSV."""
+"""The formats of shards: Parquet, CSV or TSV, and JSON Lines."""

@@ -6,9 +6,11 @@ from typing import Protocol
 import pyarrow as pa
 
 from pipeline_lib.inputs import columns
-from pipeline_lib.inputs.formats import csv_shards, json_shards, parquet_shards
-from pipeline_lib.inputs.formats.csv_shards import CsvRows
-from pipeline_lib.inputs.formats.json_shards import JsonRows
+from pipeline_lib.inputs.formats import parquet_shards
+from pipeline_lib.inputs.formats.csv_files import csv_shards
+from pipeline_lib.inputs.formats.csv_files.csv_shards import CsvRows
+from pipeline_lib.inputs.formats.json_files import json_shards
+from pipeline_lib.inputs.formats.json_files.json_shards import JsonRows
 from pipeline_lib.inputs.formats.parquet_shards import ParquetRows
 from pipeline_lib.inputs.shard_schemas import decoded
 from pipeline_lib.inputs.shards import Contents, Format, Shard, ShardHeader, Slice

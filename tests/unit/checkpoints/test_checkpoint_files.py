@@ -31,8 +31,8 @@ from pipeline_lib.checkpoints.checkpoint_files import (
 from pipeline_lib.checkpoints.fetching import locate
 from pipeline_lib.errors import CheckpointError
 from pipeline_lib.settings.settings import ModelSettings
-from tests.helpers import tiny_checkpoints as tiny
-from tests.helpers.tiny_checkpoints import Recipe
+from tests.helpers.checkpoints import tiny_checkpoints as tiny
+from tests.helpers.checkpoints.tiny_checkpoints import Recipe
 
 Change = Callable[[Path], object]
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import transformers
 
-from tests.helpers.tiny_checkpoints import ARCHITECTURES, EXTRA_ARCHITECTURES, Recipe, build, oracle
+from tests.helpers.checkpoints.tiny_checkpoints import ARCHITECTURES, EXTRA_ARCHITECTURES, Recipe, build, oracle
 
 EVERY = (*ARCHITECTURES, *EXTRA_ARCHITECTURES)
 CLASSES = {

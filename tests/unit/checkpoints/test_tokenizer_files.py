@@ -15,8 +15,8 @@ from pipeline_lib import Scorer
 from pipeline_lib.checkpoints import loading
 from pipeline_lib.errors import CheckpointError
 from pipeline_lib.settings.settings import ModelSettings
-from tests.helpers import tiny_checkpoints as tiny
-from tests.helpers.tiny_checkpoints import ADVERSARIAL_TEXTS, SENTENCEPIECE, Recipe
+from tests.helpers.checkpoints import tiny_checkpoints as tiny
+from tests.helpers.checkpoints.tiny_checkpoints import ADVERSARIAL_TEXTS, SENTENCEPIECE, Recipe
 
 
 def assert_answers_are_the_pipelines(folder: Path) -> None:

@@ -17,8 +17,8 @@ from pipeline_lib.engines.device_memory import measure_batch_memory, row_of_leng
 from pipeline_lib.engines.packed_engine import PackedEngine
 from pipeline_lib.engines.torch_engine import TorchEngine
 from pipeline_lib.settings.settings import Device, ModelSettings
-from tests.helpers import tiny_checkpoints as tiny
-from tests.helpers.tiny_checkpoints import ADVERSARIAL_TEXTS, ARCHITECTURES, Recipe
+from tests.helpers.checkpoints import tiny_checkpoints as tiny
+from tests.helpers.checkpoints.tiny_checkpoints import ADVERSARIAL_TEXTS, ARCHITECTURES, Recipe
 
 DEVICE: Device = "cuda" if torch.cuda.is_available() else "cpu"
 _LITTLE = 256 << 20

@@ -18,9 +18,9 @@ from pipeline_lib.engines.packed_engine import PackedEngine
 from pipeline_lib.engines.torch_engine import TorchEngine
 from pipeline_lib.settings.settings import ModelSettings
 from pipeline_lib.settings.settings_file import parse_settings
-from tests.helpers import any_architecture
-from tests.helpers import tiny_checkpoints as tiny
-from tests.helpers.tiny_checkpoints import ADVERSARIAL_TEXTS, ARCHITECTURES, EXTRA_ARCHITECTURES, Recipe
+from tests.helpers.checkpoints import any_architecture
+from tests.helpers.checkpoints import tiny_checkpoints as tiny
+from tests.helpers.checkpoints.tiny_checkpoints import ADVERSARIAL_TEXTS, ARCHITECTURES, EXTRA_ARCHITECTURES, Recipe
 
 # Their positions are relative, or they look for padding; they are run on padded batches.
 CANT_BE_PACKED = {"bart", "deberta-v2", "mpnet", "opt", "t5", "xlnet"}

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from pipeline_lib.errors import InputError
-from pipeline_lib.inputs.formats import csv_shards
+from pipeline_lib.inputs.formats.csv_files import csv_shards
 from pipeline_lib.inputs.shards import cut_slices
 from pipeline_lib.storage.location import Location
 from pipeline_lib.storage.urls import location_of
 from tests.conftest import ROOT
-from tests.helpers.counted_files import ObjectStore
 from tests.helpers.csv_files import UTF8, shard
+from tests.helpers.stores.counted_files import ObjectStore
 
 
 def test_memory_stays_flat_whatever_a_small_file_unpacks_to(tmp_path: Path) -> None:
@@ -28,7 +28,7 @@ def test_memory_stays_flat_whatever_a_small_file_unpacks_to(tmp_path: Path) -> N
     program = (
         "import resource, sys\n"
         "from pipeline_lib.storage.urls import location_of\n"
-        "from pipeline_lib.inputs.formats import csv_shards\n"
+        "from pipeline_lib.inputs.formats.csv_files import csv_shards\n"
         "from pipeline_lib.settings.settings import CsvSettings\n"
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
         "assert csv_shards.inspect(location_of(sys.argv[1]), CsvSettings(), 100).rows == 3\n"

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from pipeline_lib.errors import InputError
 from pipeline_lib.inputs import columns
-from pipeline_lib.inputs.formats.csv_quotes import QuoteState
-from pipeline_lib.inputs.formats.csv_records import Records
+from pipeline_lib.inputs.formats.csv_files.csv_quotes import QuoteState
+from pipeline_lib.inputs.formats.csv_files.csv_records import Records
 from tests.helpers.csv_files import read, shard
 
 

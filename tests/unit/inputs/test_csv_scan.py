@@ -6,10 +6,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pipeline_lib.errors import InputError
-from pipeline_lib.inputs.formats.csv_blocks import Scanner
-from pipeline_lib.inputs.formats.csv_marks import Marks, Position
-from pipeline_lib.inputs.formats.csv_records import Records
-from pipeline_lib.inputs.formats.csv_scan import Large, OpenFile, count_records
+from pipeline_lib.inputs.formats.csv_files.csv_blocks import Scanner
+from pipeline_lib.inputs.formats.csv_files.csv_marks import Marks, Position
+from pipeline_lib.inputs.formats.csv_files.csv_records import Records
+from pipeline_lib.inputs.formats.csv_files.csv_scan import Large, OpenFile, count_records
 
 # Mostly what writers write, so that blocks are not all irregular.
 FIELDS = st.sampled_from(["a", "", '"a,b"', '"a\nb"', '"a\r\nb"', '"say ""a"""', '""', "é", '"é\r"', "漢"])

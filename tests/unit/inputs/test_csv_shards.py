@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from pipeline_lib.errors import FaultError, InputError
 from pipeline_lib.inputs import columns
-from pipeline_lib.inputs.formats import csv_shards
+from pipeline_lib.inputs.formats.csv_files import csv_shards
 from pipeline_lib.inputs.shards import cut_slices
 from pipeline_lib.settings.settings import CsvSettings
 from pipeline_lib.storage.urls import location_of

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from pipeline_lib.errors import InputError
 from pipeline_lib.inputs import columns
-from pipeline_lib.inputs.formats import json_shards
+from pipeline_lib.inputs.formats.json_files import json_shards
 from pipeline_lib.inputs.schema import unified_field
 from pipeline_lib.inputs.shards import cut_slices
 from pipeline_lib.storage.urls import location_of

@@ -17,7 +17,7 @@ from pipeline_lib.inputs.shards import Slice, cut_slices
 from pipeline_lib.storage.location import Location
 from pipeline_lib.storage.urls import location_of
 from tests.conftest import ROOT, write_parquet
-from tests.helpers.counted_files import ObjectStore
+from tests.helpers.stores.counted_files import ObjectStore
 
 
 @pytest.fixture(scope="module")

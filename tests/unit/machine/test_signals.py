@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from tests.conftest import ROOT
-from tests.helpers.hanging_store import HangingStore
+from tests.helpers.stores.hanging_store import HangingStore
 
 pytestmark = pytest.mark.slow
 

@@ -14,7 +14,7 @@ from pipeline_lib.errors import SettingsError
 from pipeline_lib.nights.schedules import quoting
 from pipeline_lib.nights.schedules.rendering import schedule_files
 from pipeline_lib.nights.schedules.schedule import Schedule
-from tests.helpers.schedules import (
+from tests.helpers.clusters.schedules import (
     DATED,
     cron_words,
     documents,

@@ -18,7 +18,7 @@ import yaml
 from jobs.score import app
 from pipeline_lib.nights.schedules.rendering import Scheduler, schedule_files
 from pipeline_lib.nights.schedules.schedule import Schedule
-from tests.helpers.schedules import (
+from tests.helpers.clusters.schedules import (
     DATED,
     NIGHTLY,
     READY_MADE,

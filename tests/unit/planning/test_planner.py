@@ -19,7 +19,7 @@ from pipeline_lib.reporting.terminal.progress import Progress
 from pipeline_lib.storage.location import FileStamp
 from pipeline_lib.storage.records import Receipt
 from tests.conftest import Runner, SettingsMaker, write_parquet
-from tests.helpers.published import published_hashes
+from tests.helpers.watching.published import published_hashes
 
 
 def test_an_output_folder_with_data_of_others_is_refused(tmp_path: Path, settings_for: SettingsMaker) -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pipeline_lib.errors import SettingsError
 from pipeline_lib.reporting.metrics_file import MetricsFile
 from pipeline_lib.reporting.outcome import Outcome
-from tests.helpers.exposition import samples_in
+from tests.helpers.watching.exposition import samples_in
 
 
 def outcome(status: str = "PUBLISHED", exit_code: int = 0, rows: int = 100) -> Outcome:

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline_lib import Scorer
-from tests.helpers import poisoned
+from tests.helpers.checkpoints import poisoned
 
 
 def test_memory_that_runs_out_makes_batches_smaller_for_good_and_loses_no_row(

@@ -18,8 +18,8 @@ from pipeline_lib.storage.location import Location
 from pipeline_lib.storage.records import LEASE, LeaseRecord
 from pipeline_lib.storage.urls import location_of
 from tests.helpers.crashes import crash_holding_a_lease
-from tests.helpers.s3_proxy import S3Proxy
-from tests.helpers.servers import rclone_server, s3_at
+from tests.helpers.stores.s3_proxy import S3Proxy
+from tests.helpers.stores.servers import rclone_server, s3_at
 
 
 def ignore(_: str) -> None:

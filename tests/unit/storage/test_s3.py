@@ -27,8 +27,8 @@ from pipeline_lib.settings.settings import Settings
 from pipeline_lib.storage.records import METRICS, REPORT, RUNS, Receipt
 from pipeline_lib.storage.urls import location_of
 from tests.conftest import Runner, SettingsMaker
-from tests.helpers.s3_proxy import S3Proxy
-from tests.helpers.servers import s3_at
+from tests.helpers.stores.s3_proxy import S3Proxy
+from tests.helpers.stores.servers import s3_at
 
 TEXTS = [f"review {row}" for row in range(30)]
 

@@ -17,9 +17,9 @@ from pipeline_lib.storage.lease import leased
 from pipeline_lib.storage.records import LEASE, FileRecord, LeaseRecord
 from pipeline_lib.storage.s3 import S3Location
 from pipeline_lib.storage.urls import location_of
-from tests.helpers.s3_faults import always, first_times
-from tests.helpers.s3_proxy import Fault, S3Proxy
-from tests.helpers.servers import rclone_server, s3_at
+from tests.helpers.stores.s3_faults import always, first_times
+from tests.helpers.stores.s3_proxy import Fault, S3Proxy
+from tests.helpers.stores.servers import rclone_server, s3_at
 
 BUCKET = f"unreliable-{os.getpid()}"
 

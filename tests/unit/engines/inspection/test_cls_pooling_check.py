@@ -16,8 +16,8 @@ from pipeline_lib.engines.inspection.cls_pooling_check import compute_cls_only
 from pipeline_lib.engines.inspection.probe_answers import AnsweredTexts
 from pipeline_lib.engines.torch_engine import TorchEngine
 from pipeline_lib.settings.settings import ModelSettings
-from tests.helpers import tiny_checkpoints as tiny
-from tests.helpers.tiny_checkpoints import ADVERSARIAL_TEXTS, ARCHITECTURES, EXTRA_ARCHITECTURES, Recipe
+from tests.helpers.checkpoints import tiny_checkpoints as tiny
+from tests.helpers.checkpoints.tiny_checkpoints import ADVERSARIAL_TEXTS, ARCHITECTURES, EXTRA_ARCHITECTURES, Recipe
 
 POOLS_THE_FIRST_TOKEN = {"bert", "camembert", "distilbert", "electra", "roberta", "xlm-roberta"}
 REFUSE_TO_BE_PADDED = {"bart", "opt", "t5"}

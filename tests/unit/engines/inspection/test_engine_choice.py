@@ -19,9 +19,9 @@ from pipeline_lib.engines.openvino.openvino_engine import AUTO_ENGINE
 from pipeline_lib.errors import CheckpointError, SettingsError
 from pipeline_lib.settings.settings import Settings
 from pipeline_lib.settings.settings_file import parse_settings
-from tests.helpers import poisoned
-from tests.helpers import tiny_checkpoints as tiny
-from tests.helpers.tiny_checkpoints import ADVERSARIAL_TEXTS, ARCHITECTURES, EXTRA_ARCHITECTURES, Recipe
+from tests.helpers.checkpoints import poisoned
+from tests.helpers.checkpoints import tiny_checkpoints as tiny
+from tests.helpers.checkpoints.tiny_checkpoints import ADVERSARIAL_TEXTS, ARCHITECTURES, EXTRA_ARCHITECTURES, Recipe
 
 # OPT has no padding id here and asks for one while it is traced; a trace of the others, which look for a row's end
 # token, gives rows that hold several of them each other's answers.

@@ -13,8 +13,8 @@ import pytest
 from pipeline_lib.engines.inspection.inspector import inspect_checkpoint
 from pipeline_lib.errors import CheckpointError
 from pipeline_lib.settings.settings import Settings
-from tests.helpers import tiny_checkpoints
-from tests.helpers.tiny_checkpoints import Recipe
+from tests.helpers.checkpoints import tiny_checkpoints
+from tests.helpers.checkpoints.tiny_checkpoints import Recipe
 
 _LOADED = """
 import sys

@@ -10,9 +10,9 @@ import pytest
 from pipeline_lib import Scorer
 from pipeline_lib.engines.inspection.inspector import inspect_checkpoint
 from pipeline_lib.settings.settings_file import parse_settings
-from tests.helpers import any_architecture
-from tests.helpers import tiny_checkpoints as tiny
-from tests.helpers.survey_architectures import survey
+from tests.helpers.checkpoints import any_architecture
+from tests.helpers.checkpoints import tiny_checkpoints as tiny
+from tests.helpers.checkpoints.survey_architectures import survey
 
 pytestmark = pytest.mark.slow
 

@@ -16,10 +16,10 @@ import torch
 
 from pipeline_lib.execution.cluster.address import running_cluster
 from tests.conftest import ROOT
+from tests.helpers.clusters.simulated_cluster import on_cluster
 from tests.helpers.environments import environment_of
 from tests.helpers.processes import kill, process_tree, survivors
-from tests.helpers.servers import free_port
-from tests.helpers.simulated_cluster import on_cluster
+from tests.helpers.stores.servers import free_port
 
 LOOPBACK = {"127.0.0.1", "::ffff:127.0.0.1", "::1"}
 

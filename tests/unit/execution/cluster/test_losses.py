@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers.simulated_cluster import on_cluster
+from tests.helpers.clusters.simulated_cluster import on_cluster
 
 pytestmark = [pytest.mark.slow, pytest.mark.clusters, pytest.mark.timeout(400)]
 

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from tests.conftest import ROOT
-from tests.helpers.simulated_cluster import SimulatedCluster, on_cluster
+from tests.helpers.clusters.simulated_cluster import SimulatedCluster, on_cluster
 
 pytestmark = pytest.mark.slow
 

@@ -11,7 +11,7 @@ import pytest
 from pipeline_lib.errors import InputNotReadyError
 from pipeline_lib.reporting.pages.index_page import write_index
 from pipeline_lib.reporting.pages.writing import write_page
-from tests.helpers.night_files import VERSION, MadeNight, night
+from tests.helpers.watching.night_files import VERSION, MadeNight, night
 
 HELD = (
     "the share of POSITIVE is 70.1%; limits.max_label_drift is 5%; nothing is published; "

@@ -6,7 +6,7 @@ import s3fs
 
 from pipeline_lib.reporting.pages.index_page import write_index
 from pipeline_lib.reporting.pages.writing import write_page
-from tests.helpers.night_files import MadeNight, night
+from tests.helpers.watching.night_files import MadeNight, night
 
 
 def test_pages_are_made_from_a_bucket_and_into_it_so_that_a_browser_shows_them(

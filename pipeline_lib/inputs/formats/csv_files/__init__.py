@@ -1,0 +1,1 @@
+"""CSV and TSV: blocks, marks, records, tables and the rows of a slice."""

@@ -1,0 +1,1 @@
+"""JSON Lines: its lines, the types of its columns and the rows of a slice."""
