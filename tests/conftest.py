@@ -60,12 +60,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.path not in long_files,
         )
     )
-    quick = {
-        (item.path, item.name.partition("[")[0]) for item in items if _architecture(item) in QUICK_ARCHITECTURES
-    }
+    quick = {(item.path, item.name.partition("[")[0]) for item in items if _architecture(item) in _quick(item)}
     for item in items:
         # What repeats for a further architecture what the quick tests do for a few.
-        repeats = _architecture(item) not in (None, *QUICK_ARCHITECTURES)
+        repeats = _architecture(item) not in (None, *_quick(item))
         if repeats and (item.path, item.name.partition("[")[0]) in quick:
             item.add_marker(pytest.mark.slow)
 
@@ -74,6 +72,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> OneRayScheduling:
     config.option.loadscopereorder = False
     return OneRayScheduling(config, log)
+
+
+def _quick(item: pytest.Item) -> tuple[str, ...]:
+    """Return the architectures that the quick tests try: one where each takes a Ray job or a conversion."""
+    costly = item.get_closest_marker("openvino") or needs_ray(item.path)
+    return QUICK_ARCHITECTURES[:1] if costly else QUICK_ARCHITECTURES
 
 
 def _architecture(item: pytest.Item) -> str | None:

@@ -23,7 +23,6 @@ from tests.helpers.watching.published import Poller, published_hashes, read_vers
 PUBLISHER = [point for point in POINTS if point.startswith("publisher.")]
 WRITER = [point for point in POINTS if point.startswith("writer.")]
 # One point is quick enough for every day.
-WRITER_POINTS = [WRITER[0], *(pytest.param(point, marks=pytest.mark.slow) for point in WRITER[1:])]
 
 
 @dataclass
@@ -105,7 +104,8 @@ def test_after_a_replacement_crashed_the_old_version_can_be_published_again(stag
         assert published_hashes(staged.out) == undisturbed, point
 
 
-@pytest.mark.parametrize("point", WRITER_POINTS)
+@pytest.mark.slow
+@pytest.mark.parametrize("point", WRITER)
 def test_a_writer_that_is_killed_changes_no_byte(
     point: str, tmp_path: Path, settings_for: SettingsMaker, run_here: Runner, run_job: Runner
 ) -> None:

@@ -49,6 +49,7 @@ def test_partial_files_of_a_crashed_run_are_deleted(
     }.keys() == before.keys()
 
 
+@pytest.mark.slow
 def test_a_run_does_not_disturb_another_that_holds_the_output(
     tmp_path: Path, settings_for: SettingsMaker, run_job: Runner
 ) -> None:

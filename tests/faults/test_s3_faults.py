@@ -51,9 +51,9 @@ def settings(settings_for: SettingsMaker, request: pytest.FixtureRequest) -> Set
     "fault",
     [
         (2, "PUT /{}/out", 400, "ExpiredToken"),
-        (2, "GET /{}/in/a.parquet", 400, "ExpiredToken"),
-        (4, "in/a.parquet", 500, "InternalError"),
-        (4, ".parquet", 503, "SlowDown"),
+        pytest.param((2, "GET /{}/in/a.parquet", 400, "ExpiredToken"), marks=pytest.mark.slow),
+        pytest.param((4, "in/a.parquet", 500, "InternalError"), marks=pytest.mark.slow),
+        pytest.param((4, ".parquet", 503, "SlowDown"), marks=pytest.mark.slow),
     ],
 )
 def test_a_passing_fault_of_the_store_in_a_worker_is_tried_again(

@@ -73,6 +73,7 @@ def test_rows_in_equal_rows_scored_and_rejected_for_every_shard(
     assert rejects.num_rows == outcome.rejected
 
 
+@pytest.mark.slow
 def test_user_columns_keep_their_types_and_values_to_the_last_bit(
     tmp_path: Path, settings_for: SettingsMaker, run_job: Runner
 ) -> None:

@@ -45,6 +45,7 @@ def figures(stderr: str) -> dict[str, Any]:
     return dict(line)
 
 
+@pytest.mark.slow
 def test_the_estimate_of_a_small_input_has_its_figures_and_the_run_is_set_against_it(
     config: Path, tmp_path: Path
 ) -> None:

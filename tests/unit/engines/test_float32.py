@@ -16,6 +16,8 @@ _TOLD = (
 _PROGRAM = """
 import sys
 import torch
+import pytest
+
 from pipeline_lib import Scorer
 for told in sys.argv[2:]:
     exec(told)
@@ -27,6 +29,7 @@ for told in sys.argv[2:]:
 """
 
 
+@pytest.mark.slow
 def test_no_part_of_pytorch_rounds_float32(checkpoint: Path) -> None:
     environment = {**os.environ, "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE": "1"}
     command = [sys.executable, "-c", _PROGRAM, str(checkpoint), *_TOLD]

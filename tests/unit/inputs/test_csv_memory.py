@@ -17,6 +17,7 @@ from tests.helpers.csv_files import UTF8, shard
 from tests.helpers.stores.counted_files import ObjectStore
 
 
+@pytest.mark.slow
 def test_memory_stays_flat_whatever_a_small_file_unpacks_to(tmp_path: Path) -> None:
     """1 MB of gzip that unpacks to a record of 1 GB; measured in a process of its own."""
     path = tmp_path / "a.csv.gz"

@@ -85,6 +85,7 @@ def test_quotes_are_followed_whatever_the_pieces(pieces: list[str]) -> None:
 
 
 @pytest.mark.parametrize("name", ["a.csv", "a.csv.gz"])
+@pytest.mark.slow
 def test_records_beyond_the_limit_are_rejected_and_the_rest_is_read(name: str, tmp_path: Path) -> None:
     doubled, lines = '""' * 9_000_000, ("y," * 500 + "\n") * 17_000
     huge = ["x" * 17_000_000, f'"{lines}"', f'"{doubled}"', "," * 17_000_000]

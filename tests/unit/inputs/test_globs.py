@@ -127,6 +127,7 @@ def test_a_glob_takes_in_another_file_system_what_fnmatch_takes_less_what_is_hid
         fs.rm(root, recursive=True)
 
 
+@pytest.mark.slow
 def test_a_glob_takes_on_s3_what_fnmatch_takes_less_what_is_hidden(s3_server: str) -> None:
     del s3_server
     import s3fs

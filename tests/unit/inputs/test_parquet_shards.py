@@ -85,6 +85,7 @@ def test_damaged_pages_are_named(tmp_path: Path) -> None:
         ParquetRows(location_of(str(path)), ["text"])(Slice(0, 0, 1000))
 
 
+@pytest.mark.slow
 def test_memory_stays_flat_when_one_row_group_is_large(tmp_path: Path) -> None:
     """A slice of a 300 MB row group costs a small part of it; measured in a process of its own."""
     path = tmp_path / "a.parquet"

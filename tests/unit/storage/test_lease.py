@@ -54,6 +54,7 @@ def test_a_second_run_is_turned_away_and_a_later_one_is_not(output: str) -> None
     assert not lease.fs.exists(lease.path)
 
 
+@pytest.mark.slow
 def test_the_lease_of_a_process_that_was_killed_is_free_at_once(tmp_path: Path) -> None:
     output = str(tmp_path / "out")
     crash_holding_a_lease(output)

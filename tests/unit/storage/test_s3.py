@@ -181,7 +181,7 @@ def many(s3: s3fs.S3FileSystem, kind: str, shards: int) -> str:
     return folder
 
 
-@pytest.mark.parametrize("kind", ["parquet", "csv"])
+@pytest.mark.parametrize("kind", ["parquet", pytest.param("csv", marks=pytest.mark.slow)])
 def test_a_run_with_nothing_to_do_asks_as_little_of_many_shards_and_parts_as_of_few(
     kind: str, s3: s3fs.S3FileSystem, proxy: S3Proxy, settings_for: SettingsMaker, run_here: Runner
 ) -> None:
@@ -227,6 +227,7 @@ def test_a_resume_reads_each_receipt_once_and_no_part(
     assert run_here(settings).rows_this_run == 0
 
 
+@pytest.mark.slow
 def test_a_part_that_was_changed_in_the_bucket_is_found_without_being_asked_for_and_made_again(
     s3: s3fs.S3FileSystem, settings_for: SettingsMaker, run_here: Runner
 ) -> None:

@@ -88,6 +88,7 @@ def test_a_processor_without_bfloat16_gets_pytorch_or_a_refusal(
 
 
 @pytest.mark.openvino
+@pytest.mark.slow
 def test_a_wrong_conversion_is_detected(checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     inspect_checkpoint(settings_of(checkpoint, engine="openvino"))
@@ -164,6 +165,7 @@ def test_a_model_is_converted_with_ids_that_it_answers(checkpoint: Path, tmp_pat
 
 
 @pytest.mark.openvino
+@pytest.mark.slow
 def test_a_conversion_whose_process_crashes_gives_a_message_of_one_line(checkpoint: Path, tmp_path: Path) -> None:
     bad = poisoned.build(checkpoint, tmp_path / "poisoned", tmp_path / "flag", when_traced="dies")
     with pytest.raises(CheckpointError, match=r"can't run '.*poisoned': .* was ended by SIGKILL.*; use torch$"):

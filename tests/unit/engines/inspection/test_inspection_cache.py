@@ -66,6 +66,7 @@ def test_a_result_of_another_format_is_made_again(tmp_path: Path) -> None:
     assert json.loads(kept.read_text()) == content
 
 
+@pytest.mark.slow
 def test_without_a_usable_home_folder_each_run_inspects_anew(tmp_path: Path) -> None:
     (tmp_path / "home").write_text("in the way")
     model = tiny_checkpoints.build(Recipe("bert"), tmp_path / "model")
