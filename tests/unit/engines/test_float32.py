@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 _TOLD = (
     "pass",
     "torch.set_float32_matmul_precision('high')",
@@ -16,8 +18,6 @@ _TOLD = (
 _PROGRAM = """
 import sys
 import torch
-import pytest
-
 from pipeline_lib import Scorer
 for told in sys.argv[2:]:
     exec(told)
