@@ -88,7 +88,7 @@ def _told(measure: Measure, report: DriftReport) -> str:
         )
     return (
         f"the {_name(measure.of)} is {measure.night:.1%}, in {against} it was {measure.reference:.1%}, "
-        f"a change of {certain:.1%} for certain"
+        f"a change of {100 * certain:.1f} points for certain"
     )
 
 

@@ -54,6 +54,15 @@ def percent(value: float | None, digits: int = 1) -> str:
     return f"{value:.{digits}%}"
 
 
+def points(difference: float) -> str:
+    """Return the difference of two shares in points of a hundred.
+
+    >>> points(0.12)
+    '12.0 pt'
+    """
+    return f"{100 * difference:.1f} pt"
+
+
 def decimal(value: float | None, digits: int = 3) -> str:
     """Return a number with a fixed number of decimals, or a dash."""
     return "—" if value is None else f"{value:,.{digits}f}"
@@ -74,7 +83,7 @@ def _templates() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    filters = (shown, number, percent, decimal, duration, size)
+    filters = (shown, number, percent, points, decimal, duration, size)
     environment.globals["made_by"] = version("nightscore")
     environment.filters |= {each.__name__: each for each in filters}
     return environment
