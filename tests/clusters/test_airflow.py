@@ -19,7 +19,7 @@ from tests.helpers.clusters.schedules import DATED, ROOT
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
-HELPERS = ROOT / "tests" / "helpers"
+HELPERS = ROOT / "tests" / "helpers" / "clusters"
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,6 @@
 """Run a command that ends when standard input does: no server of the tests outlives a test run that is killed.
 
-python tests/helpers/until_stdin_closes.py COMMAND ...
+python tests/helpers/stores/until_stdin_closes.py COMMAND ...
 """
 
 import os
