@@ -18,7 +18,7 @@ run: .venv/run ## Score the embedded sample (sets everything up first)
 test: .venv/dev ## Run the quick tests: minutes
 	@$(PYTEST) -n $(WORKERS) -m "not slow"
 
-test-all: .venv/dev ## Run all tests but those of whole clusters; half an hour
+test-all: .venv/dev ## Run all tests but those of whole clusters; about an hour
 	@$(PYTEST) -m usual_ports
 	@$(PYTEST) -n $(WORKERS) -m "not usual_ports and not clusters"
 
