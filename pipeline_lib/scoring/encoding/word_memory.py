@@ -1,0 +1,75 @@
+"""The token ids of words, each encoded once: of texts cut at plain spaces, where the tokenizer cuts them anyway."""
+
+import re
+from collections.abc import Sequence
+from itertools import chain
+from typing import Any
+
+import numpy as np
+
+from pipeline_lib.scoring.encoding.encoded_texts import Ids, Integers, ranges
+from pipeline_lib.scoring.encoding.library_calls import encoded_by_halves
+from pipeline_lib.scoring.encoding.word_boundaries import PLAIN_SPACE
+
+REFUSED = -1
+"""Stands for the ids of what the tokenizer refuses."""
+
+_cut = re.compile(PLAIN_SPACE).split
+# Marks the first word of a text, before which no space stands. No other word begins with white space.
+_FIRST = "\n"
+# About 40 MiB: the words of most corpora, after which all are forgotten and learnt anew.
+_MOST_CHARACTERS = 1 << 25
+_CHARACTERS_OF_AN_ENTRY = 150
+
+
+class WordMemory:
+    """Encodes texts word by word, where "word" is all that stands between two plain spaces.
+
+    Args:
+        backend: a `tokenizers.Tokenizer` that cuts at plain spaces; see `word_boundaries`.
+    """
+
+    def __init__(self, backend: Any) -> None:
+        self._backend = backend
+        self._forget()
+
+    def encode(self, texts: Sequence[str]) -> tuple[Ids, Integers]:
+        """Return the ids of texts without special tokens, one text after the other, and how many each has.
+
+        A text with a word that the tokenizer refuses has the id -1 among its ids.
+        """
+        cut = [_cut(text) for text in texts]
+        for words in cut:
+            words[0] = _FIRST + words[0]
+        numbers = self._numbers(list(chain.from_iterable(cut)))
+        starts = self._starts[numbers]
+        lengths = self._starts[numbers + 1] - starts
+        ends = np.cumsum([len(words) for words in cut], dtype=np.int64)
+        counts = np.diff(np.concatenate([[0], np.cumsum(lengths)])[ends], prepend=0)
+        return self._ids[ranges(starts, lengths)], counts
+
+    def _numbers(self, words: list[str]) -> Integers:
+        if self._characters > _MOST_CHARACTERS:
+            self._forget()
+        new = list(dict.fromkeys(word for word in words if word not in self._known))
+        if new:
+            self._learn(new)
+        return np.fromiter(map(self._known.__getitem__, words), np.int64, len(words))
+
+    def _learn(self, words: list[str]) -> None:
+        texts = [word[1:] if word.startswith(_FIRST) else f" {word}" for word in words]
+        found = encoded_by_halves(self._encode, texts, [REFUSED])
+        self._known.update(zip(words, range(len(self._known), len(self._known) + len(words)), strict=True))
+        ends = np.cumsum([len(ids) for ids in found], dtype=np.int64) + self._starts[-1]
+        self._starts = np.concatenate([self._starts, ends])
+        self._ids = np.concatenate([self._ids, np.fromiter(chain.from_iterable(found), np.int32)])
+        self._characters += sum(map(len, words)) + _CHARACTERS_OF_AN_ENTRY * len(words)
+
+    def _encode(self, texts: Sequence[str]) -> list[list[int]]:
+        return [each.ids for each in self._backend.encode_batch_fast(texts, add_special_tokens=False)]
+
+    def _forget(self) -> None:
+        self._known: dict[str, int] = {}
+        self._starts: Integers = np.zeros(1, np.int64)
+        self._ids: Ids = np.zeros(0, np.int32)
+        self._characters = 0
