@@ -1,7 +1,7 @@
-"""Columns of token ids: lists of different lengths over one buffer of numbers, written and read without copies."""
+"""Columns of token ids: lists of different lengths over one buffer of numbers, read without copies."""
 
 from dataclasses import dataclass
-from itertools import chain, pairwise
+from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
@@ -47,14 +47,6 @@ def tokens_to_compute(table: pa.Table, windows: WindowCut | None) -> int:
     """
     lengths = pc.list_value_length(table.column(columns.TOKEN_IDS)).to_numpy()
     return int((windows.tokens(lengths) if windows else lengths).sum())
-
-
-def token_array(rows: list[list[int]]) -> pa.Array:
-    """Return lists as one Arrow array; a thousand times faster than Arrow's own conversion of Python lists."""
-    offsets = np.zeros(len(rows) + 1, np.int32)
-    np.cumsum([len(row) for row in rows], out=offsets[1:])
-    values = np.fromiter(chain.from_iterable(rows), np.int32, int(offsets[-1]))
-    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(values))
 
 
 def _lists_of(column: pa.ChunkedArray) -> list[Ids]:

@@ -20,6 +20,9 @@ _FIRST = "\n"
 # About 40 MiB: the words of most corpora, after which all are forgotten and learnt anew.
 _MOST_CHARACTERS = 1 << 25
 _CHARACTERS_OF_AN_ENTRY = 150
+# Of words that are new, so many are encoded as one text, with a mark between them.
+_JOINED = 100
+_MARK = " | "
 
 
 class WordMemory:
@@ -31,6 +34,7 @@ class WordMemory:
 
     def __init__(self, backend: Any) -> None:
         self._backend = backend
+        self._mark = self._ids_of([_MARK.strip()])[0]
         self._forget()
 
     def encode(self, texts: Sequence[str]) -> tuple[Ids, Integers]:
@@ -57,13 +61,31 @@ class WordMemory:
         return np.fromiter(map(self._known.__getitem__, words), np.int64, len(words))
 
     def _learn(self, words: list[str]) -> None:
-        texts = [word[1:] if word.startswith(_FIRST) else f" {word}" for word in words]
-        found = encoded_by_halves(self._encode, texts, [REFUSED])
+        """Encode words, and remember their ids."""
+        joinable = [word for word in words if _is_joinable(word)]
+        others = [word for word in words if not _is_joinable(word)]
+        groups = [joinable[start : start + _JOINED] for start in range(0, len(joinable), _JOINED)]
+        found = [ids for group in groups for ids in self._ids_of_joined(group)] + self._ids_of(others)
+        words = joinable + others
         self._known.update(zip(words, range(len(self._known), len(self._known) + len(words)), strict=True))
         ends = np.cumsum([len(ids) for ids in found], dtype=np.int64) + self._starts[-1]
         self._starts = np.concatenate([self._starts, ends])
         self._ids = np.concatenate([self._ids, np.fromiter(chain.from_iterable(found), np.int32)])
         self._characters += sum(map(len, words)) + _CHARACTERS_OF_AN_ENTRY * len(words)
+
+    def _ids_of_joined(self, words: list[str]) -> list[list[int]]:
+        """Encode words as one text, with a mark between each two of them; a text costs more than a word."""
+        ids = encoded_by_halves(self._encode, [f" {_MARK.join(words)}"], [REFUSED])[0]
+        ends = [place for place, token in enumerate(ids) if token == self._mark[-1]] if self._mark else []
+        if len(ends) != len(words) - 1:  # an id of a word is the mark's, such as that of unknown words
+            return self._ids_of(words)
+        starts = [0, *(end + 1 for end in ends)]
+        stops = [*(end + 1 - len(self._mark) for end in ends), len(ids)]
+        return [ids[start:stop] for start, stop in zip(starts, stops, strict=True)]
+
+    def _ids_of(self, words: list[str]) -> list[list[int]]:
+        texts = [word[1:] if word.startswith(_FIRST) else f" {word}" for word in words]
+        return encoded_by_halves(self._encode, texts, [REFUSED])
 
     def _encode(self, texts: Sequence[str]) -> list[list[int]]:
         return [each.ids for each in self._backend.encode_batch_fast(texts, add_special_tokens=False)]
@@ -73,3 +95,8 @@ class WordMemory:
         self._starts: Integers = np.zeros(1, np.int64)
         self._ids: Ids = np.zeros(0, np.int32)
         self._characters = 0
+
+
+def _is_joinable(word: str) -> bool:
+    """Tell whether plain spaces can stand before and after a word; the mark must not be in it."""
+    return word[0] >= "!" and "!" <= word[-1] <= "~" and "|" not in word

@@ -15,7 +15,7 @@ from pipeline_lib.engines.inspection.probe_texts import varied_text
 from pipeline_lib.engines.inspection.window_check import window_cut
 from pipeline_lib.errors import CheckpointError
 from pipeline_lib.inputs import columns
-from pipeline_lib.scoring.token_columns import DistinctRows, token_array, tokens_to_compute
+from pipeline_lib.scoring.token_columns import DistinctRows, tokens_to_compute
 from pipeline_lib.scoring.windows import Windows
 from pipeline_lib.settings.settings import ModelSettings, WindowJoin
 
@@ -42,7 +42,7 @@ def tokenizer_of(cut: WindowCut) -> Tokenizer:
 
 
 def windows_of(texts: list[list[int]], cut: WindowCut) -> Windows:
-    table = pa.table({columns.TOKEN_IDS: token_array(texts)})
+    table = pa.table({columns.TOKEN_IDS: pa.array(texts, pa.list_(pa.int32()))})
     return Windows(DistinctRows.of(table, np.arange(len(texts))), cut)
 
 
@@ -65,7 +65,7 @@ def test_windows_are_those_of_the_tokenizers_library(cut: WindowCut, lengths: li
     ]
     assert found == expected
     assert windows.lengths.tolist() == [len(row) for row in ids]
-    tokens = pa.table({columns.TOKEN_IDS: token_array(whole)})
+    tokens = pa.table({columns.TOKEN_IDS: pa.array(whole, pa.list_(pa.int32()))})
     assert tokens_to_compute(tokens, cut) == sum(len(row) for row in ids)
     assert tokens_to_compute(tokens, None) == sum(map(len, whole))
 

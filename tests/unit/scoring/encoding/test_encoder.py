@@ -1,0 +1,282 @@
+"""The encoder gives the ids of the tokenizer's own calls, whole and truncated, whatever the text."""
+
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
+from transformers import AutoTokenizer, EsmTokenizer, PreTrainedTokenizerFast
+
+from pipeline_lib.scoring.encoding.encoder import Encoder
+from tests.conftest import ROOT
+from tests.helpers.tiny_checkpoints import ADVERSARIAL_TEXTS, SENTENCEPIECE, Recipe
+from tests.helpers.tiny_checkpoints.sentencepiece_models import from_sentencepiece
+from tests.helpers.tiny_checkpoints.tokenizers import byte_pairs, unigrams, word_pieces
+
+LIMIT = 12
+LLAMA_3 = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+"
+    r"|\s+(?!\S)|\s+"
+)
+
+
+def rebuilt(tokenizer: Any, **parts: Any) -> Any:
+    """Return a tokenizer with other parts of the tokenizers library in it."""
+    backend = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
+    for name, part in parts.items():
+        setattr(backend, name, part)
+    return PreTrainedTokenizerFast(tokenizer_object=backend)
+
+
+def with_tokens(tokenizer: Any, *tokens: AddedToken) -> Any:
+    tokenizer.add_tokens(list(tokens))
+    return tokenizer
+
+
+def on_the_left(tokenizer: Any) -> Any:
+    tokenizer.truncation_side = "left"
+    return tokenizer
+
+
+def bpe(**parts: Any) -> Any:
+    return rebuilt(byte_pairs(Recipe("roberta")), **parts)
+
+
+def metaspace_bpe(*, split: bool) -> Any:
+    """Return a tokenizer as of models of SentencePiece whose algorithm is BPE."""
+    pieces = ["<unk>", "▁", "a", "b", "c", "ab", "▁a", "▁ab", "▁c", "|", "▁|", "b▁", "b▁c"]
+    merges = [("a", "b"), ("▁", "a"), ("▁", "ab"), ("▁", "c"), ("▁", "|"), ("b", "▁"), ("b", "▁c")]
+    model = models.BPE(dict(zip(pieces, range(13), strict=True)), merges, unk_token="<unk>", fuse_unk=True)  # noqa: S106
+    backend = Tokenizer(model)
+    backend.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="first", split=split)
+    backend.decoder = decoders.Metaspace()
+    return PreTrainedTokenizerFast(tokenizer_object=backend)
+
+
+def split_at(pattern: str) -> pre_tokenizers.PreTokenizer:
+    bytes_only = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    return pre_tokenizers.Sequence([pre_tokenizers.Split(Regex(pattern), "isolated"), bytes_only])
+
+
+def digits_too() -> pre_tokenizers.PreTokenizer:
+    """Return what cuts texts of the tiny tokenizers in another way."""
+    parts = [pre_tokenizers.Punctuation(), pre_tokenizers.Digits(), pre_tokenizers.Metaspace()]
+    return pre_tokenizers.Sequence(parts)
+
+
+def spaces_joined() -> normalizers.Normalizer:
+    parts = [normalizers.NFKC(), normalizers.Strip(left=False), normalizers.Replace(Regex(" {2,}"), "▁")]
+    return normalizers.Sequence(parts)
+
+
+WORD_BY_WORD: dict[str, Callable[[], Any]] = {
+    "sample": lambda: AutoTokenizer.from_pretrained(ROOT / "configs/sample/model"),
+    "bert": lambda: word_pieces(Recipe("bert")),
+    "mpnet": lambda: word_pieces(Recipe("mpnet")),
+    "roberta": lambda: byte_pairs(Recipe("roberta")),
+    "gpt2": lambda: byte_pairs(Recipe("gpt2")),
+    "qwen2": lambda: byte_pairs(Recipe("qwen2")),
+    "modernbert": lambda: byte_pairs(Recipe("modernbert")),
+    "xlm-roberta": lambda: unigrams(Recipe("xlm-roberta")),
+    "albert": lambda: unigrams(Recipe("albert")),
+    "deberta-v2": lambda: unigrams(Recipe("deberta-v2")),
+    "camembert": lambda: unigrams(Recipe("camembert")),
+    "xlnet": lambda: unigrams(Recipe("xlnet")),
+    "t5": lambda: unigrams(Recipe("t5")),
+    "left": lambda: on_the_left(word_pieces(Recipe("bert"))),
+    "bytes after a space": lambda: bpe(pre_tokenizer=pre_tokenizers.ByteLevel(add_prefix_space=True)),
+    "llama 3": lambda: bpe(pre_tokenizer=split_at(LLAMA_3)),
+    "words": lambda: rebuilt(word_pieces(Recipe("bert")), pre_tokenizer=pre_tokenizers.Whitespace()),
+    "digits": lambda: rebuilt(unigrams(Recipe("xlm-roberta")), pre_tokenizer=digits_too()),
+    "runs of spaces": lambda: rebuilt(
+        unigrams(Recipe("xlm-roberta")), normalizer=spaces_joined(), pre_tokenizer=pre_tokenizers.Metaspace()
+    ),
+    "metaspace bpe": lambda: metaspace_bpe(split=True),
+    "whole words": lambda: with_tokens(word_pieces(Recipe("bert")), AddedToken("fine", single_word=True)),
+    "takes spaces before": lambda: with_tokens(byte_pairs(Recipe("gpt2")), AddedToken("<mask>", lstrip=True)),
+}
+AS_A_WHOLE: dict[str, Callable[[], Any]] = {
+    "no cut": lambda: metaspace_bpe(split=False),
+    "takes spaces behind": lambda: with_tokens(byte_pairs(Recipe("gpt2")), AddedToken("<mask>", rstrip=True)),
+    "a space within": lambda: with_tokens(word_pieces(Recipe("bert")), AddedToken("fine kettle")),
+    "replaced spaces": lambda: bpe(normalizer=normalizers.Replace(" ", "x")),
+    "replaced words": lambda: bpe(normalizer=normalizers.Replace(Regex("e f"), "x")),
+    "other pattern": lambda: bpe(pre_tokenizer=split_at("e f|[a-z]+|.")),
+    "no boundary": lambda: bpe(pre_tokenizer=pre_tokenizers.ByteLevel(use_regex=False)),
+    "hidden spaces": lambda: rebuilt(
+        unigrams(Recipe("xlm-roberta")),
+        pre_tokenizer=pre_tokenizers.Sequence(
+            [pre_tokenizers.Metaspace(split=False), pre_tokenizers.WhitespaceSplit()]
+        ),
+    ),
+    "merged punctuation": lambda: rebuilt(
+        unigrams(Recipe("xlm-roberta")),
+        pre_tokenizer=pre_tokenizers.Sequence(
+            [pre_tokenizers.Punctuation("merged_with_next"), pre_tokenizers.Metaspace()]
+        ),
+    ),
+    "stripped": lambda: rebuilt(
+        unigrams(Recipe("xlm-roberta")),
+        normalizer=normalizers.Strip(),
+        pre_tokenizer=pre_tokenizers.Metaspace(prepend_scheme="first"),
+    ),
+}
+
+
+@cache
+def encoder_of(name: str) -> tuple[Any, Encoder]:
+    """Return a tokenizer, and an encoder that keeps what it has learnt of earlier texts."""
+    tokenizer = (WORD_BY_WORD | AS_A_WHOLE)[name]()
+    return tokenizer, Encoder(tokenizer, LIMIT, type_ids=True)
+
+
+def assert_ids_are_those_of_the_tokenizer(
+    tokenizer: Any, encoder: Encoder, texts: list[tuple[str, ...]], limit: int | None = LIMIT
+) -> None:
+    found = encoder.encode(texts)
+    bounds = np.cumsum([0, *found.lengths]).tolist()
+    for row, text in enumerate(texts):
+        cut = {"truncation": True, "max_length": limit} if limit else {}
+        wanted = tokenizer(*text, **cut, return_token_type_ids=True, verbose=False)
+        mine = slice(bounds[row], bounds[row + 1])
+        assert found.ids[mine].tolist() == wanted["input_ids"], text
+        assert found.type_ids[mine].tolist() == wanted["token_type_ids"], text
+        assert found.counts[row] == len(tokenizer(*text, verbose=False)["input_ids"]), text
+
+
+FRAGMENTS = (
+    *ADVERSARIAL_TEXTS,
+    *(
+        "fine",
+        "kettle",
+        "Kettle,",
+        "it's",
+        "'s",
+        "e",
+        "f",
+        "x",
+        "ab",
+        "c",
+        "b",
+        "|",
+        "||",
+        "｜",
+        "``so''",
+        "''",
+        "12345",
+    ),
+    *(
+        "<mask>",
+        "[SEP]",
+        "[sep]",
+        "</s>",
+        "<s>x",
+        "<|endoftext|>",
+        "▁",
+        "▁a",
+        "Ġ",
+        "##s",
+        "\u0301",
+        "\u0600",
+        "\u200d",
+    ),
+    *("\x1c", "\x85", "\x00", "가", "\u1100", "\u0e33", "ﬁne", "½", "İ", "ǅ", "ß", "Σ", "x" * 120, "🙂🙂", "商品"),
+)
+GAPS = st.sampled_from(
+    [" "] * 6 + ["", "  ", "   ", "\n", "\r\n", " \n", "\t", "\u00a0", "\u3000", "\u2028", "\x0b"]
+)
+PIECES = st.one_of(st.sampled_from(FRAGMENTS), st.sampled_from(FRAGMENTS), st.text(max_size=6))
+
+
+@st.composite
+def texts(draw: st.DrawFn) -> str:
+    parts = draw(st.lists(st.tuples(GAPS, PIECES), max_size=12))
+    return draw(st.sampled_from(["", "", " "])).join(gap + piece for gap, piece in parts)
+
+
+@pytest.mark.parametrize("name", [*WORD_BY_WORD, *AS_A_WHOLE])
+@settings(max_examples=20)
+@example(some=list(ADVERSARIAL_TEXTS), pairs=False)
+@given(some=st.lists(texts(), min_size=1, max_size=4), pairs=st.booleans())
+def test_ids_are_those_of_the_tokenizer_and_all_its_tokens_are_counted(
+    name: str, some: list[str], pairs: bool
+) -> None:
+    tokenizer, encoder = encoder_of(name)
+    asked = [(text, some[0] or "x") if pairs else (text,) for text in some]
+    assert_ids_are_those_of_the_tokenizer(tokenizer, encoder, asked)
+
+
+@pytest.mark.parametrize("name", WORD_BY_WORD)
+def test_words_are_encoded_once_where_the_tokenizer_cuts_at_spaces(name: str) -> None:
+    assert encoder_of(name)[1].encodes_words
+
+
+@pytest.mark.parametrize("name", AS_A_WHOLE)
+def test_texts_are_encoded_whole_where_a_token_may_reach_over_a_space(name: str) -> None:
+    assert not encoder_of(name)[1].encodes_words
+
+
+@pytest.mark.parametrize("architecture", SENTENCEPIECE)
+def test_ids_are_those_of_tokenizers_made_of_sentencepiece_models(architecture: str, tmp_path: Path) -> None:
+    tokenizer = from_sentencepiece(Recipe(architecture, sentencepiece=True), tmp_path)
+    encoder = Encoder(tokenizer, LIMIT, type_ids=True)
+    assert encoder.encodes_words == (architecture != "llama")
+    asked = [*ADVERSARIAL_TEXTS, *(" ".join(pair) for pair in zip(FRAGMENTS, reversed(FRAGMENTS), strict=True))]
+    assert_ids_are_those_of_the_tokenizer(tokenizer, encoder, [(text,) for text in asked])
+
+
+def test_without_a_limit_texts_are_whole() -> None:
+    tokenizer, _ = encoder_of("bert")
+    encoder = Encoder(tokenizer, None, type_ids=True)
+    assert_ids_are_those_of_the_tokenizer(tokenizer, encoder, [(text,) for text in ADVERSARIAL_TEXTS], None)
+
+
+def test_a_text_that_the_tokenizer_refuses_fails_no_other() -> None:
+    words = {word: number for number, word in enumerate(["a", "b", "c", "fine", "[A]"])}
+    backend = Tokenizer(models.WordLevel(words, "[UNK]"))  # a word that is not there is an error
+    backend.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    backend.post_processor = processors.TemplateProcessing("[A] $0", special_tokens=[("[A]", 4)])
+    encoder = Encoder(PreTrainedTokenizerFast(tokenizer_object=backend), 3, type_ids=False)
+    found = encoder.encode([("a b",), ("a x",), ("c",), ("a b c x",), ("a b c",), ("\ud800",)])
+    assert found.ids.tolist() == [4, 0, 1, -1, 4, 2, -1, 4, 0, 1, -1]
+    assert found.counts[[0, 2, 4]].tolist() == [3, 2, 4]
+
+
+def test_a_tokenizer_in_python_is_asked_as_before(tmp_path: Path) -> None:
+    (tmp_path / "vocab.txt").write_text("<cls>\n<pad>\n<eos>\n<unk>\n<mask>\na\nb")
+    tokenizer = EsmTokenizer(str(tmp_path / "vocab.txt"))
+    encoder = Encoder(tokenizer, 4, type_ids=True)
+    assert not encoder.encodes_words
+    assert_ids_are_those_of_the_tokenizer(tokenizer, encoder, [("a b a b a",), ("a",), ("",)], 4)
+
+
+def test_a_class_that_changes_the_answers_of_the_library_is_asked_itself() -> None:
+    class Reversing(PreTrainedTokenizerFast):  # type: ignore[misc] # transformers has no types
+        """Gives the tokens from the last to the first."""
+
+        def _encode_plus(self, *texts: Any, **options: Any) -> Any:
+            found = super()._encode_plus(*texts, **options)
+            found["input_ids"] = [ids[::-1] if isinstance(ids, list) else ids for ids in found["input_ids"]]
+            return found
+
+    plain = word_pieces(Recipe("bert"))
+    tokenizer = Reversing(tokenizer_object=plain.backend_tokenizer)
+    encoder = Encoder(tokenizer, LIMIT, type_ids=False)
+    assert not encoder.encodes_words
+    wanted = tokenizer(["good bad"], verbose=False)["input_ids"][0]
+    assert encoder.encode([("good bad",)]).ids.tolist() == wanted != plain("good bad")["input_ids"]
+
+
+def test_words_are_forgotten_when_they_fill_the_memory_and_ids_stay_the_same() -> None:
+    tokenizer, _ = encoder_of("bert")
+    encoder = Encoder(tokenizer, LIMIT, type_ids=True)
+    words = encoder._words
+    assert words
+    words._characters = 1 << 40
+    assert_ids_are_those_of_the_tokenizer(tokenizer, encoder, [("good bad",), ("fine",)])
+    assert words._characters < 10_000
