@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from itertools import chain
 from typing import Any
 
@@ -34,7 +35,7 @@ class WordMemory:
 
     def __init__(self, backend: Any) -> None:
         self._backend = backend
-        self._mark = self._ids_of([_MARK.strip()])[0]
+        self._mark = self._alone([_MARK.strip()])[0]
         self._forget()
 
     def encode(self, texts: Sequence[str]) -> tuple[Ids, Integers]:
@@ -55,37 +56,39 @@ class WordMemory:
     def _numbers(self, words: list[str]) -> Integers:
         if self._characters > _MOST_CHARACTERS:
             self._forget()
-        new = list(dict.fromkeys(word for word in words if word not in self._known))
+        new = {*words}.difference(self._known)
         if new:
             self._learn(new)
         return np.fromiter(map(self._known.__getitem__, words), np.int64, len(words))
 
-    def _learn(self, words: list[str]) -> None:
+    def _learn(self, words: AbstractSet[str]) -> None:
         """Encode words, and remember their ids."""
         joinable = [word for word in words if _is_joinable(word)]
         others = [word for word in words if not _is_joinable(word)]
         groups = [joinable[start : start + _JOINED] for start in range(0, len(joinable), _JOINED)]
-        found = [ids for group in groups for ids in self._ids_of_joined(group)] + self._ids_of(others)
-        words = joinable + others
-        self._known.update(zip(words, range(len(self._known), len(self._known) + len(words)), strict=True))
-        ends = np.cumsum([len(ids) for ids in found], dtype=np.int64) + self._starts[-1]
+        found = [self._together(group) for group in groups] + [self._alone(others)]
+        numbers = range(len(self._known), len(self._known) + len(words))
+        self._known.update(zip(chain(joinable, others), numbers, strict=True))
+        ends = np.cumsum(np.concatenate([lengths for _, lengths in found])) + self._starts[-1]
         self._starts = np.concatenate([self._starts, ends])
-        self._ids = np.concatenate([self._ids, np.fromiter(chain.from_iterable(found), np.int32)])
+        self._ids = np.concatenate([self._ids, *(ids for ids, _ in found)])
         self._characters += sum(map(len, words)) + _CHARACTERS_OF_AN_ENTRY * len(words)
 
-    def _ids_of_joined(self, words: list[str]) -> list[list[int]]:
-        """Encode words as one text, with a mark between each two of them; a text costs more than a word."""
-        ids = encoded_by_halves(self._encode, [f" {_MARK.join(words)}"], [REFUSED])[0]
-        ends = [place for place, token in enumerate(ids) if token == self._mark[-1]] if self._mark else []
-        if len(ends) != len(words) - 1:  # an id of a word is the mark's, such as that of unknown words
-            return self._ids_of(words)
-        starts = [0, *(end + 1 for end in ends)]
-        stops = [*(end + 1 - len(self._mark) for end in ends), len(ids)]
-        return [ids[start:stop] for start, stop in zip(starts, stops, strict=True)]
+    def _together(self, words: list[str]) -> tuple[Ids, Integers]:
+        """Encode words as one text, with a mark between each two of them; a call costs more than a word."""
+        text = f" {_MARK.join(words)}"
+        ids = np.array(encoded_by_halves(self._encode, [text], [REFUSED])[0], np.int32)
+        size = len(self._mark)
+        marks = np.flatnonzero(ids == self._mark[-1]) if size else np.zeros(0, np.int64)
+        if len(marks) != len(words) - 1:  # an id of a word is the mark's, such as that of unknown words
+            return self._alone(words)
+        own = np.delete(ids, marks[:, None] - np.arange(size))
+        return own, np.diff(marks, prepend=-1, append=len(ids) + size - 1) - size
 
-    def _ids_of(self, words: list[str]) -> list[list[int]]:
+    def _alone(self, words: list[str]) -> tuple[Ids, Integers]:
         texts = [word[1:] if word.startswith(_FIRST) else f" {word}" for word in words]
-        return encoded_by_halves(self._encode, texts, [REFUSED])
+        found = encoded_by_halves(self._encode, texts, [REFUSED])
+        return np.fromiter(chain.from_iterable(found), np.int32), np.array([len(ids) for ids in found], np.int64)
 
     def _encode(self, texts: Sequence[str]) -> list[list[int]]:
         return [each.ids for each in self._backend.encode_batch_fast(texts, add_special_tokens=False)]
