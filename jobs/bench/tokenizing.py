@@ -2,7 +2,7 @@
 
 python -m jobs.bench.tokenizing --input reviews.parquet --rows 20000
 
-The kinds of tokenizers are WordPiece, that of a checkpoint, and BPE of bytes and Unigram, trained on some of the texts.
+The kinds of tokenizers are WordPiece, that of a checkpoint, and byte-level BPE and Unigram, trained on some texts.
 Their own calls are two, as transformers asks for them: all tokens of a text are counted, and long texts are cut.
 """
 
