@@ -42,6 +42,8 @@ def fingerprint_of(
         "rows_per_slice": settings.tuning.rows_per_slice,
         "columns": {field.name: str(field.type) for field in scored},
         **_windows(checkpoint),
+        # Left out where all tokens are counted, as before there was a choice.
+        **({"count_tokens": "limit"} if settings.model.count_tokens == "limit" else {}),
     }
 
 

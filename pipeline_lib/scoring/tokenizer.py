@@ -40,7 +40,8 @@ class Tokenizer:
         self._limit = None if self._windows else checkpoint.max_tokens
         self._has_type_ids = "token_type_ids" in checkpoint.inputs
         tokenizer = loading.load_tokenizer(folder, settings.model)
-        self._encoder = Encoder(tokenizer, self._limit, type_ids=self._has_type_ids)
+        counts_all = settings.model.count_tokens == "exact"
+        self._encoder = Encoder(tokenizer, self._limit, type_ids=self._has_type_ids, counts_all=counts_all)
         # The writer needs the texts only where rejects are to have them.
         self._dropped = () if settings.output.rejected_texts else (columns.TEXT, columns.PAIR)
         self._vocabulary = checkpoint.vocabulary
@@ -50,7 +51,7 @@ class Tokenizer:
 
         The special tokens are counted in `n_tokens`, which is the length before truncation. Ids of a rejected
         row are an empty list. Where windows are asked for, the ids are those of the whole text, and `n_windows`
-        says into how many it will be cut.
+        says into how many it will be cut. With `count_tokens: limit`, `n_tokens` is one above the limit at most.
 
         Args:
             table: a slice as read.

@@ -57,6 +57,9 @@ class ModelSettings(_Section):
         None,
         description="Logits of the windows to those of the row: mean by tokens, or max of each. Null: mean.",
     )
+    count_tokens: Literal["exact", "limit"] = Field(
+        "exact", description="n_tokens of a longer text: all its tokens, or max_tokens + 1, which is faster."
+    )
     precision: Literal["float32", "bfloat16", "float16", "auto"] = Field(
         "float32", description="Number format of weights and arithmetic. auto: the checkpoint's own."
     )
@@ -78,6 +81,8 @@ class ModelSettings(_Section):
         for name in ("window_stride", "window_join"):
             if self.long_texts == "truncate" and getattr(self, name) is not None:
                 raise ValueError(f"{name} is for long_texts: windows, and long_texts is truncate")
+        if self.long_texts == "windows" and self.count_tokens == "limit":
+            raise ValueError("count_tokens: limit is for long_texts: truncate, and long_texts is windows")
         return self
 
 

@@ -157,6 +157,11 @@ SETTINGS = (
         r"model: window_join is for long_texts: windows, and long_texts is truncate",
     ),
     Case(
+        "windows without a count",
+        setting("model.long_texts=windows", "model.count_tokens=limit"),
+        r"model: count_tokens: limit is for long_texts: truncate, and long_texts is windows",
+    ),
+    Case(
         "windows of pairs",
         setting("model.long_texts=windows", "input.text_pair_column=id"),
         r"model\.long_texts: windows are for single texts, and input\.text_pair_column names a second one",

@@ -1,12 +1,14 @@
 """The token ids of texts, as the checkpoint's tokenizer gives and truncates them."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from pipeline_lib.scoring.encoding.encoded_texts import EncodedTexts
 from pipeline_lib.scoring.encoding.library_calls import encoded_by_halves
+from pipeline_lib.scoring.encoding.prefixes import encoded_prefixes
 from pipeline_lib.scoring.encoding.special_tokens import SpecialTokens, special_tokens_of
 from pipeline_lib.scoring.encoding.word_boundaries import cuts_at_spaces
 from pipeline_lib.scoring.encoding.word_memory import REFUSED, WordMemory
@@ -35,10 +37,12 @@ class Encoder:
         tokenizer: of transformers.
         limit: tokens that a text may have, special ones included; None: any number.
         type_ids: whether the model takes token type ids.
+        counts_all: whether all tokens of a long text are counted; else it counts as one above the limit.
     """
 
-    def __init__(self, tokenizer: Any, limit: int | None, *, type_ids: bool) -> None:
+    def __init__(self, tokenizer: Any, limit: int | None, *, type_ids: bool, counts_all: bool = True) -> None:
         self._tokenizer, self._limit, self._has_type_ids = tokenizer, limit, type_ids
+        self._counts_all = counts_all or limit is None
         self._special = special_tokens_of(tokenizer)
         self._words = None
         if self._special and cuts_at_spaces(tokenizer.backend_tokenizer):
@@ -55,12 +59,20 @@ class Encoder:
         """Return the ids of texts; a text that the tokenizer refuses has the id -1 alone."""
         if self._words and self._special and texts and len(texts[0]) == 1:
             parts = _parts([text for (text,) in texts])
-            return EncodedTexts.joined([self._by_words(part, self._words, self._special) for part in parts])
-        return self._whole(texts)
+            found = EncodedTexts.joined([self._by_words(part, self._words, self._special) for part in parts])
+        else:
+            found = self._whole(texts)
+        if self._counts_all or self._limit is None:
+            return found
+        return replace(found, counts=np.minimum(found.counts, self._limit + 1))
 
     def _by_words(self, texts: Sequence[str], words: WordMemory, special: SpecialTokens) -> EncodedTexts:
         self._set_backend()
-        content, counts = words.encode(texts)
+        if self._counts_all or self._limit is None or special.from_end:
+            content, counts = words.encode(texts)
+        else:  # with one token more than can be kept it is known that the text is truncated
+            needed = self._limit + 1 - len(special.before) - len(special.after)
+            content, counts = encoded_prefixes(words.encode, texts, needed)
         if (content == REFUSED).any():
             return self._whole([(text,) for text in texts])
         return special.around(content, counts, self._limit)

@@ -30,6 +30,7 @@ def test_the_version_follows_what_decides_a_score_and_nothing_else(
     for same in (
         {"output": {"path": str(tmp_path / "elsewhere")}},
         {"output": {"rows_per_file": 1 << 20}},
+        {"model": {"count_tokens": "exact"}},
         {"tuning": {"model_actors": 7}},
         {"limits": {"max_reject_rate": 0.5, "max_score_drift": 0.2, "max_label_drift": 0.05}},
         {"input": {"truth_column": "text", "truth_labels": {"x": None}}},
@@ -45,6 +46,7 @@ def test_the_version_follows_what_decides_a_score_and_nothing_else(
             {"output": {"scores": "all"}},
             {"output": {"embedding": "first"}},
             {"output": {"embedding": "mean"}},
+            {"model": {"count_tokens": "limit"}},
             {"model": {"long_texts": "windows"}},
             {"model": {"long_texts": "windows", "window_stride": 3}},
             {"output": {"rows_per_file": 10}},

@@ -14,9 +14,9 @@ from transformers import AutoTokenizer, EsmTokenizer, PreTrainedTokenizerFast
 
 from pipeline_lib.scoring.encoding.encoder import Encoder
 from tests.conftest import ROOT
-from tests.helpers.tiny_checkpoints import ADVERSARIAL_TEXTS, SENTENCEPIECE, Recipe
-from tests.helpers.tiny_checkpoints.sentencepiece_models import from_sentencepiece
-from tests.helpers.tiny_checkpoints.tokenizers import byte_pairs, unigrams, word_pieces
+from tests.helpers.checkpoints.tiny_checkpoints import ADVERSARIAL_TEXTS, SENTENCEPIECE, Recipe
+from tests.helpers.checkpoints.tiny_checkpoints.sentencepiece_models import from_sentencepiece
+from tests.helpers.checkpoints.tiny_checkpoints.tokenizers import byte_pairs, unigrams, word_pieces
 
 LIMIT = 12
 LLAMA_3 = (
@@ -190,6 +190,7 @@ FRAGMENTS = (
 GAPS = st.sampled_from(
     [" "] * 6 + ["", "  ", "   ", "\n", "\r\n", " \n", "\t", "\u00a0", "\u3000", "\u2028", "\x0b"]
 )
+LONG = st.sampled_from([0, 1, 3, 10, 100])
 PIECES = st.one_of(st.sampled_from(FRAGMENTS), st.sampled_from(FRAGMENTS), st.text(max_size=6))
 
 
@@ -209,6 +210,29 @@ def test_ids_are_those_of_the_tokenizer_and_all_its_tokens_are_counted(
     tokenizer, encoder = encoder_of(name)
     asked = [(text, some[0] or "x") if pairs else (text,) for text in some]
     assert_ids_are_those_of_the_tokenizer(tokenizer, encoder, asked)
+
+
+@pytest.mark.parametrize("name", ["bert", "roberta", "xlm-roberta", "deberta-v2", "left", "no cut"])
+@settings(max_examples=10)
+@given(some=st.lists(st.builds(lambda text, more, times: text + more * times, texts(), texts(), LONG), min_size=1))
+def test_without_a_count_of_all_tokens_only_the_count_differs(name: str, some: list[str]) -> None:
+    tokenizer, every = encoder_of(name)
+    encoder = Encoder(tokenizer, LIMIT, type_ids=True, counts_all=False)
+    asked = [(text,) for text in some]
+    found, whole = encoder.encode(asked), every.encode(asked)
+    assert found.ids.tolist() == whole.ids.tolist()
+    assert found.type_ids.tolist() == whole.type_ids.tolist()
+    assert found.counts.tolist() == np.minimum(whole.counts, LIMIT + 1).tolist()
+
+
+def test_of_a_long_text_only_the_beginning_is_encoded_unless_all_tokens_are_counted() -> None:
+    words = [f"{number}x" for number in range(5000)]
+    for counts_all in (True, False):
+        tokenizer = word_pieces(Recipe("bert"))
+        encoder = Encoder(tokenizer, LIMIT, type_ids=True, counts_all=counts_all)
+        encoder.encode([(" ".join(words),)])
+        assert encoder._words
+        assert (words[-1] in encoder._words._known) == counts_all
 
 
 @pytest.mark.parametrize("name", WORD_BY_WORD)
