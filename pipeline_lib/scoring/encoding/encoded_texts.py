@@ -48,6 +48,21 @@ class EncodedTexts:
         ids, type_ids, lengths, counts = (np.concatenate(column) for column in columns)
         return cls(ids, type_ids, lengths, counts)
 
+    def without(self, texts: Integers, stand_in: int) -> "EncodedTexts":
+        """Return these texts with one id in the place of the tokens of some of them.
+
+        Args:
+            texts: numbers of texts that have tokens, each once.
+            stand_in: the id.
+        """
+        if not len(texts):
+            return self
+        starts = (np.cumsum(self.lengths) - self.lengths)[texts]
+        keep, ids, lengths = np.ones(len(self.ids), bool), self.ids.copy(), self.lengths.copy()
+        keep[ranges(starts + 1, lengths[texts] - 1)] = False
+        ids[starts], lengths[texts] = stand_in, 1
+        return EncodedTexts(ids[keep], self.type_ids[keep], lengths, self.counts)
+
     def extremes(self) -> tuple[Integers, Integers]:
         """Return the smallest and the largest id of each text; 0 where a text has none."""
         smallest, largest = np.zeros((2, len(self.lengths)), np.int64)

@@ -73,9 +73,8 @@ class Encoder:
         else:  # with one token more than can be kept it is known that the text is truncated
             needed = self._limit + 1 - len(special.before) - len(special.after)
             content, counts = encoded_prefixes(words.encode, texts, needed)
-        if (content == REFUSED).any():
-            return self._whole([(text,) for text in texts])
-        return special.around(content, counts, self._limit)
+        refused = np.searchsorted(np.cumsum(counts), np.flatnonzero(content == REFUSED), side="right")
+        return special.around(content, counts, self._limit).without(np.unique(refused), REFUSED)
 
     def _whole(self, texts: Texts) -> EncodedTexts:
         """Encode texts as a whole; those that are too long are then encoded again, if the cut is not known."""

@@ -260,14 +260,17 @@ def test_without_a_limit_texts_are_whole() -> None:
     assert_ids_are_those_of_the_tokenizer(tokenizer, encoder, [(text,) for text in ADVERSARIAL_TEXTS], None)
 
 
-def test_a_text_that_the_tokenizer_refuses_fails_no_other() -> None:
-    words = {word: number for number, word in enumerate(["a", "b", "c", "fine", "[A]"])}
+@pytest.mark.parametrize("more", ["", "kettle, it boils quickly one two three four."])
+def test_a_text_that_the_tokenizer_refuses_fails_no_other(more: str) -> None:
+    words = {word: number for number, word in enumerate(["a", "b", "c", "[A]", "fine", *more.split()])}
     backend = Tokenizer(models.WordLevel(words, "[UNK]"))  # a word that is not there is an error
     backend.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    backend.post_processor = processors.TemplateProcessing("[A] $0", special_tokens=[("[A]", 4)])
+    backend.post_processor = processors.TemplateProcessing("[A] $0", special_tokens=[("[A]", 3)])
     encoder = Encoder(PreTrainedTokenizerFast(tokenizer_object=backend), 3, type_ids=False)
-    found = encoder.encode([("a b",), ("a x",), ("c",), ("a b c x",), ("a b c",), ("\ud800",)])
-    assert found.ids.tolist() == [4, 0, 1, -1, 4, 2, -1, 4, 0, 1, -1]
+    assert encoder.encodes_words == bool(more)
+    found = encoder.encode([("a b",), ("a x",), ("c",), ("a b c x",), ("a b c",), ("\ud800",), ("x",)])
+    assert found.ids.tolist() == [3, 0, 1, -1, 3, 2, -1, 3, 0, 1, -1, -1]
+    assert found.lengths.tolist() == [3, 1, 2, 1, 3, 1, 1]
     assert found.counts[[0, 2, 4]].tolist() == [3, 2, 4]
 
 
