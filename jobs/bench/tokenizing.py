@@ -23,7 +23,11 @@ _TEXTS_TO_TRAIN = 2000
 _PIECES = 20_000
 _LIMIT = 512
 _SPECIAL = ("<s>", "<pad>", "</s>", "<unk>")
-_COLUMNS = ("tokenizer", "tokens", "own calls", "ours, first 1,024 texts", "ours, second half", "gain", "ids equal")
+_TEXTS_IN_A_LONG_ONE = 200
+_COLUMNS = (
+    *("tokenizer", "tokens", "own calls", "ours, first 1,024 texts", "ours, second half", "gain", "ids equal"),
+    *("tokens of a long text", "own calls, ms", "ours, ms", "count_tokens: limit, ms"),
+)
 
 
 def tokenizing(
@@ -55,7 +59,8 @@ def _measured(texts: list[str], model: Path) -> Iterator[dict[str, Any]]:
         "Unigram": lambda: _unigrams(texts[:_TEXTS_TO_TRAIN]),
     }
     for name, make in made.items():
-        yield {"kind": name, **_costs(make(), texts)}
+        tokenizer = make()
+        yield {"kind": name, **_costs(tokenizer, texts), **_costs_of_long_texts(tokenizer, texts)}
 
 
 def _costs(tokenizer: Any, texts: list[str]) -> dict[str, Any]:
@@ -82,6 +87,26 @@ def _costs(tokenizer: Any, texts: list[str]) -> dict[str, Any]:
         "ours": _rate(ours),
         "equal": equal,
     }
+
+
+def _costs_of_long_texts(tokenizer: Any, texts: list[str]) -> dict[str, float]:
+    """Return the seconds for a long text of those that follow a first one."""
+    from pipeline_lib.scoring.encoding.encoder import Encoder
+
+    starts = range(0, len(texts), _TEXTS_IN_A_LONG_ONE)
+    long = [" ".join(texts[start : start + _TEXTS_IN_A_LONG_ONE]) for start in starts]
+    first, rest = long[0], long[1:] or long
+    ways: dict[str, Callable[[list[str]], Any]] = {"own": lambda some: _own_calls(tokenizer, some)}
+    for name, counts_all in (("exact", True), ("limit", False)):
+        encoder = Encoder(tokenizer, _LIMIT, type_ids=False, counts_all=counts_all)
+        ways[name] = lambda some, encoder=encoder: encoder.encode([(text,) for text in some])
+    found = {"long_tokens": _own_calls(tokenizer, rest)[1] / len(rest)}
+    for name, encode in ways.items():
+        encode([first])
+        began = time.process_time()
+        encode(rest)
+        found[f"long_{name}"] = (time.process_time() - began) / len(rest)
+    return found
 
 
 def _own_calls(tokenizer: Any, texts: list[str]) -> tuple[list[list[int]], int]:
@@ -140,7 +165,11 @@ def table_of(figures: dict[str, Any]) -> str:
     for entry in figures["kinds"]:
         rates = [f"{entry[name]:,.0f}" for name in ("own", "first", "later")]
         gain = f"{entry['later'] / entry['own']:.1f} times"
-        rows.append([entry["kind"], f"{entry['tokens']:,}", *rates, gain, "yes" if entry["equal"] else "NO"])
+        long = [f"{entry[f'long_{name}'] * 1e3:.1f}" for name in ("own", "exact", "limit")]
+        equal = "yes" if entry["equal"] else "NO"
+        rows.append(
+            [entry["kind"], f"{entry['tokens']:,}", *rates, gain, equal, f"{entry['long_tokens']:,.0f}", *long]
+        )
     here = figures["machine"]
     lines = "".join(f"| {' | '.join(cells)} |\n" for cells in rows)
     return f"{lines}\nTokens a second of CPU time on one core of {here['cpu']}.\n"

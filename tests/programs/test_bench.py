@@ -98,6 +98,7 @@ def test_texts_come_from_folders_globs_and_csv_as_in_the_job(tmp_path: Path) -> 
         ("bench", "--bogus", "No such option: --bogus"),
         ("bench.gpu", "--model /nowhere", "model.name: no folder '/nowhere'"),
         ("bench.gpu", "--input /nowhere", "input.path: no such file or folder: '/nowhere'"),
+        ("bench.tokenizing", "--input /nowhere", "input.path: no such file or folder: '/nowhere'"),
         ("bench.scale", "--model /nowhere", "model.name: no folder '/nowhere'"),
         ("bench.scale", "--shards 0", "'--shards'"),
         ("bench.scale", "--what else", "'--what'"),

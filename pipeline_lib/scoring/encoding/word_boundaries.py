@@ -8,8 +8,8 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-PLAIN_SPACE = "(?<=[!-~]) (?=[!-~])"
-"""A regular expression for a plain space."""
+PLAIN_SPACE = " (?=[!-~])(?<=[!-~] )"
+"""A regular expression for a plain space; it begins with the space, which is found fast."""
 
 _State = dict[str, Any]
 

@@ -80,7 +80,7 @@ class WordMemory:
         ids = np.array(encoded_by_halves(self._encode, [text], [REFUSED])[0], np.int32)
         size = len(self._mark)
         marks = np.flatnonzero(ids == self._mark[-1]) if size else np.zeros(0, np.int64)
-        # An id of a word may be the mark's, such as that of unknown words. Of what is refused, a word is found alone.
+        # An id of a word may be the mark's, such as that of unknown words; a word may be refused.
         if len(marks) != len(words) - 1 or REFUSED in ids:
             return self._alone(words)
         own = np.delete(ids, marks[:, None] - np.arange(size))
