@@ -96,10 +96,13 @@ def _costs_of_long_texts(tokenizer: Any, texts: list[str]) -> dict[str, float]:
     starts = range(0, len(texts), _TEXTS_IN_A_LONG_ONE)
     long = [" ".join(texts[start : start + _TEXTS_IN_A_LONG_ONE]) for start in starts]
     first, rest = long[0], long[1:] or long
-    ways: dict[str, Callable[[list[str]], Any]] = {"own": lambda some: _own_calls(tokenizer, some)}
-    for name, counts_all in (("exact", True), ("limit", False)):
-        encoder = Encoder(tokenizer, _LIMIT, type_ids=False, counts_all=counts_all)
-        ways[name] = lambda some, encoder=encoder: encoder.encode([(text,) for text in some])
+    exact = Encoder(tokenizer, _LIMIT, type_ids=False)
+    limit = Encoder(tokenizer, _LIMIT, type_ids=False, counts_all=False)
+    ways: dict[str, Callable[[list[str]], Any]] = {
+        "own": lambda some: _own_calls(tokenizer, some),
+        "exact": lambda some: exact.encode([(text,) for text in some]),
+        "limit": lambda some: limit.encode([(text,) for text in some]),
+    }
     found = {"long_tokens": _own_calls(tokenizer, rest)[1] / len(rest)}
     for name, encode in ways.items():
         encode([first])

@@ -33,6 +33,14 @@ class WordMemory:
         backend: a `tokenizers.Tokenizer` that cuts at plain spaces; see `word_boundaries`.
     """
 
+    _known: dict[str, int]
+    """The number of each word; a word that begins with `_FIRST` is the first of a text."""
+    _starts: Integers
+    """Where the ids of each word begin, and last where they all end."""
+    _ids: Ids
+    _characters: int
+    """An estimate of the memory that all this takes."""
+
     def __init__(self, backend: Any) -> None:
         self._backend = backend
         self._mark = self._alone([_MARK.strip()])[0]
@@ -95,9 +103,9 @@ class WordMemory:
         return [each.ids for each in self._backend.encode_batch_fast(texts, add_special_tokens=False)]
 
     def _forget(self) -> None:
-        self._known: dict[str, int] = {}
-        self._starts: Integers = np.zeros(1, np.int64)
-        self._ids: Ids = np.zeros(0, np.int32)
+        self._known = {}
+        self._starts = np.zeros(1, np.int64)
+        self._ids = np.zeros(0, np.int32)
         self._characters = 0
 
 

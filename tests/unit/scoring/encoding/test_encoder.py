@@ -208,7 +208,7 @@ def test_ids_are_those_of_the_tokenizer_and_all_its_tokens_are_counted(
     name: str, some: list[str], pairs: bool
 ) -> None:
     tokenizer, encoder = encoder_of(name)
-    asked = [(text, some[0] or "x") if pairs else (text,) for text in some]
+    asked: list[tuple[str, ...]] = [(text, some[0] or "x") if pairs else (text,) for text in some]
     assert_ids_are_those_of_the_tokenizer(tokenizer, encoder, asked)
 
 
