@@ -100,6 +100,22 @@ WORD_BY_WORD: dict[str, Callable[[], Any]] = {
     "whole words": lambda: with_tokens(word_pieces(Recipe("bert")), AddedToken("fine", single_word=True)),
     "takes spaces before": lambda: with_tokens(byte_pairs(Recipe("gpt2")), AddedToken("<mask>", lstrip=True)),
 }
+
+
+class InPython:
+    """Cuts at spaces, as far as anybody knows."""
+
+    def pre_tokenize(self, text: Any) -> None:
+        """Cut a text, as the tokenizers library asks for it."""
+        text.split(lambda _, part: part.split(" ", "removed"))
+
+
+def cut_in_python() -> Any:
+    tokenizer = word_pieces(Recipe("bert"))
+    tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.PreTokenizer.custom(InPython())
+    return tokenizer
+
+
 AS_A_WHOLE: dict[str, Callable[[], Any]] = {
     "no cut": lambda: metaspace_bpe(split=False),
     "takes spaces behind": lambda: with_tokens(byte_pairs(Recipe("gpt2")), AddedToken("<mask>", rstrip=True)),
@@ -107,6 +123,7 @@ AS_A_WHOLE: dict[str, Callable[[], Any]] = {
     "replaced spaces": lambda: bpe(normalizer=normalizers.Replace(" ", "x")),
     "replaced words": lambda: bpe(normalizer=normalizers.Replace(Regex("e f"), "x")),
     "other pattern": lambda: bpe(pre_tokenizer=split_at("e f|[a-z]+|.")),
+    "in Python": cut_in_python,
     "no boundary": lambda: bpe(pre_tokenizer=pre_tokenizers.ByteLevel(use_regex=False)),
     "hidden spaces": lambda: rebuilt(
         unigrams(Recipe("xlm-roberta")),
