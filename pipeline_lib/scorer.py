@@ -124,15 +124,16 @@ class _SelectColumns:
 
     def __init__(self, plan: ScoringPlan, worker: Worker) -> None:
         del worker
-        self._score_fields = plan.score_fields
+        self._score_fields, self._prefix = plan.score_fields, plan.settings.output.column_prefix
 
     def __call__(self, part: Slice, table: pa.Table) -> pa.Table:
         del part
-        added = {*columns.INTERNAL, *(field.name for field in self._score_fields)}
-        kept = [field for field in table.schema if field.name not in added]
+        added = [field.name for field in self._score_fields]
+        kept = [field for field in table.schema if field.name not in {*columns.INTERNAL, *added}]
         schema = pa.schema([*kept, *self._score_fields])
         result = table.select(schema.names).cast(schema)
-        return result.append_column(REJECT, table.column(columns.REJECT_CODE))
+        result = result.append_column(REJECT, table.column(columns.REJECT_CODE))
+        return result.rename_columns({name: self._prefix + name for name in added})
 
 
 def _settings(given: Settings | Path | str | Mapping[str, Any]) -> Settings:

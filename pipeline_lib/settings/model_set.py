@@ -1,0 +1,78 @@
+"""Settings of several models over one input: a file with `models` stands for a job of each, which read together."""
+
+from typing import Any
+
+from pydantic import Field, field_validator, model_validator
+
+from pipeline_lib.settings.settings import (
+    InputSettings,
+    LimitSettings,
+    ModelSettings,
+    OutputSettings,
+    Section,
+    TuningSettings,
+)
+
+class NamedModelSettings(ModelSettings):
+    """One of several models."""
+
+    name_here: str = Field(
+        alias="as",
+        pattern=r"^[A-Za-z][A-Za-z0-9_]*$",
+        max_length=32,
+        description="Its name here: the folder below output.path with its result, and what its columns begin with.",
+    )
+
+    def without_name(self) -> ModelSettings:
+        """Return the settings as the section `model` of a job has them."""
+        return ModelSettings.model_validate(self.model_dump(exclude={"name_here"}))
+
+
+class ModelSetSettings(Section):
+    """All settings of a file with several models, validated."""
+
+    models: list[NamedModelSettings] = Field(
+        min_length=1, description="In place of model: several models, each with these settings and a name (as)."
+    )
+    input: InputSettings
+    output: OutputSettings
+    limits: LimitSettings = LimitSettings()
+    tuning: TuningSettings = TuningSettings()
+
+    @field_validator("models")
+    @classmethod
+    def _distinct_names(cls, models: list[NamedModelSettings]) -> list[NamedModelSettings]:
+        """Refuse names that are the same folder on some disks, and the same columns in some databases."""
+        known: dict[str, str] = {}
+        for name in (each.name_here for each in models):
+            if name.casefold() in known:
+                other = known[name.casefold()]
+                raise ValueError(f"two models are named {name!r}" + (f" and {other!r}" if other != name else ""))
+            known[name.casefold()] = name
+        return models
+
+    @model_validator(mode="after")
+    def _nothing_of_one_model(self) -> "ModelSetSettings":
+        if self.output.column_prefix:
+            raise ValueError("output.column_prefix is for one model; the columns of several have their names (as)")
+        if self.input.truth_column:
+            raise ValueError(
+                "input.truth_column is for one model; to count how many labels are right, score that model by a "
+                "settings file of its own"
+            )
+        return self
+
+    def sections(self) -> dict[str, dict[str, Any]]:
+        """Return the sections of a job for each model, by its name, which the folder and the columns of the job have."""
+        return {each.name_here: self._sections_of(each) for each in self.models}
+
+    def _sections_of(self, model: NamedModelSettings) -> dict[str, Any]:
+        name = model.name_here
+        output = {"path": f"{self.output.path.rstrip('/')}/{name}", "column_prefix": f"{name}_"}
+        return {
+            "model": model.without_name(),
+            "input": self.input,
+            "output": self.output.model_copy(update=output),
+            "limits": self.limits,
+            "tuning": self.tuning,
+        }
