@@ -49,7 +49,7 @@ class Backfill:
         """
         for first in range(0, len(self.attempts), NIGHTS_AT_A_TIME):
             some = self.attempts[first : first + NIGHTS_AT_A_TIME]
-            pipeline.run_nights(job, Attempts(some, on_end), progress, executor)
+            pipeline.run_together({"": job}, Attempts(some, on_end), progress, executor)
 
     @property
     def exit_code(self) -> int:

@@ -85,6 +85,19 @@ class Plan(ScoringPlan):
         return ScoringPlan(settings.model_copy(update=without_paths), self.checkpoint, self.computation)
 
     @property
+    def tokenizing(self) -> tuple[object, ...]:
+        """What the ids of texts depend on: equal for plans whose texts are tokenized once for all of them."""
+        checkpoint, output = self.checkpoint, self.settings.output
+        takes_type_ids = "token_type_ids" in checkpoint.inputs
+        of_model = checkpoint.max_tokens, checkpoint.windows, checkpoint.vocabulary, takes_type_ids
+        return checkpoint.tokenizer, *of_model, output.rejected_texts
+
+    @property
+    def reading(self) -> tuple[object, ...]:
+        """What a slice as it is read depends on: equal for plans whose slices are read once for all of them."""
+        return self.settings.input, self.settings.tuning.rows_per_slice, self.output_schema
+
+    @property
     def scored_schema(self) -> pa.Schema:
         """The schema of the parts."""
         return self.output_schema.scored_schema(self.settings, self.checkpoint.embedding_width)

@@ -35,6 +35,7 @@ class Tokenizer:
 
     def __init__(self, plan: ScoringPlan) -> None:
         settings, checkpoint = plan.settings, plan.checkpoint
+        self.of = checkpoint.tokenizer
         folder, _ = locate(settings.model, checkpoint.commit)
         self._tokenizer = loading.load_tokenizer(folder, settings.model)
         self._limit, self._windows = checkpoint.max_tokens, checkpoint.windows

@@ -13,6 +13,7 @@ from pipeline_lib.settings.settings import (
     TuningSettings,
 )
 
+
 class NamedModelSettings(ModelSettings):
     """One of several models."""
 
@@ -63,7 +64,7 @@ class ModelSetSettings(Section):
         return self
 
     def sections(self) -> dict[str, dict[str, Any]]:
-        """Return the sections of a job for each model, by its name, which the folder and the columns of the job have."""
+        """Return the sections of a job for each model by its name; its folder and columns have that name."""
         return {each.name_here: self._sections_of(each) for each in self.models}
 
     def _sections_of(self, model: NamedModelSettings) -> dict[str, Any]:

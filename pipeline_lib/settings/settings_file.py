@@ -24,7 +24,7 @@ def load_settings(path: Path, overrides: Sequence[str] = ()) -> Settings:
     """Read the settings of one job from a YAML file, apply `key=value` overrides and validate the result.
 
     Raises:
-        SettingsError: the file can't be read, a key is unknown, a value is not allowed, or the file has several models.
+        SettingsError: the file can't be read, a key is unknown, a value is not allowed, or there are several models.
     """
     jobs = load_jobs(path, overrides)
     if len(jobs) > 1:
@@ -65,8 +65,8 @@ def parse_jobs(values: dict[str, Any], where: str = "settings") -> Jobs:
         return {"": parse_settings(values, where)}
     if "model" in values:
         raise SettingsError(
-            f"{where}: model and models are both there; a file has one of them. A setting of one of several models is "
-            "named such as models.NAME.precision"
+            f"{where}: model and models are both there; a file has one of them. A setting of one of several models "
+            "is named such as models.NAME.precision"
         )
     if not isinstance(values["models"], list):
         example = "{as: sentiment, name: org/model}"

@@ -32,7 +32,7 @@ class NightProgress:
         if self._progress.is_one_night:
             self._progress.phase(doing)
         else:
-            self._progress.silent_phase(f"{self._attempt.date}: {doing}")
+            self._progress.silent_phase(f"{self._attempt.title}: {doing}")
 
     def planned(self, plan: Plan) -> None:
         """Print the plan; of several nights, what they have in common is printed once."""
@@ -41,13 +41,13 @@ class NightProgress:
             if self._progress.is_one_night:
                 self._progress.tell(topic, text)
             elif topic in _OF_EACH_NIGHT:
-                self._progress.tell(topic, f"{self._attempt.date}: {text}")
+                self._progress.tell(topic, f"{self._attempt.title}: {text}")
             elif topic in _OF_ALL_NIGHTS:
                 self._progress.tell_once(topic, text)
 
     def note(self, text: str) -> None:
         """Print what the user should know and is no failure."""
-        self._progress.note(text if self._progress.is_one_night else f"{self._attempt.date}: {text}")
+        self._progress.note(text if self._progress.is_one_night else f"{self._attempt.title}: {text}")
 
     def publishing(self) -> None:
         """Print that scoring is over."""
@@ -57,7 +57,7 @@ class NightProgress:
             self._progress.close()
             self._progress.phase(doing, "publish")
         else:
-            self._progress.silent_phase(f"{self._attempt.date}: {doing}", "publish")
+            self._progress.silent_phase(f"{self._attempt.title}: {doing}", "publish")
 
     def joined(self, files: int, of_files: int) -> None:
         """Note how many files slices have been joined into."""
