@@ -152,11 +152,19 @@ def _score(attempts: Attempts, progress: Progress, executor: Executor) -> None:
 
 
 def plan_only(
-    settings: Settings, date: dt.date | None, progress: Progress, executor: Executor, *, replace: bool = False
+    job: Job, date: dt.date | None, progress: Progress, executor: Executor, seen: SeenInput | None = None
 ) -> Plan:
     """Return the plan that a run would have; nothing is written, and Ray does not start.
+
+    Args:
+        job: what a run would do.
+        date: as for `run`.
+        progress: prints what happens.
+        executor: where the steps would run.
+        seen: what is known of the input, which jobs of other models have too.
 
     Raises:
         NightscoreError: as `run` would.
     """
-    return executor.plan(discover(settings.on_date(date), date=date, replace=replace), progress)
+    discovery = discover(job.settings.on_date(date), date=date, replace=job.replace, seen=seen)
+    return executor.plan(discovery, progress)

@@ -26,7 +26,7 @@ from pipeline_lib.inputs.schema import unify_schemas
 from pipeline_lib.inputs.shards import Slice
 from pipeline_lib.planning.plan import ScoringPlan
 from pipeline_lib.settings.settings import Device, Settings
-from pipeline_lib.settings.settings_file import load_settings, parse_settings
+from pipeline_lib.settings.settings_file import load_settings, only_job, parse_jobs
 
 _EXAMPLE = "{'model': {'name': '...'}}"
 
@@ -145,7 +145,7 @@ def _settings(given: Settings | Path | str | Mapping[str, Any]) -> Settings:
             # A value that is no section is kept: the settings are validated as a whole.
             known = values.get(name)
             values[name] = {**known, **section} if known and isinstance(section, Mapping) else section
-        return parse_settings({str(name): section for name, section in values.items()})
+        return only_job(parse_jobs({str(name): section for name, section in values.items()}), "settings")
     if not isinstance(given, str | os.PathLike):
         raise SettingsError(
             f"expected a settings file, Settings, or sections such as {_EXAMPLE}, found {type(given).__name__}"

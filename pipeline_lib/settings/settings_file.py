@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from pipeline_lib.errors import SettingsError, did_you_mean, listed
 from pipeline_lib.masking import masked, shown
@@ -24,11 +24,24 @@ def load_settings(path: Path, overrides: Sequence[str] = ()) -> Settings:
     """Read the settings of one job from a YAML file, apply `key=value` overrides and validate the result.
 
     Raises:
-        SettingsError: the file can't be read, a key is unknown, a value is not allowed, or there are several models.
+        SettingsError: the file can't be read, a key is unknown, a value is not allowed, or models are several.
     """
-    jobs = load_jobs(path, overrides)
+    return only_job(load_jobs(path, overrides), str(path))
+
+
+def settings_schema() -> dict[str, Any]:
+    """Return the JSON schema of a settings file: with one model, or with several."""
+    return TypeAdapter(Settings | ModelSetSettings).json_schema()
+
+
+def only_job(jobs: Jobs, where: str) -> Settings:
+    """Return the only job of some settings.
+
+    Raises:
+        SettingsError: there are several models.
+    """
     if len(jobs) > 1:
-        raise SettingsError(f"{path}: names several models ({listed(jobs)}), and one is needed here")
+        raise SettingsError(f"{where}: names several models ({listed(jobs)}), and one is needed here")
     return next(iter(jobs.values()))
 
 

@@ -48,7 +48,10 @@ class PlanFlows:
 
         An error takes the place of the result of the plans that it belongs to.
         """
-        yield from self._taken(0, part, table)
+        waiting = [(0, part, table)]
+        while waiting:
+            at, part, table = waiting.pop()
+            yield self._taken(at, part, table, waiting)
 
     def of_plans(self, part: Slice, numbers: Sequence[int]) -> Slice:
         """Return a slice for some of its plans alone, with the number that its shard has in the first of them."""
@@ -56,17 +59,16 @@ class PlanFlows:
         shard = part.shard if first == part.night else self._numbers(first)[self._paths(part.night)[part.shard]]
         return replace(part, night=first, shard=shard, also=sum(1 << (number - first) for number in numbers[1:]))
 
-    def _taken(self, begin: int, part: Slice, table: pa.Table) -> Iterator[Taken]:
+    def _taken(self, begin: int, part: Slice, table: pa.Table, waiting: list[tuple[int, Slice, pa.Table]]) -> Taken:
+        """Take a slice through the steps for its first plan; where the others part from it, they wait there."""
         for at in range(begin, len(self._steps)):
             part, *others = self._parted(self._steps[at], part)
-            for other in others:
-                yield from self._taken(at, other, table)
+            waiting += [(at, other, table) for other in others[::-1]]
             try:
                 table = self._made(at, part.night)(part, table)
             except Exception as error:  # noqa: BLE001 - the caller decides what it ends
-                yield part, error
-                return
-        yield part, table
+                return part, error
+        return part, table
 
     def _parted(self, step: "SharedStep", part: Slice) -> list[Slice]:
         """Return a slice apart for each plan, or for the plans for which a step does the same."""

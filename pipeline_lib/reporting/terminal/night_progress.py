@@ -9,9 +9,10 @@ from pipeline_lib.reporting.terminal.plan_lines import plan_lines
 from pipeline_lib.reporting.terminal.progress import Progress
 from pipeline_lib.storage.records import Manifest
 
-# What the paths of a night say already, or what is the same in all nights.
+# What the paths of a night say already, or what is the same in all nights, or in all of one model.
 _OF_EACH_NIGHT = ("input", "note")
-_OF_ALL_NIGHTS = ("model", "labels", "columns", "")
+_OF_ALL_NIGHTS = ("columns", "")
+_OF_EACH_MODEL = ("model", "labels")
 
 
 class NightProgress:
@@ -44,6 +45,9 @@ class NightProgress:
                 self._progress.tell(topic, f"{self._attempt.title}: {text}")
             elif topic in _OF_ALL_NIGHTS:
                 self._progress.tell_once(topic, text)
+            elif topic in _OF_EACH_MODEL:
+                model = self._attempt.model
+                self._progress.tell_once(topic, f"{model}: {text}" if model else text)
 
     def note(self, text: str) -> None:
         """Print what the user should know and is no failure."""
