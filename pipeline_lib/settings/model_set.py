@@ -33,7 +33,8 @@ class ModelSetSettings(Section):
     """All settings of a file with several models, validated."""
 
     models: list[NamedModelSettings] = Field(
-        min_length=1, description="In place of model: several models, each with these settings and a name (as)."
+        min_length=1,
+        description="In place of model: a list of several, each with the settings of model and a name (as).",
     )
     input: InputSettings
     output: OutputSettings
