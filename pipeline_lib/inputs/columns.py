@@ -26,7 +26,7 @@ NEAR_BOUNDARY = "__near_boundary__"
 TEXT_HASH = "__text_hash__"
 """A number that stands for a row's text, to find duplicates without it; missing where scores are taken over."""
 TRUTH = "__truth__"
-"""The true label: as the input has it, then its index. Missing where the settings name no column with it."""
+"""The index of the true label. Missing where the settings name no column with it."""
 INTERNAL = (
     *(ROW, LINE, TEXT, PAIR, REJECT_CODE, REJECT_MESSAGE, TOKEN_IDS, TYPE_IDS),
     *(COMPUTED_BY, DRIFT, FLIPPED, NEAR_BOUNDARY, TEXT_HASH, TRUTH),
@@ -113,6 +113,11 @@ def score_fields(settings: Settings, embedding_width: int) -> list[pa.Field]:
         (pa.field(N_WINDOWS, pa.int32()), N_WINDOWS in asked),
     ]
     return [field for field, is_wanted in wanted if is_wanted]
+
+
+def truth_of(column: str) -> str:
+    """Return the name within the flow of a column with true labels, as the input has them."""
+    return TRUTH + column
 
 
 def reject_fields(*, texts: bool) -> list[pa.Field]:

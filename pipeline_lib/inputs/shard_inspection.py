@@ -60,22 +60,23 @@ def read_headers(paths: Sequence[str], settings: Settings, seen: SeenInput) -> d
     schemas: dict[str, Any] = {}
 
     def read_header(path: str) -> ShardHeader:
-        header = with_retries(lambda: _read_header(path, settings))
+        csv, rows = settings.input.csv, settings.tuning.rows_per_slice
+        header = with_retries(lambda: dispatch.read_header(path, format_of(path), csv, rows))
         # Most shards have the same schema: it is kept in memory once.
         return header._replace(schema=schemas.setdefault(header.schema.to_string(), header.schema))
 
     unread = [path for path in paths if path not in seen.headers]
     seen.headers |= zip(unread, in_threads(read_header, unread), strict=True)
-    return {path: seen.headers[path] for path in paths}
+    return {path: _with_named_columns(path, seen.headers[path], settings) for path in paths}
 
 
-def _read_header(path: str, settings: Settings) -> ShardHeader:
-    kind, inputs = format_of(path), settings.input
-    header = dispatch.read_header(path, kind, inputs.csv, settings.tuning.rows_per_slice)
-    if kind == "jsonl" and header.rows == 0:  # without rows there are no keys, and no shard is wrong for that
-        texts = [name for name in (inputs.text_column, inputs.text_pair_column, inputs.truth_column) if name]
-        return header._replace(schema=pa.schema([(name, pa.null()) for name in dict.fromkeys(texts)]))
-    return header
+def _with_named_columns(path: str, header: ShardHeader, settings: Settings) -> ShardHeader:
+    """Return a header with the columns that the settings name, where a shard without rows has no keys at all."""
+    if format_of(path) != "jsonl" or header.rows != 0:
+        return header
+    inputs = settings.input
+    names = [name for name in (inputs.text_column, inputs.text_pair_column, inputs.truth_column) if name]
+    return header._replace(schema=pa.schema([(name, pa.null()) for name in dict.fromkeys(names)]))
 
 
 def inspect_shards(

@@ -41,6 +41,8 @@ class Plan(ScoringPlan):
     output_schema: OutputSchema
     fingerprint: dict[str, Any]
     version: str
+    truth_columns: tuple[str, ...] = ()
+    """Columns with true labels that are read: its own, and those of the plans that share what is read."""
     shards: tuple[Shard, ...] = ()
     notices: tuple[str, ...] = ()
     """For the user; none of them is an error."""
@@ -95,7 +97,8 @@ class Plan(ScoringPlan):
     @property
     def reading(self) -> tuple[object, ...]:
         """What a slice as it is read depends on: equal for plans whose slices are read once for all of them."""
-        return self.settings.input, self.settings.tuning.rows_per_slice, self.output_schema
+        without_truth = self.settings.input.model_copy(update={"truth_column": None, "truth_labels": {}})
+        return without_truth, self.settings.tuning.rows_per_slice, self.output_schema
 
     @property
     def scored_schema(self) -> pa.Schema:

@@ -63,6 +63,7 @@ def make_plan(
         computation=computation,
         fingerprint=fingerprint,
         version=version,
+        truth_columns=(settings.input.truth_column,) if settings.input.truth_column else (),
         shards=inspect_shards(discovery.stamps, discovery.headers, settings, discovery.seen),
         notices=discovery.notices,
         may_replace=discovery.replace,

@@ -11,6 +11,7 @@ from pipeline_lib.settings.settings import (
     OutputSettings,
     Section,
     TuningSettings,
+    values_as_text,
 )
 
 
@@ -24,9 +25,20 @@ class NamedModelSettings(ModelSettings):
         description="Its name here: the folder below output.path with its result, and what its columns begin with.",
     )
 
-    def without_name(self) -> ModelSettings:
-        """Return the settings as the section `model` of a job has them."""
-        return ModelSettings.model_validate(self.model_dump(exclude={"name_here"}))
+    truth_column: str | None = Field(None, min_length=1, description="As in input, for this model alone.")
+    truth_labels: dict[str, str | None] = Field(
+        default_factory=dict, description="As in input, for this model alone."
+    )
+
+    _values_as_text = field_validator("truth_labels", mode="before")(values_as_text)
+
+    def sections(self) -> dict[str, dict[str, Any]]:
+        """Return what a job of this model has in the sections `model` and `input`."""
+        of_input = {"truth_column", "truth_labels"}
+        return {
+            "model": self.model_dump(exclude={"name_here", *of_input}),
+            "input": self.model_dump(include=of_input),
+        }
 
 
 class ModelSetSettings(Section):
@@ -59,8 +71,8 @@ class ModelSetSettings(Section):
             raise ValueError("output.column_prefix is for one model; the columns of several have their names (as)")
         if self.input.truth_column:
             raise ValueError(
-                "input.truth_column is for one model; to count how many labels are right, score that model by a "
-                "settings file of its own"
+                "input.truth_column is for one model; of several, name it with the one whose labels it has: "
+                "models.NAME.truth_column"
             )
         return self
 
@@ -69,11 +81,11 @@ class ModelSetSettings(Section):
         return {each.name_here: self._sections_of(each) for each in self.models}
 
     def _sections_of(self, model: NamedModelSettings) -> dict[str, Any]:
-        name = model.name_here
+        name, sections = model.name_here, model.sections()
         output = {"path": f"{self.output.path.rstrip('/')}/{name}", "column_prefix": f"{name}_"}
         return {
-            "model": model.without_name(),
-            "input": self.input,
+            "model": sections["model"],
+            "input": {**self.input.model_dump(), **sections["input"]},
             "output": self.output.model_copy(update=output),
             "limits": self.limits,
             "tuning": self.tuning,

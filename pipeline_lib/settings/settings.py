@@ -39,6 +39,16 @@ def _without_secret(url: str) -> str:
     return url
 
 
+def values_as_text(value: Any) -> Any:
+    """Let stars and other numbers that stand for labels be written without quotes, as YAML reads them."""
+    if not isinstance(value, dict):
+        return value
+    for key in value:
+        if key is None or isinstance(key, bool):
+            raise ValueError(f"YAML reads a key as {key}; write it in quotes, such as 'yes', or 1 for true")
+    return {str(key): label for key, label in value.items()}
+
+
 class ModelSettings(Section):
     """The checkpoint that scores the texts, and how its logits become scores."""
 
@@ -162,16 +172,7 @@ class InputSettings(Section):
             raise ValueError(f"expected all, or a list of names such as [{value}]")
         return value
 
-    @field_validator("truth_labels", mode="before")
-    @classmethod
-    def _values_as_text(cls, value: Any) -> Any:
-        """Let stars and other numbers stand without quotes, as YAML reads them."""
-        if not isinstance(value, dict):
-            return value
-        for key in value:
-            if key is None or isinstance(key, bool):
-                raise ValueError(f"YAML reads a key as {key}; write it in quotes, such as 'yes', or 1 for true")
-        return {str(key): label for key, label in value.items()}
+    _values_as_text = field_validator("truth_labels", mode="before")(values_as_text)
 
     @model_validator(mode="after")
     def _column_of_labels(self) -> "InputSettings":

@@ -265,6 +265,33 @@ def test_every_command_works_on_all_models_or_on_one(tmp_path: Path, checkpoints
     assert "did you mean 'tone'?" in wrong
 
 
+def test_each_model_has_its_own_truth_from_the_one_reading(tmp_path: Path, checkpoints: Path) -> None:
+    lines = [f"{row},text {row},{1 + row % 5},{('sport', 'news', '')[row % 3]}" for row in range(50)]
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.csv").write_text("\n".join(["id,text,stars,kind", *lines]) + "\n")
+    stars = {1: "LABEL_0", 2: None, 3: None, 4: "LABEL_1", 5: "LABEL_1"}
+    models = {
+        "tone": {"name": str(checkpoints / "bert"), "truth_column": "stars", "truth_labels": stars},
+        "plain": checkpoints / "bert",
+        "topic": {"name": str(checkpoints / "other"), "truth_column": "kind"},
+    }
+    shared = {"path": str(tmp_path / "in"), "keep_columns": ["id"]}
+    jobs = parse_jobs(sections(tmp_path, models, input=shared))
+    ended = run_set(jobs)
+    assert ["reader" in outcome.busy for outcome in ended.values()] == [True, False, False]
+    assert_as_alone(jobs, tmp_path)
+    told = {name: json.loads((tmp_path / "out" / name / "_metrics.json").read_text())["truth"] for name in models}
+    for name, truth in told.items():
+        assert truth == json.loads((tmp_path / "alone" / name / "_metrics.json").read_text())["truth"]
+    assert told["plain"] is None
+    assert [told[name][count] for name in ("tone", "topic") for count in ("rows", "without_truth")] == [
+        30,
+        20,
+        34,
+        16,
+    ]
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(400)
 def test_a_text_that_fails_or_kills_one_model_is_scored_by_the_others(

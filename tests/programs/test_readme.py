@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from pydantic_core import PydanticUndefined
 
 from pipeline_lib import errors
 from pipeline_lib.settings.model_set import ModelSetSettings, NamedModelSettings
-from pipeline_lib.settings.settings import Settings
+from pipeline_lib.settings.settings import ModelSettings, Settings
 from tests.conftest import ROOT, read_output
 from tests.helpers.papers import examples, section
 
@@ -115,21 +116,24 @@ def settings_table() -> str:
     """Return the table of all settings, as the paper must show it."""
     lines = ["| setting | default | what it does |", "| --- | --- | --- |"]
     of_one = _rows(Settings, "")
-    models, name = ModelSetSettings.model_fields["models"], NamedModelSettings.model_fields["name_here"]
-    of_several = [f"| `models` | none | {models.description} |", f"| `models.as` | required | {name.description} |"]
+    models, fields = ModelSetSettings.model_fields["models"], NamedModelSettings.model_fields
+    own = [name for name in fields if name not in ModelSettings.model_fields]
+    of_several = [f"| `models` | none | {models.description} |", *_rows(NamedModelSettings, "models.", own)]
     at = next(at for at, row in enumerate(of_one) if row.startswith("| `input."))
     return "\n".join([*lines, *of_one[:at], *of_several, *of_one[at:]])
 
 
-def _rows(section: type[BaseModel], prefix: str) -> list[str]:
+def _rows(section: type[BaseModel], prefix: str, names: Collection[str] | None = None) -> list[str]:
     rows: list[str] = []
     for name, field in section.model_fields.items():
+        if names is not None and name not in names:
+            continue
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
             rows += _rows(field.annotation, f"{prefix}{name}.")
         else:
             default: Any = field.get_default(call_default_factory=True)
             shown = "required" if default is PydanticUndefined else f"`{json.dumps(default)}`"
-            rows.append(f"| `{prefix}{name}` | {shown} | {field.description} |")
+            rows.append(f"| `{prefix}{field.alias or name}` | {shown} | {field.description} |")
     return rows
 
 

@@ -23,6 +23,16 @@ def shared_slices(todo: Mapping[int, Collection[Slice]], plans: Sequence[Plan]) 
     return {number: parts for number, parts in shared.items() if parts}
 
 
+def reading_together(plans: Sequence[Plan]) -> list[Plan]:
+    """Return plans of which each reads the columns with true labels of all that read the same rows."""
+    together = list(plans)
+    for group in _alike(range(len(plans)), plans):
+        names = tuple(dict.fromkeys(name for number in group for name in plans[number].truth_columns))
+        for number in group:
+            together[number] = replace(plans[number], truth_columns=names)
+    return together
+
+
 def _alike(numbers: Sequence[int], plans: Sequence[Plan]) -> list[list[int]]:
     """Return plans that read the same columns of the same files, in groups."""
     groups: list[list[int]] = []

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from pipeline_lib.errors import NightscoreError
-from pipeline_lib.execution.nights.shared_slices import shared_slices
+from pipeline_lib.execution.nights.shared_slices import reading_together, shared_slices
 from pipeline_lib.inputs.shards import Slice
 from pipeline_lib.planning.plan import Plan
 from pipeline_lib.storage.records import Receipt
@@ -18,7 +18,7 @@ class SlicesLeft:
     """
 
     def __init__(self, plans: Sequence[Plan]) -> None:
-        self.plans = plans
+        self.plans = reading_together(plans)
         slices = {
             night: {part.key: part for part in (replace(part, night=night) for part in plan.todo)}
             for night, plan in enumerate(plans)

@@ -66,6 +66,11 @@ def test_a_model_is_chosen_and_set_by_its_name(tmp_path: Path) -> None:
         (TWO, {"output": {"path": "out", "column_prefix": "a_"}}, "output.column_prefix is for one model"),
         (TWO, {"input": {"path": "in", "truth_column": "stars"}}, "input.truth_column is for one model"),
         (
+            [{**TWO[0], "truth_labels": {1: "bad"}}],
+            {},
+            "models.tone: input: truth_labels needs truth_column",
+        ),
+        (
             [TWO[0], {"as": "cut", "name": "x", "long_texts": "windows"}],
             {"input": {"path": "in", "text_pair_column": "b"}},
             "models.cut: model.long_texts: windows are for single texts",
