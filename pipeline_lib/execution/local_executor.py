@@ -64,7 +64,7 @@ class LocalExecutor:
         listener.starting(left.rows, f"this process, on {computation.device.upper()}")
         monitor = _LocalMonitor(listener)
         worker = Worker("local", "this machine", computation.threads or 1, 1.0, monitor)
-        at_a_time = max(len(part.plans) for part in parts)
+        at_a_time = max(part.also.bit_count() + 1 for part in parts)
         flows = PlanFlows(shared_steps(self._steps), left.plans.__getitem__, worker, at_a_time)
         for part in parts:
             numbers = [number for number in part.plans if number in left.todo]  # the others have failed

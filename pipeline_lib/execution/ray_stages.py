@@ -59,9 +59,9 @@ def results_of(left: SlicesLeft, room: Room, workers: Workers) -> Generator[tupl
         workers: what the actors do, and where they report to.
     """
     plans, todo = left.plans, left.parts()
-    sharing = [part.plans for parts in todo.values() for part in parts]
+    most = max(part.also.bit_count() + 1 for parts in todo.values() for part in parts)
     refs = {number: ray.put(plans[number].for_workers()) for number in left.todo}
-    at_hand = _Plans(refs, sharing[0], 2 * max(map(len, sharing)))
+    at_hand = _Plans(refs, next(iter(todo.values()))[0].plans, 2 * most)
     at_work = room.allotment.tokenizer_actors or room.allotment.model_actors
     runs = runs_to_read(todo, plans)
     readers = reader_actors(runs, plans, at_work)
