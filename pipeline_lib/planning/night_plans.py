@@ -38,7 +38,7 @@ def make_plans(
 
 
 def _once_for_each(
-    ask: Callable[_Arguments, _Answer], key: Callable[_Arguments, Hashable]
+    ask: Callable[_Arguments, _Answer], key: Callable[..., Hashable]
 ) -> Callable[_Arguments, _Answer]:
     """Return a function that asks once for each key of its arguments, and then gives the same answer or error."""
     known: dict[Hashable, _Answer | NightscoreError] = {}

@@ -51,7 +51,7 @@ def write_input(folder: Path) -> Path:
     return folder / "in"
 
 
-def sections(folder: Path, models: Mapping[str, Path | Mapping[str, Any]], **others: Any) -> dict[str, Any]:
+def sections(folder: Path, models: Mapping[str, Any], **others: Any) -> dict[str, Any]:
     entries = [
         {"as": name, **(given if isinstance(given, Mapping) else {"name": str(given)})}
         for name, given in models.items()
@@ -132,6 +132,7 @@ def test_the_outputs_are_joined_on_the_kept_columns(tmp_path: Path, checkpoints:
     query = f"select * from '{tone}/*.parquet' join '{topic}/*.parquet' using (id, input_label)"  # noqa: S608
     joined = duckdb.sql(query)
     added = [f"{name}_{column}" for name in ("tone", "topic") for column in ADDED]
+    assert joined
     assert joined.columns == ["id", "input_label", *added]
     assert sorted(row[:2] for row in joined.fetchall()) == [("x", "a"), ("y", "b")]
 
@@ -187,7 +188,7 @@ def test_new_shards_are_read_for_all_and_old_ones_for_the_added_model_alone(
         assert nightscore("verify", str(config_of(tmp_path, models)), "--model", name).returncode == 0
 
 
-def config_of(folder: Path, models: Mapping[str, Path | Mapping[str, Any]], **others: Any) -> Path:
+def config_of(folder: Path, models: Mapping[str, Any], **others: Any) -> Path:
     path = folder / "job.yaml"
     path.write_text(yaml.safe_dump(sections(folder, models, **others)))
     return path

@@ -112,14 +112,14 @@ class SharedStep:
 
     def made(self, plan: Plan, worker: Worker) -> Step:
         """Return the step for a plan."""
-        if self._loaded is None:
-            return self._make(plan, worker)
-        key = self._loaded(plan)
-        for known, step in self._kept:
+        key = self._loaded(plan) if self._loaded else None
+        for known, kept in self._kept:
             if known == key:
-                return step
-        self._kept.append((key, self._make(plan, worker)))
-        return self._kept[-1][1]
+                return kept
+        step: Step = self._make(plan, worker)
+        if self._loaded:
+            self._kept.append((key, step))
+        return step
 
 
 def shared_steps(steps: Steps) -> list[SharedStep]:

@@ -50,8 +50,9 @@ def test_each_plan_gets_its_slices_and_no_rows_are_read_twice_for_one_input(
     plans, todo = [], {}
     for night, (own, needed, given_input) in enumerate(zip(numbers, places, inputs, strict=True)):
         shards = tuple(replace(shard, number=own[at]) for at, shard in enumerate(plan.shards))
-        read = plan.settings.input.model_copy(update={"blank_texts": ("score", "reject")[given_input]})
-        plans.append(replace(plan, shards=shards, settings=plan.settings.model_copy(update={"input": read})))
+        given_settings = plan.settings.input.model_copy(update={"blank_texts": ("score", "reject")[given_input]})
+        settings = plan.settings.model_copy(update={"input": given_settings})
+        plans.append(replace(plan, shards=shards, settings=settings))
         if needed:
             todo[night] = [Slice(own[at], first, PER_SLICE, night=night) for at, first in sorted(needed)]
     found = shared_slices(todo, plans)
