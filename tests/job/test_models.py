@@ -22,11 +22,11 @@ from pipeline_lib.reporting.records.attempts import Attempts
 from pipeline_lib.reporting.terminal.progress import Progress
 from pipeline_lib.settings.settings_file import Jobs, parse_jobs
 from tests.conftest import read_output, run_without_ray, write_parquet
-from tests.helpers import poisoned
-from tests.helpers import tiny_checkpoints as tiny
+from tests.helpers.checkpoints import poisoned
+from tests.helpers.checkpoints import tiny_checkpoints as tiny
+from tests.helpers.checkpoints.tiny_checkpoints import ADVERSARIAL_TEXTS, ARCHITECTURES, Recipe
 from tests.helpers.command_line import error_line, nightscore
-from tests.helpers.nights import night, write_night
-from tests.helpers.tiny_checkpoints import ADVERSARIAL_TEXTS, ARCHITECTURES, Recipe
+from tests.helpers.watching.nights import night, write_night
 
 TEXTS = [*ADVERSARIAL_TEXTS, *(f"a good day, number {number} " * (number % 30) for number in range(60))]
 TOLERANCE = 1e-5

@@ -20,8 +20,8 @@ from pipeline_lib.planning.night_plans import make_plans
 from pipeline_lib.planning.plan import Plan
 from pipeline_lib.settings.settings_file import parse_jobs
 from tests.conftest import write_parquet
-from tests.helpers import tiny_checkpoints as tiny
-from tests.helpers.tiny_checkpoints import Recipe
+from tests.helpers.checkpoints import tiny_checkpoints as tiny
+from tests.helpers.checkpoints.tiny_checkpoints import Recipe
 
 SLICES, PER_SLICE = 5, 8
 Models = dict[str, dict[str, Any]]
