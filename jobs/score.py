@@ -267,7 +267,7 @@ def _closing(attempts: Sequence[Attempt], watched: Watched, error: BaseException
 
     if len(attempts) > 1:  # of several models, those that have ended have told how
         watched.ended(whole_outcome(attempts, attempts[0].started, error))
-        return printable(stopped_lines(attempts, error)) if isinstance(error, KeyboardInterrupt) else ""
+        return stopped_lines(attempts, error) if isinstance(error, KeyboardInterrupt) else ""
     attempt = [*attempts, Attempt()][0]
     _show_page(attempt)
     watched.ended(ended_badly(attempt, error))

@@ -23,23 +23,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Models:
-    """`nightscore run` with several models.
-
-    Args:
-        jobs: the settings of each.
-        date: of the night.
-        replace: see `pipeline.Job`.
-        accept: see `pipeline.run`.
-        local: whether to work in this process.
-        config: the settings file, whose name the job has in metrics.
-    """
+    """`nightscore run` with several models."""
 
     jobs: Jobs
     date: dt.date | None
     replace: bool
+    """See `pipeline.Job`."""
     accept: str | None
+    """See `pipeline.run`."""
     local: bool
+    """Whether to work in this process."""
     config: Path
+    """The settings file, whose name the job has in metrics."""
 
     def run(self, attempts: list["Attempt"], watched: Watched) -> int:
         """Run the job of each model over one reading, and return the worst exit code.
@@ -111,7 +106,8 @@ def stopped_lines(attempts: Sequence["Attempt"], error: BaseException) -> str:
 
     left = [each for each in attempts if each.outcome is None]
     record_stop(left, error)
-    return "\n".join(f"{each.title} {ended_badly(each, error).closing_line(with_date=False)}" for each in left)
+    ends = ((each, ended_badly(each, error).closing_line(with_date=False)) for each in left)
+    return "\n".join(printable(f"{each.title} {line}") for each, line in ends)
 
 
 def _print_result(attempt: "Attempt") -> None:

@@ -29,6 +29,14 @@ class ScoringPlan:
         return columns.score_fields(self.settings, self.checkpoint.embedding_width)
 
     @property
+    def tokenizing(self) -> tuple[object, ...]:
+        """What the ids of texts depend on: equal for plans whose texts are tokenized once for all of them."""
+        checkpoint, output = self.checkpoint, self.settings.output
+        takes_type_ids = "token_type_ids" in checkpoint.inputs
+        of_model = checkpoint.max_tokens, checkpoint.windows, checkpoint.vocabulary, takes_type_ids
+        return checkpoint.tokenizer, *of_model, output.rejected_texts
+
+    @property
     def compares_with_float32(self) -> bool:
         """Whether a sample of rows is scored in float32 too; only a run has a manifest that records the result."""
         return False
@@ -85,14 +93,6 @@ class Plan(ScoringPlan):
             "output": settings.output.model_copy(update={"path": ""}),
         }
         return ScoringPlan(settings.model_copy(update=without_paths), self.checkpoint, self.computation)
-
-    @property
-    def tokenizing(self) -> tuple[object, ...]:
-        """What the ids of texts depend on: equal for plans whose texts are tokenized once for all of them."""
-        checkpoint, output = self.checkpoint, self.settings.output
-        takes_type_ids = "token_type_ids" in checkpoint.inputs
-        of_model = checkpoint.max_tokens, checkpoint.windows, checkpoint.vocabulary, takes_type_ids
-        return checkpoint.tokenizer, *of_model, output.rejected_texts
 
     @property
     def reading(self) -> tuple[object, ...]:

@@ -26,23 +26,15 @@ def load_settings(path: Path, overrides: Sequence[str] = ()) -> Settings:
     Raises:
         SettingsError: the file can't be read, a key is unknown, a value is not allowed, or models are several.
     """
-    return only_job(load_jobs(path, overrides), str(path))
+    jobs = load_jobs(path, overrides)
+    if len(jobs) > 1:
+        raise SettingsError(f"{path}: names several models ({listed(jobs)}), and one is needed here")
+    return next(iter(jobs.values()))
 
 
 def settings_schema() -> dict[str, Any]:
     """Return the JSON schema of a settings file: with one model, or with several."""
     return TypeAdapter(Settings | ModelSetSettings).json_schema()
-
-
-def only_job(jobs: Jobs, where: str) -> Settings:
-    """Return the only job of some settings.
-
-    Raises:
-        SettingsError: there are several models.
-    """
-    if len(jobs) > 1:
-        raise SettingsError(f"{where}: names several models ({listed(jobs)}), and one is needed here")
-    return next(iter(jobs.values()))
 
 
 def load_jobs(path: Path, overrides: Sequence[str] = (), model: str | None = None) -> Jobs:
