@@ -2,6 +2,10 @@
 
 import hashlib
 import json
+import os
+import signal
+import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,12 +20,13 @@ from pipeline_lib import pipeline
 from pipeline_lib.execution.executor import Executor
 from pipeline_lib.execution.local_executor import LocalExecutor
 from pipeline_lib.execution.ray_executor import RayExecutor
+from pipeline_lib.machine import failpoints
 from pipeline_lib.reporting.attempt import Attempt
 from pipeline_lib.reporting.outcome import Outcome
 from pipeline_lib.reporting.records.attempts import Attempts
 from pipeline_lib.reporting.terminal.progress import Progress
-from pipeline_lib.settings.settings_file import Jobs, parse_jobs
-from tests.conftest import read_output, run_without_ray, write_parquet
+from pipeline_lib.settings.settings_file import Jobs, load_jobs, parse_jobs
+from tests.conftest import ROOT, read_output, run_without_ray, write_parquet
 from tests.helpers.checkpoints import poisoned
 from tests.helpers.checkpoints import tiny_checkpoints as tiny
 from tests.helpers.checkpoints.tiny_checkpoints import ADVERSARIAL_TEXTS, ARCHITECTURES, Recipe
@@ -326,3 +331,37 @@ def test_on_ray_each_model_has_the_bytes_of_a_job_of_its_own(
     assert ["reader" in outcome.busy for outcome in ended.values()] == [True, False, False]
     assert ["tokenizer" in outcome.busy for outcome in ended.values()] == [True, True, False]
     assert_as_alone(jobs, tmp_path)
+
+
+def test_slices_that_one_model_has_are_left_out_for_it_alone(tmp_path: Path, checkpoints: Path) -> None:
+    """A limit holds all of them first; then one lacks a slice that was staged, and another is new."""
+    write_input(tmp_path)
+    models = three(checkpoints)
+    held = sections(tmp_path, {name: models[name] for name in ("tone", "Mood2")}, limits={"max_reject_rate": 0.0})
+    assert {each.exit_code for each in run_set(parse_jobs(held)).values()} == {3}
+    (lost,) = tmp_path.glob("out/tone/_staging/*/part-00000-000000032.json")
+    lost.unlink()
+    jobs = parse_jobs(sections(tmp_path, models))
+    ended = run_set(jobs)
+    rows = ended["topic"].rows
+    assert {name: each.rows_this_run for name, each in ended.items()} == {"tone": 32, "Mood2": 0, "topic": rows}
+    assert {each.status for each in ended.values()} == {"PUBLISHED"}
+    assert_as_alone(jobs, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("point", ["writer.after_rejects", "publisher.after_joining", "publisher.after_manifest"])
+def test_killed_at_any_point_the_next_run_ends_with_the_same_bytes(
+    tmp_path: Path, checkpoints: Path, point: str
+) -> None:
+    """The process is killed when it comes to the point for the first time, so that some models are further on."""
+    write_input(tmp_path)
+    config, armed = config_of(tmp_path, three(checkpoints)), tmp_path / "armed"
+    armed.mkdir()
+    (armed / point).touch()
+    command = [sys.executable, "-m", "jobs.score", "run", str(config), "--local"]
+    killed = subprocess.run(command, cwd=ROOT, env={**os.environ, failpoints.FOLDER: str(armed)}, check=False)
+    assert killed.returncode == -signal.SIGKILL
+    ended = nightscore("run", str(config), "--local")
+    assert ended.returncode == 0, ended.stderr
+    assert_as_alone(load_jobs(config), tmp_path)
