@@ -26,6 +26,7 @@ from jobs.commands.options import (
     First,
     Last,
     Local,
+    Model,
     Overrides,
     Replace,
     TimeZone,
@@ -35,6 +36,7 @@ from jobs.commands.options import (
 )
 from jobs.commands.report import index, report
 from jobs.commands.schedule import schedule
+from jobs.commands.together import Models, stopped_lines, whole_outcome
 from jobs.commands.watching import Log, LogFormat, MetricsPath, Watched, job_name, wants_json
 from pipeline_lib.errors import NightscoreError
 from pipeline_lib.machine.terminal import escaped_output, printable
@@ -42,8 +44,7 @@ from pipeline_lib.messages import count
 from pipeline_lib.reporting.attempt import Attempt
 from pipeline_lib.reporting.terminal.printers import errors_as_json, printer
 from pipeline_lib.reporting.terminal.summary import short_path
-from pipeline_lib.settings.settings import Settings
-from pipeline_lib.settings.settings_file import load_settings
+from pipeline_lib.settings.settings_file import load_jobs, settings_schema
 
 app = typer.Typer(
     help="Score the texts of Parquet, CSV or JSON Lines files with a Hugging Face classifier, and publish them.",
@@ -62,6 +63,7 @@ def run(  # noqa: PLR0913 - its options
     date: Date = None,
     overrides: Overrides = None,
     *,
+    model: Model = None,
     accept: Accept = None,
     replace: Replace = False,
     local: Local = False,
@@ -74,7 +76,10 @@ def run(  # noqa: PLR0913 - its options
 
     def job() -> None:
         watched.begin(metrics_file, config)
-        settings, day = load_settings(config, overrides or ()), day_of(date)
+        jobs, day = load_jobs(config, overrides or (), model), day_of(date)
+        if len(jobs) > 1:
+            raise typer.Exit(Models(jobs, day, replace, accept, local, config).run(attempts, watched))
+        (settings,) = jobs.values()
         from pipeline_lib import pipeline
         from pipeline_lib.reporting.terminal.progress import Progress
         from pipeline_lib.reporting.terminal.summary import summary
@@ -114,6 +119,7 @@ def plan(  # noqa: PLR0913 - its options
     *,
     estimate: EstimateRun = False,
     sample: SampleRows = None,
+    model: Model = None,
     replace: Replace = False,
     local: Local = False,
     log_format: Log = LogFormat.TEXT,
@@ -125,31 +131,36 @@ def plan(  # noqa: PLR0913 - its options
     def job() -> None:
         began = time.monotonic()
         check_sample(sample, estimate=estimate)
-        settings, day = load_settings(config, overrides or ()), day_of(date)
-        from pipeline_lib.pipeline import plan_only
+        jobs, day = load_jobs(config, overrides or (), model), day_of(date)
+        from pipeline_lib.inputs.shard_inspection import SeenInput
+        from pipeline_lib.pipeline import Job, plan_only
         from pipeline_lib.reporting.terminal.plan_lines import devices, plan_lines
         from pipeline_lib.reporting.terminal.progress import Progress
 
-        planned = plan_only(
-            settings, day, Progress(Console(quiet=True)), executor_for(local=local), replace=replace
-        )
-        for topic, text in [*plan_lines(planned), ("devices", devices())]:
-            print_topic(topic, text)
-        todo = "nothing: published already" if planned.complete else count(len(planned.todo), "slice")
-        print_topic("to do", todo)
-        if estimate:
-            print_estimate(planned, settings, day, sample, local=local, seconds=time.monotonic() - began)
+        seen = SeenInput()
+        for name, settings in jobs.items():
+            if name:
+                print_topic("as", name)
+            job, progress = Job(settings, replace), Progress(Console(quiet=True))
+            planned = plan_only(job, day, progress, executor_for(local=local), seen)
+            for topic, text in [*plan_lines(planned), ("devices", devices())]:
+                print_topic(topic, text)
+            todo = "nothing: published already" if planned.complete else count(len(planned.todo), "slice")
+            print_topic("to do", todo)
+            if estimate:
+                print_estimate(planned, settings, day, sample, local=local, seconds=time.monotonic() - began)
 
     with escaped_output():
         ended(job, debug=debug)
 
 
 @app.command()
-def verify(
+def verify(  # noqa: PLR0913 - its options
     config: Config,
     date: Date = None,
     overrides: Overrides = None,
     *,
+    model: Model = None,
     log_format: Log = LogFormat.TEXT,
     debug: Debug = False,
 ) -> None:
@@ -157,20 +168,33 @@ def verify(
     del log_format  # `main` looks at it
 
     def job() -> None:
-        settings = load_settings(config, overrides or ()).on_date(day_of(date))
-        from pipeline_lib.publishing.verifier import verify as verify_output
-
-        manifest, problems = verify_output(settings.output.path)
-        for problem in problems:
-            printer().problem("wrong", problem)
-        counts = f"in={manifest.rows:,} scored={manifest.scored:,} rejected={manifest.rejected:,}"
-        verdict = "DAMAGED" if problems else "VERIFIED"
-        print(f"{verdict} {counts} files={_files(manifest):,} version={printable(manifest.version)}")
-        if problems:
-            raise typer.Exit(3)
+        jobs, day = load_jobs(config, overrides or (), model), day_of(date)
+        codes = [_verify(settings.on_date(day).output.path, name) for name, settings in jobs.items()]
+        if any(codes):
+            raise typer.Exit(max(codes))
 
     with escaped_output():
         ended(job, debug=debug)
+
+
+def _verify(path: str, name: str) -> int:
+    """Verify an output, print the verdict, and return the exit code; of several models a missing one is no end."""
+    from pipeline_lib.publishing.verifier import verify as verify_output
+
+    title = f"{name} " if name else ""
+    try:
+        manifest, problems = verify_output(path)
+    except NightscoreError as error:
+        if not name:
+            raise
+        printer().problem("error", f"{title}{error}", exit_code=error.exit_code)
+        return error.exit_code
+    for problem in problems:
+        printer().problem("wrong", f"{title}{problem}")
+    counts = f"in={manifest.rows:,} scored={manifest.scored:,} rejected={manifest.rejected:,}"
+    verdict = "DAMAGED" if problems else "VERIFIED"
+    print(f"{title}{verdict} {counts} files={_files(manifest):,} version={printable(manifest.version)}")
+    return 3 if problems else 0
 
 
 @app.command()
@@ -184,6 +208,7 @@ def status(  # noqa: PLR0913 - its options
     timezone: TimeZone = "UTC",
     as_json: AsJson = False,
     check: Check = False,
+    model: Model = None,
     log_format: Log = LogFormat.TEXT,
     debug: Debug = False,
 ) -> None:
@@ -192,12 +217,12 @@ def status(  # noqa: PLR0913 - its options
 
     def job() -> None:
         from pipeline_lib.nights.dates import DateRange
-        from pipeline_lib.nights.status import nights_meant, nights_status
+        from pipeline_lib.nights.status import nights_meant, status_of_models
         from pipeline_lib.nights.table import in_words, print_table
 
-        settings, now = load_settings(config, overrides or ()), dt.datetime.now(dt.UTC)
-        dates = nights_meant(settings, DateRange(last, first, to, timezone), now)
-        nights = nights_status(settings, dates, now, lambda text: note("note", text))
+        jobs, now = load_jobs(config, overrides or (), model), dt.datetime.now(dt.UTC)
+        dates = nights_meant(next(iter(jobs.values())), DateRange(last, first, to, timezone), now)
+        nights = status_of_models(jobs, dates, now, lambda text: note("note", text))
         if as_json:
             print(printable(json.dumps([night.as_json() for night in nights])))
         else:
@@ -221,7 +246,7 @@ app.command()(index)
 @app.command()
 def schema() -> None:
     """Print the settings' JSON schema, for editors."""
-    print(json.dumps(Settings.model_json_schema(), indent=2))
+    print(json.dumps(settings_schema(), indent=2))
 
 
 def _files(manifest: Any) -> int:
@@ -240,6 +265,9 @@ def _closing(attempts: Sequence[Attempt], watched: Watched, error: BaseException
     """Return the closing line of a run that ended before it published, or nothing if it had not begun to work."""
     from pipeline_lib.reporting.records.endings import ended_badly
 
+    if len(attempts) > 1:  # of several models, those that have ended have told how
+        watched.ended(whole_outcome(attempts, attempts[0].started, error))
+        return stopped_lines(attempts, error) if isinstance(error, KeyboardInterrupt) else ""
     attempt = [*attempts, Attempt()][0]
     _show_page(attempt)
     watched.ended(ended_badly(attempt, error))

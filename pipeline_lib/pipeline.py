@@ -5,11 +5,13 @@ them in Ray's actors, or in this process.
 """
 
 import datetime as dt
-from collections.abc import Generator
+from collections import defaultdict
+from collections.abc import Generator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
 
 from pipeline_lib.execution.executor import Executor, Work
+from pipeline_lib.inputs.shard_inspection import SeenInput
 from pipeline_lib.planning.discovery import discover
 from pipeline_lib.planning.plan import Plan
 from pipeline_lib.planning.planner import refresh_plan
@@ -31,7 +33,7 @@ from pipeline_lib.storage.records import Receipt
 
 @dataclass(frozen=True)
 class Job:
-    """What a command asks for."""
+    """What a command asks for, with one model."""
 
     settings: Settings
     """As read, with `{date}` still in its paths."""
@@ -63,20 +65,23 @@ def run(  # noqa: PLR0913 - what a user may ask of a run
     """
     attempt = progress.attempt
     attempt.date, attempt.accept = date, words_of(accept)
-    run_nights(Job(settings, replace), Attempts([attempt]), progress, executor)
+    run_together({attempt.model: Job(settings, replace)}, Attempts([attempt]), progress, executor)
     return attempt.result()
 
 
-def run_nights(job: Job, attempts: Attempts, progress: Progress, executor: Executor) -> None:
-    """Run nights with one model, kept loaded between them; an error ends the night that it belongs to.
+def run_together(jobs: Mapping[str, Job], attempts: Attempts, progress: Progress, executor: Executor) -> None:
+    """Run several nights, with several models: each is loaded once, and the rows of a night are read once for all.
+
+    An error ends the attempt that it belongs to, at one night with one model.
 
     Args:
-        job: what to do in each night.
-        attempts: the nights, in the order in which they are scored; how each ends is noted there.
+        jobs: what to do in each night, by the names of the models; they have the same input.
+        attempts: in the order in which they are scored; how each ends is noted there.
         progress: prints what happens.
         executor: where the steps run.
     """
-    attempts.start(lambda attempt: _night(attempt, job, NightProgress(progress, attempt)))
+    seen: defaultdict[dt.date | None, SeenInput] = defaultdict(SeenInput)
+    attempts.start(lambda each: _night(each, jobs[each.model], NightProgress(progress, each), seen[each.date]))
     with progress.heartbeat(), attempts.ended_by_errors():
         attempts.go_on()
         discovered = {attempt: attempt.discovery for attempt in attempts.left if attempt.discovery}
@@ -89,19 +94,21 @@ def run_nights(job: Job, attempts: Attempts, progress: Progress, executor: Execu
             attempts.go_on()
 
 
-def _night(attempt: Attempt, job: Job, progress: NightProgress) -> Generator[None, Plan, Outcome]:
+def _night(attempt: Attempt, job: Job, progress: NightProgress, seen: SeenInput) -> Generator[None, Plan, Outcome]:
     """Take one night from its input to its report; at each `yield` it waits for what is done for all together."""
     with recorded(attempt, job.settings, attempt.date) as record:
         progress.discovering()
-        discovery = discover(record.settings, date=attempt.date, replace=job.replace, output=record.output)
-        attempt.discovery, seen = discovery, sighting(record.output.url, record.output.files)
+        discovery = discover(
+            record.settings, date=attempt.date, replace=job.replace, output=record.output, seen=seen
+        )
+        attempt.discovery, sighted = discovery, sighting(record.output.url, record.output.files)
         attempt.plan = first_plan = yield  # until the executor has made the plan
         progress.planned(first_plan)
         check_min_rows(first_plan, attempt.accept)
         if first_plan.complete:
             finish_cleanup(first_plan)
             return record.end(first_plan)
-        with leased(first_plan.settings.output.path, progress.note, seen) as lease:
+        with leased(first_plan.settings.output.path, progress.note, sighted) as lease:
             attempt.plan = plan = refresh_plan(first_plan, discovery)
             if not plan.complete:  # else another run published it before this one got the lease
                 prepare_output(plan)
@@ -124,7 +131,7 @@ def _judged(attempt: Attempt, plan: Plan, job: Job, progress: NightProgress) -> 
 def _score(attempts: Attempts, progress: Progress, executor: Executor) -> None:
     """Take the slices that are left through the steps; a night that is scored is published while others are."""
     nights, scored = attempts.left, list[Attempt]()
-    for first in nights[:1]:
+    for first in (each for each in nights if each.date == nights[0].date):
         first.start_scoring(is_first=True)
     with closing(executor.results([each.plan for each in nights if each.plan], progress)) as results:
         for number, result in results:
@@ -145,11 +152,19 @@ def _score(attempts: Attempts, progress: Progress, executor: Executor) -> None:
 
 
 def plan_only(
-    settings: Settings, date: dt.date | None, progress: Progress, executor: Executor, *, replace: bool = False
+    job: Job, date: dt.date | None, progress: Progress, executor: Executor, seen: SeenInput | None = None
 ) -> Plan:
     """Return the plan that a run would have; nothing is written, and Ray does not start.
+
+    Args:
+        job: what a run would do.
+        date: as for `run`.
+        progress: prints what happens.
+        executor: where the steps would run.
+        seen: what is known of the input, which jobs of other models have too.
 
     Raises:
         NightscoreError: as `run` would.
     """
-    return executor.plan(discover(settings.on_date(date), date=date, replace=replace), progress)
+    discovery = discover(job.settings.on_date(date), date=date, replace=job.replace, seen=seen)
+    return executor.plan(discovery, progress)

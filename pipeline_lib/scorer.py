@@ -6,7 +6,8 @@ scorer(pd.DataFrame({"text": ["I hate this so much!"]}))
 
 import itertools
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -26,7 +27,7 @@ from pipeline_lib.inputs.schema import unify_schemas
 from pipeline_lib.inputs.shards import Slice
 from pipeline_lib.planning.plan import ScoringPlan
 from pipeline_lib.settings.settings import Device, Settings
-from pipeline_lib.settings.settings_file import load_settings, parse_settings
+from pipeline_lib.settings.settings_file import Jobs, load_jobs, parse_jobs
 
 _EXAMPLE = "{'model': {'name': '...'}}"
 
@@ -41,7 +42,8 @@ class Scorer:
 
     The settings decide which columns come back, as in a job: `output.scores: all` adds the scores of all labels,
     `output.logits: true` the logits, `output.embedding` a pooled hidden state, and `input.keep_columns` names the
-    columns of the table that are kept.
+    columns of the table that are kept. With several `models` the columns of all come back side by side and begin
+    with the name of their model.
 
     Args:
         settings: a settings file, validated settings, or sections as dictionaries; `input.path` and
@@ -54,24 +56,25 @@ class Scorer:
     """
 
     def __init__(self, settings: Settings | Path | str | Mapping[str, Any], device: str = "cpu") -> None:
-        self._settings = _settings(settings)
+        jobs = list(_jobs(settings).values())
         _check_device(device)
-        checkpoint = inspect_checkpoint(self._settings)
-        packed = device == "cuda" and packs_on_this_gpu(self._settings, checkpoint)
-        computation = computation_of(self._settings, checkpoint, cast("Device", device), packed=packed)
-        plan = ScoringPlan(self._settings, checkpoint, computation)
+        self._text_column = jobs[0].input.text_column  # `input` is the same for all models
+        asked = {name for each in jobs for name in columns.asked_columns(each)}
         worker = Worker("scorer", "this machine", None, 1.0, SilentMonitor())
-        steps = Steps(read=_TakeTable, write=_SelectColumns)
-        self._take_and_tokenize, self._classify_and_select = (
-            Flow(steps[:2], plan, worker),
-            Flow(steps[2:], plan, worker),
-        )
+        steps = Steps(read=partial(_TakeTable, asked=asked), write=_SelectColumns)
+        self._take_and_tokenize: list[tuple[object, Flow]] = []
+        self._classify_and_select: list[tuple[object, Flow]] = []
+        for plan in (_plan(each, cast("Device", device)) for each in jobs):
+            if all(key != plan.tokenizing for key, _ in self._take_and_tokenize):
+                self._take_and_tokenize.append((plan.tokenizing, Flow(steps[:2], plan, worker)))
+            self._classify_and_select.append((plan.tokenizing, Flow(steps[2:], plan, worker)))
         self._calls = itertools.count()
 
     def __call__(self, rows: _T) -> _T:
         """Return the kept columns with label and score, in the order of the rows.
 
-        A row that can't be scored has null scores, and in the column `reject` the code of the reason.
+        A row that can't be scored has null scores, and in the column `reject` (of several models: of each) the code
+        of the reason.
 
         Args:
             rows: a table or frame with the text column of the settings.
@@ -80,8 +83,15 @@ class Scorer:
             InputError: the text column is missing or holds no text, or a column has no one type.
             TypeError: the rows are neither a table nor a frame.
         """
-        table = rows if isinstance(rows, pa.Table) else _table(rows, self._settings.input.text_column)
-        result = self.classified(self.tokenized(table))
+        table = rows if isinstance(rows, pa.Table) else _table(rows, self._text_column)
+        part = self._as_slice(table)
+        tokenized = [(key, flow(part, table)) for key, flow in self._take_and_tokenize]
+        of_key = [
+            next(tokens for known, tokens in tokenized if known == key) for key, _ in self._classify_and_select
+        ]
+        result = _side_by_side(
+            [flow(part, of) for (_, flow), of in zip(self._classify_and_select, of_key, strict=True)]
+        )
         if isinstance(rows, pa.Table):
             return cast("_T", result)
         frame = result.to_pandas()
@@ -91,14 +101,16 @@ class Scorer:
     def tokenized(self, table: pa.Table) -> pa.Table:
         """Return a table after the first half of the steps, with token ids; `classified` does the second half.
 
+        Of several models, both are done for the first one alone.
+
         Raises:
             InputError: the text column is missing or holds no text.
         """
-        return self._take_and_tokenize(self._as_slice(table), table)
+        return self._take_and_tokenize[0][1](self._as_slice(table), table)
 
     def classified(self, table: pa.Table) -> pa.Table:
         """Return the kept columns of a tokenized table with label, score and `reject`."""
-        return self._classify_and_select(self._as_slice(table), table)
+        return self._classify_and_select[0][1](self._as_slice(table), table)
 
     def _as_slice(self, table: pa.Table) -> Slice:
         # Each call counts as a new shard, so that rows which crashed in another call are not suspected in this one.
@@ -108,9 +120,9 @@ class Scorer:
 class _TakeTable:
     """The first step: takes the table that is given instead of reading one."""
 
-    def __init__(self, plan: ScoringPlan, worker: Worker) -> None:
+    def __init__(self, plan: ScoringPlan, worker: Worker, asked: Collection[str]) -> None:
         del worker
-        self._settings, self._asked = plan.settings.input, columns.asked_columns(plan.settings)
+        self._settings, self._asked = plan.settings.input, asked
 
     def __call__(self, part: Slice, table: pa.Table) -> pa.Table:
         del part
@@ -124,27 +136,44 @@ class _SelectColumns:
 
     def __init__(self, plan: ScoringPlan, worker: Worker) -> None:
         del worker
-        self._score_fields = plan.score_fields
+        self._score_fields, self._prefix = plan.score_fields, plan.settings.output.column_prefix
 
     def __call__(self, part: Slice, table: pa.Table) -> pa.Table:
         del part
-        added = {*columns.INTERNAL, *(field.name for field in self._score_fields)}
-        kept = [field for field in table.schema if field.name not in added]
+        added = [field.name for field in self._score_fields]
+        kept = [field for field in table.schema if field.name not in {*columns.INTERNAL, *added}]
         schema = pa.schema([*kept, *self._score_fields])
         result = table.select(schema.names).cast(schema)
-        return result.append_column(REJECT, table.column(columns.REJECT_CODE))
+        result = result.append_column(REJECT, table.column(columns.REJECT_CODE))
+        return result.rename_columns({name: self._prefix + name for name in (*added, REJECT)})
 
 
-def _settings(given: Settings | Path | str | Mapping[str, Any]) -> Settings:
+def _side_by_side(results: list[pa.Table]) -> pa.Table:
+    """Return the kept columns, which all results have, and what each model adds."""
+    together, *others = results
+    for other in others:
+        for name in other.column_names:
+            if name not in together.column_names:
+                together = together.append_column(name, other.column(name))
+    return together
+
+
+def _plan(settings: Settings, device: Device) -> ScoringPlan:
+    checkpoint = inspect_checkpoint(settings)
+    packed = device == "cuda" and packs_on_this_gpu(settings, checkpoint)
+    return ScoringPlan(settings, checkpoint, computation_of(settings, checkpoint, device, packed=packed))
+
+
+def _jobs(given: Settings | Path | str | Mapping[str, Any]) -> Jobs:
     if isinstance(given, Settings):
-        return given
+        return {"": given}
     if isinstance(given, Mapping):
         values: dict[str, Any] = {"input": {"path": "-"}, "output": {"path": "-"}}
         for name, section in given.items():
             # A value that is no section is kept: the settings are validated as a whole.
             known = values.get(name)
             values[name] = {**known, **section} if known and isinstance(section, Mapping) else section
-        return parse_settings({str(name): section for name, section in values.items()})
+        return parse_jobs({str(name): section for name, section in values.items()})
     if not isinstance(given, str | os.PathLike):
         raise SettingsError(
             f"expected a settings file, Settings, or sections such as {_EXAMPLE}, found {type(given).__name__}"
@@ -152,13 +181,13 @@ def _settings(given: Settings | Path | str | Mapping[str, Any]) -> Settings:
     return _from_file(Path(given))
 
 
-def _from_file(path: Path) -> Settings:
+def _from_file(path: Path) -> Jobs:
     """Read a settings file; for a path of a checkpoint, the error says how to name one."""
     if path.is_dir() or not (path.exists() or path.suffix in {".yaml", ".yml"}):
         what = "is a folder" if path.is_dir() else "is no file"
         example = _EXAMPLE.replace("...", str(path))
         raise SettingsError(f"{str(path)!r} {what}; expected a settings file; for a checkpoint, give {example}")
-    return load_settings(path)
+    return load_jobs(path)
 
 
 def _check_device(device: str) -> None:

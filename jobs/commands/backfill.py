@@ -2,7 +2,6 @@
 
 import datetime as dt
 import time
-from dataclasses import replace as replace_of
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -13,24 +12,24 @@ from jobs.commands.options import (
     Debug,
     First,
     Local,
+    Model,
     Overrides,
     Replace,
     TimeZone,
     To,
     executor_for,
 )
+from jobs.commands.together import print_end, whole_outcome
 from jobs.commands.watching import Log, LogFormat, MetricsPath, Watched, job_name
 from pipeline_lib.machine.terminal import escaped_output, printable
 from pipeline_lib.messages import count, duration
 from pipeline_lib.nights.chosen import Only, Order
 from pipeline_lib.reporting.terminal.printers import printer
-from pipeline_lib.reporting.terminal.summary import short_path
-from pipeline_lib.settings.settings_file import load_settings
+from pipeline_lib.settings.settings_file import load_jobs
 
 if TYPE_CHECKING:
     from pipeline_lib.nights.backfill import Backfill
     from pipeline_lib.reporting.attempt import Attempt
-    from pipeline_lib.reporting.outcome import Outcome
 
 Last = Annotated[int | None, typer.Option(metavar="N", help="The N nights up to yesterday.")]
 Which = Annotated[
@@ -54,6 +53,7 @@ def backfill(  # noqa: PLR0913 - its options
     timezone: TimeZone = "UTC",
     only: Which = Only.MISSING,
     order: Direction = Order.NEWEST,
+    model: Model = None,
     replace: Replace = False,
     dry_run: DryRun = False,
     local: Local = False,
@@ -70,19 +70,19 @@ def backfill(  # noqa: PLR0913 - its options
             watched.begin(metrics_file, config)
         from pipeline_lib.nights.chosen import Request
         from pipeline_lib.nights.dates import DateRange
-        from pipeline_lib.nights.status import nights_status
+        from pipeline_lib.nights.status import status_of_models
         from pipeline_lib.nights.table import in_words
 
-        settings, now = load_settings(config, overrides or ()), dt.datetime.now(dt.UTC)
-        request = Request.of(settings, DateRange(last, first, to, timezone), now, only, order)
+        jobs, now = load_jobs(config, overrides or (), model), dt.datetime.now(dt.UTC)
+        request = Request.of(next(iter(jobs.values())), DateRange(last, first, to, timezone), now, only, order)
         told = print_topic if dry_run else note
         told("nights", request.in_words())
-        nights = nights_status(settings, request.dates, now, lambda text: note("note", text))
+        nights = status_of_models(jobs, request.dates, now, lambda text: note("note", text))
         told("states", in_words([night.state for night in nights]))
         if dry_run:
             from pipeline_lib.nights.dry_run import dry_run_lines
 
-            for line in dry_run_lines(settings, request, nights):
+            for line in dry_run_lines(jobs, request, nights):
                 print(printable(line))
             return
         from pipeline_lib.nights.backfill import Backfill
@@ -95,18 +95,19 @@ def backfill(  # noqa: PLR0913 - its options
 
         def ended_night(attempt: "Attempt") -> None:
             with progress.paused():
-                _print_night(attempt)
+                print_end(attempt)
 
         try:
-            work.run(Job(settings, replace), progress, executor_for(local=local, job=job_name(config)), ended_night)
+            executor = executor_for(local=local, job=job_name(config))
+            work.run({name: Job(each, replace) for name, each in jobs.items()}, progress, executor, ended_night)
         finally:
             progress.close()
-        watched.ended(_outcome(work, began))
+        watched.ended(whole_outcome(work.attempts, began))
         print_line(_closing(work, began))
         raise typer.Exit(work.exit_code)
 
     def closing(error: BaseException) -> str:
-        watched.ended(_outcome(started[0] if started else None, began, error))
+        watched.ended(whole_outcome(started[0].attempts if started else (), began, error))
         if not started or not isinstance(error, KeyboardInterrupt):
             return ""
         record_stop(started[0].attempts, error)
@@ -114,35 +115,6 @@ def backfill(  # noqa: PLR0913 - its options
 
     with escaped_output():
         ended(job, debug=debug, closing=closing)
-
-
-def _outcome(work: "Backfill | None", began: float, error: BaseException | None = None) -> "Outcome":
-    """Return how a backfill ended, as if it were one run."""
-    from pipeline_lib.reporting.attempt import Attempt
-    from pipeline_lib.reporting.records.endings import ended_badly, together
-
-    nights = [each.outcome for each in work.attempts if each.outcome] if work else []
-    whole = together(nights, work.exit_code if work else 0, round(time.monotonic() - began, 3))
-    if error is None:
-        return whole
-    end = ended_badly(Attempt(), error)
-    return replace_of(whole, status=end.status, exit_code=end.exit_code, error=end.error)
-
-
-def _print_night(attempt: "Attempt") -> None:
-    """Print how a night ended."""
-    print_line(printable(_line(attempt)))
-    for text in attempt.notes:
-        note("note", f"{attempt.date}: {text}")
-    if attempt.error:
-        note("error", f"{attempt.date}: {attempt.error}")
-        if attempt.page:  # of a night that a gate held: it shows what was found
-            note("page", f"{attempt.date}: {short_path(attempt.page)}")
-
-
-def _line(attempt: "Attempt") -> str:
-    """Return the line of a night that has ended: its date, then the closing line of its run."""
-    return f"{attempt.date} {attempt.outcome.closing_line(with_date=False)}" if attempt.outcome else ""
 
 
 def _closing(work: "Backfill", began: float) -> str:

@@ -21,6 +21,12 @@ Overrides = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Override a setting, such as output.logits=true; repeatable."),
 ]
+Model = Annotated[
+    str | None,
+    typer.Option(
+        "--model", metavar="NAME", help="Of several models in the settings file, only the one of this name."
+    ),
+]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 Local = Annotated[
     bool, typer.Option("--local", help="Work in this process, without Ray: for small inputs and for debuggers.")

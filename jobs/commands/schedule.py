@@ -13,7 +13,7 @@ from pipeline_lib.machine.terminal import escaped_output, printable
 from pipeline_lib.masking import has_secret
 from pipeline_lib.nights.schedules.rendering import Scheduler, schedule_files
 from pipeline_lib.nights.schedules.schedule import Schedule
-from pipeline_lib.settings.settings_file import load_settings
+from pipeline_lib.settings.settings_file import load_jobs
 
 Kind = Annotated[Scheduler, typer.Option("--for", help="What starts the job.")]
 At = Annotated[str, typer.Option(metavar="HH:MM", help="When it starts every day.")]
@@ -56,7 +56,7 @@ def schedule(  # noqa: PLR0913 - its options
     def job() -> None:
         chosen = Schedule(
             config=config,
-            settings=load_settings(config, overrides or ()),
+            settings=next(iter(load_jobs(config, overrides or ()).values())),  # paths and tuning are those of all
             overrides=tuple(overrides or ()),
             name=name,
             at=at,

@@ -1,6 +1,7 @@
 """The checkpoint: what inspection has decided about it (labels, activation, limit, ways to compute it)."""
 
 import hashlib
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,13 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline_lib.checkpoints.activation import Activation, activation_for
-from pipeline_lib.checkpoints.checkpoint_files import loaded_files
+from pipeline_lib.checkpoints.checkpoint_files import loaded_files, tokenizer_files
+from pipeline_lib.checkpoints.checkpoint_json import read_config
 from pipeline_lib.checkpoints.windows import WindowCut
 from pipeline_lib.errors import CheckpointError
 from pipeline_lib.settings.settings import ModelSettings, Pooling
 
 PROBE = "fine"
 """A text that every checkpoint is tried on before work starts."""
+
+_NAME_TOKENIZER = ("model_type", "tokenizer_class", "architectures", "transformers_version")
 
 IdsAndTypes = tuple[list[NDArray[np.int32]], list[NDArray[np.int32]]]
 """Token ids and token type ids of each row, each of shape [tokens of that row]."""
@@ -61,6 +65,8 @@ class Checkpoint:
     """Commit of a hub model, else None."""
     fingerprint: str
     """SHA-256 over the names and contents of the files that decide a score."""
+    tokenizer: str
+    """SHA-256 likewise of those that decide the ids of texts: equal for checkpoints with the same tokenizer."""
     architecture: str
     labels: tuple[str, ...]
     """Names by index. They may repeat."""
@@ -104,6 +110,23 @@ def fingerprint(folder: Path, settings: ModelSettings) -> str:
     digest = hashlib.sha256()
     for path in loaded_files(folder, settings):
         digest.update(f"{path.name}\0{hash_of(path)}\n".encode())
+    return digest.hexdigest()
+
+
+def tokenizer_fingerprint(folder: Path, settings: ModelSettings) -> str:
+    """Return the SHA-256 over what of a checkpoint decides the ids of texts.
+
+    Raises:
+        CheckpointError: a file is one that must not be loaded.
+    """
+    if settings.allow_remote_code:  # which may read any file
+        return fingerprint(folder, settings)
+    digest = hashlib.sha256()
+    for path in tokenizer_files(folder, settings):
+        digest.update(f"{path.name}\0{hash_of(path)}\n".encode())
+    # From these transformers takes the class of a tokenizer whose own files do not name it.
+    config = read_config(folder, settings)
+    digest.update(json.dumps([config.get(name) for name in _NAME_TOKENIZER], sort_keys=True).encode())
     return digest.hexdigest()
 
 

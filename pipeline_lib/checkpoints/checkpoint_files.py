@@ -95,7 +95,7 @@ def loaded_files(folder: Path, settings: ModelSettings) -> list[Path]:
             that is not allowed.
     """
     read_config(folder, settings)
-    files = {folder / CONFIG, *weight_files(folder, settings), *_tokenizer_files(folder, settings)}
+    files = {folder / CONFIG, *weight_files(folder, settings), *tokenizer_files(folder, settings)}
     if settings.allow_remote_code:  # which may read any file; the weights are known all the same
         names = (path.name for path in folder.iterdir() if path.is_file() and path.suffix != ".safetensors")
         files |= {plain_file(folder, name, settings) for name in names if is_fetched(name, settings)}
@@ -168,7 +168,12 @@ def _shards(folder: Path, index: str, settings: ModelSettings) -> list[Path]:
     return [plain_file(folder, name, settings) for name in names]
 
 
-def _tokenizer_files(folder: Path, settings: ModelSettings) -> Iterator[Path]:
+def tokenizer_files(folder: Path, settings: ModelSettings) -> Iterator[Path]:
+    """Yield the files of the tokenizer that are there, in the order in which they are looked for.
+
+    Raises:
+        CheckpointError: one lies elsewhere, is no regular file, is damaged, or asks for what is not allowed.
+    """
     for name in (*TOKENIZER_FILES, *versions_of_tokenizer(folder, settings)):
         if os.path.lexists(folder / name):
             yield plain_file(folder, name, settings)

@@ -44,7 +44,7 @@ def notes_on(first: Published, second: Published, pairs: ShardPairs) -> tuple[st
         if names:
             shards = f"{count(len(names), 'shard')}: {listed(names, most=3)}"
             notes.append(f"only in the {which}, so not compared: {shards}")
-    has_all = all(columns.SCORES in each.manifest.columns for each in (first, second))
+    has_all = all(columns.SCORES in each.added_columns for each in (first, second))
     if len(first.labels) > 2 and not (has_all or missing or added):
         notes.append(
             "only top scores are compared, and none where the label flips; with `output.scores: all` in both "

@@ -47,7 +47,7 @@ class ComparedShards:
 
     def __init__(self, first: Published, second: Published, id_name: str | None) -> None:
         self._first, self._second, self._id_name = first, second, id_name
-        has_all = all(columns.SCORES in each.manifest.columns for each in (first, second))
+        has_all = all(columns.SCORES in each.added_columns for each in (first, second))
         self._by_all_scores = has_all and set(first.labels) == set(second.labels)
         same_activation = first.activation == second.activation
         is_softmax = first.activation == "softmax" and same_activation

@@ -20,9 +20,8 @@ def id_column(first: Published, second: Published, name: str | None) -> str | No
     Raises:
         SettingsError: there is no such column, or it holds the texts, which are never shown.
     """
-    kept = [
-        each for each in first.manifest.columns if each in second.manifest.columns and each not in columns.OUTPUT
-    ]
+    added = {*first.added_columns.values(), *second.added_columns.values()}
+    kept = [each for each in first.manifest.columns if each in second.manifest.columns and each not in added]
     texts = _text_columns(first) | _text_columns(second)
     if name is not None:
         if name in texts:

@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import Any
 
 from pipeline_lib.errors import FaultError, OutputError
+from pipeline_lib.inputs import columns
 from pipeline_lib.storage import integrity
 from pipeline_lib.storage.location import Location
 from pipeline_lib.storage.records import MANIFEST, STAGING, SUCCESS, Manifest, StoredRows, parse
@@ -35,6 +36,17 @@ class Published:
     def labels(self) -> tuple[str, ...]:
         """The labels of the model, in the order of the column `scores`."""
         return tuple(self.manifest.model.get("labels", ()))
+
+    @property
+    def column_prefix(self) -> str:
+        """What stands before the names of the columns of its scores."""
+        return str(self.manifest.settings.get("output", {}).get("column_prefix", ""))
+
+    @property
+    def added_columns(self) -> dict[str, str]:
+        """The names in its files of the columns that the job added, by their names without the prefix."""
+        names = {name: self.column_prefix + name for name in columns.OUTPUT}
+        return {name: stored for name, stored in names.items() if stored in self.manifest.columns}
 
     @property
     def activation(self) -> str:

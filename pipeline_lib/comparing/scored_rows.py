@@ -24,17 +24,18 @@ def scored_rows(output: Published, shard: int, names: Sequence[str]) -> Iterator
     Args:
         output: what is published.
         shard: number of the shard.
-        names: the columns to read.
+        names: the columns to read; of those that the job added, the names without a prefix.
 
     Raises:
         OutputError: a file is damaged.
         NightscoreError: the storage failed.
     """
+    stored_names = [output.added_columns.get(name, name) for name in names]
     for stored in output.files.get(shard, []):
         numbers = _numbers(output, stored)
         done = 0
-        for table in _tables(output, stored.part.file, names):
-            yield Block(numbers[done : done + table.num_rows], table)
+        for table in _tables(output, stored.part.file, stored_names):
+            yield Block(numbers[done : done + table.num_rows], table.rename_columns(list(names)))
             done += table.num_rows
         if done != len(numbers):
             raise _damaged(output, stored.part.file, f"has {done:,} rows, expected {len(numbers):,}")

@@ -23,7 +23,7 @@ from pipeline_lib.settings.settings import Settings
 
 @contextlib.contextmanager
 def engine_agreed(discoveries: Sequence[Discovery]) -> Iterator[tuple[Sequence[Discovery], list[str]]]:
-    """Yield discoveries of one model with an engine that all machines have, and notes for the user.
+    """Yield discoveries with an engine that all machines have, and notes for the user.
 
     Where this machine would take OpenVINO and a machine of the cluster lacks it, or has another version, PyTorch
     computes on all. The machines are asked before the plan is made, since the engine is part of the version.
@@ -32,8 +32,8 @@ def engine_agreed(discoveries: Sequence[Discovery]) -> Iterator[tuple[Sequence[D
         FaultError: a machine does not answer.
         SettingsError: as `connected` does.
     """
-    model = discoveries[0].settings.model
-    if not may_take_openvino(model) or not (ray.is_initialized() or running_cluster()):
+    takes_openvino = any(may_take_openvino(each.settings.model) for each in discoveries)
+    if not takes_openvino or not (ray.is_initialized() or running_cluster()):
         yield discoveries, []
         return
     with connected(lambda: None):
@@ -43,9 +43,16 @@ def engine_agreed(discoveries: Sequence[Discovery]) -> Iterator[tuple[Sequence[D
         if not lacking:
             yield discoveries, []
             return
-        update = {"model": model.model_copy(update={"engine": "torch"})}
         why = f"model.engine: auto takes PyTorch, since OpenVINO {here} is not on {listed(lacking, 4)}"
-        yield [replace(each, settings=each.settings.model_copy(update=update)) for each in discoveries], [why]
+        yield [_with_torch(each) for each in discoveries], [why]
+
+
+def _with_torch(discovery: Discovery) -> Discovery:
+    settings = discovery.settings
+    if not may_take_openvino(settings.model):
+        return discovery
+    model = settings.model.model_copy(update={"engine": "torch"})
+    return replace(discovery, settings=settings.model_copy(update={"model": model}))
 
 
 def _openvino_version() -> str | None:

@@ -3,13 +3,15 @@
 import contextlib
 import time
 from collections import defaultdict
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
+
+import pyarrow as pa
 
 from pipeline_lib.engines.inspection.packing_check import packs_on_this_gpu
 from pipeline_lib.engines.torch_engine import has_gpu
 from pipeline_lib.errors import NightscoreError
 from pipeline_lib.execution.executor import Listener, Result, Work, only_plan
-from pipeline_lib.execution.nights.night_flows import NightFlows, keeping_what_is_loaded
+from pipeline_lib.execution.nights.plan_flows import PlanFlows, shared_steps
 from pipeline_lib.execution.nights.slices_left import SlicesLeft
 from pipeline_lib.execution.steps import Steps, receipt_of
 from pipeline_lib.execution.worker import Worker
@@ -57,20 +59,30 @@ class LocalExecutor:
         yield from ((night, Work()) for night in left.without_any)
         if not left.todo:
             return
-        first = next(iter(left.todo))
-        computation = plans[first].computation
+        parts = [part for some in left.parts().values() for part in some]
+        computation = plans[parts[0].night].computation
         listener.starting(left.rows, f"this process, on {computation.device.upper()}")
         monitor = _LocalMonitor(listener)
         worker = Worker("local", "this machine", computation.threads or 1, 1.0, monitor)
-        flows = NightFlows(list(keeping_what_is_loaded(self._steps)), plans.__getitem__, worker, first)
-        for night, parts in left.parts.items():
-            began = time.monotonic()
-            try:
-                for part in parts:
-                    yield night, receipt_of(flows(part))
-                yield night, monitor.work(time.monotonic() - began)
-            except NightscoreError as error:
-                yield night, error
+        at_a_time = max(part.also.bit_count() + 1 for part in parts)
+        flows = PlanFlows(shared_steps(self._steps), left.plans.__getitem__, worker, at_a_time)
+        for part in parts:
+            numbers = [number for number in part.plans if number in left.todo]  # the others have failed
+            monitor.begin(numbers)
+            for own, taken in flows(flows.of_plans(part, numbers)) if numbers else ():
+                result = _result(taken)
+                for number in own.plans:
+                    left.take(number, result)
+                    yield number, result
+                    if isinstance(result, Receipt) and number not in left.todo:
+                        yield number, monitor.work(number)
+
+
+def _result(taken: pa.Table | Exception) -> Receipt | NightscoreError:
+    """Return what came of a slice, or raise what is no error of ours."""
+    if isinstance(taken, Exception) and not isinstance(taken, NightscoreError):
+        raise taken
+    return taken if isinstance(taken, NightscoreError) else receipt_of(taken)
 
 
 class _LocalMonitor:
@@ -79,14 +91,20 @@ class _LocalMonitor:
     def __init__(self, listener: Listener) -> None:
         self._listener = listener
         self._rows: dict[tuple[int, int, int], int] = {}
-        self._seconds: dict[str, float] = defaultdict(float)
+        self._seconds: dict[int, dict[str, float]] = defaultdict(lambda: defaultdict(float))
+        self._began: dict[int, float] = {}
         self._model_loads = 0
         self.ledger = Ledger()
 
-    def work(self, seconds: float) -> Work:
-        """Return what was used for a night, and begin to count anew for the next one."""
-        busy = {role: spent / seconds for role, spent in sorted(self._seconds.items())}
-        self._seconds.clear()
+    def begin(self, plans: Iterable[int]) -> None:
+        """Note when work begins, for each plan the first time."""
+        for number in plans:
+            self._began.setdefault(number, time.monotonic())
+
+    def work(self, plan: int) -> Work:
+        """Return what was used for a plan by now."""
+        seconds = time.monotonic() - self._began[plan]
+        busy = {role: spent / seconds for role, spent in sorted(self._seconds[plan].items())}
         return Work({"driver": [peak_bytes()]}, seconds, busy, self._model_loads)
 
     def loaded_model(self) -> None:
@@ -94,10 +112,9 @@ class _LocalMonitor:
 
     @contextlib.contextmanager
     def working(self, role: str, part: Slice) -> Iterator[None]:
-        del part
         began = time.monotonic()
         yield
-        self._seconds[role] += time.monotonic() - began
+        self._seconds[part.night][role] += time.monotonic() - began
 
     def scored(self, part: Slice, rows: int, tokens: int = 0) -> None:
         del tokens

@@ -121,16 +121,16 @@ def _through_losses(
     if running_cluster() is None:
         check_own_gpus(tuning, listener.note)
     for losses_left in reversed(range(_LOSSES)):
-        is_first = losses_left == _LOSSES - 1
+        is_first, slices = losses_left == _LOSSES - 1, sum(map(len, left.parts().values()))
         try:
             with (
-                (reserved if is_first else reserved_again)(left.slices, tuning, device, listener.note) as room,
+                (reserved if is_first else reserved_again)(slices, tuning, device, listener.note) as room,
                 unlike_nodes_refused([left.plans[night] for night in left.todo], room.nodes) as check,
             ):
                 if is_first:
                     listener.starting(left.rows, _in_words(room.allotment))
                 checked = replace(workers, steps=_checked(workers.steps, check))
-                results = unless_stuck(results_of(left.parts, left.plans, room, checked), room)
+                results = unless_stuck(results_of(left, room, checked), room)
                 yield from ((night, result) for night, result in results if left.take(night, result))
             break
         except LostWorkerError as error:

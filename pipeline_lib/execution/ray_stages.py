@@ -1,9 +1,10 @@
 """The steps as stages of a Ray dataset: each stage is a pool of actors; slices are packed between stages."""
 
+import contextlib
 import os
-from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
@@ -14,15 +15,15 @@ from ray.data import ActorPoolStrategy
 from pipeline_lib.errors import DeviceError, NightscoreError
 from pipeline_lib.execution.cluster.failures import failures_explained
 from pipeline_lib.execution.cluster.placement import Room
-from pipeline_lib.execution.nights.night_flows import NightFlows, keeping_what_is_loaded
+from pipeline_lib.execution.nights.plan_flows import PlanFlows, SharedStep, shared_steps
 from pipeline_lib.execution.nights.runs_to_read import limit_what_waits, reader_actors, runs_to_read
 from pipeline_lib.execution.nights.slice_failures import failure_in, failure_table, failure_text, is_failure
+from pipeline_lib.execution.nights.slices_left import SlicesLeft
 from pipeline_lib.execution.steps import Steps, receipt_of
 from pipeline_lib.execution.transport import groups_of, pack, slice_rows, unpack
 from pipeline_lib.execution.worker import Worker
 from pipeline_lib.execution.worker_statistics import WorkerStatistics
 from pipeline_lib.inputs.shards import Slice
-from pipeline_lib.planning.plan import Plan
 from pipeline_lib.storage.records import Receipt
 
 
@@ -34,21 +35,33 @@ class Workers:
     statistics: WorkerStatistics
 
 
-def results_of(
-    todo: Mapping[int, Collection[Slice]], plans: Sequence[Plan], room: Room, workers: Workers
-) -> Generator[tuple[int, Receipt | NightscoreError]]:
-    """Take slices through the steps on the room's actors; yield the receipt of each, or why its night failed.
+@dataclass(frozen=True)
+class _Plans:
+    """The plans that actors work on, as they find them."""
 
-    Nights are worked on in their order. In each, short slices, the last ones of shards, come last, so that all
+    refs: dict[int, Any]
+    """By the number of the plan."""
+    first: Sequence[int]
+    """Plans whose models are loaded at once."""
+    at_a_time: int
+    """Plans whose slices come by turns: of two nights, where one ends and the next begins."""
+
+
+def results_of(left: SlicesLeft, room: Room, workers: Workers) -> Generator[tuple[int, Receipt | NightscoreError]]:
+    """Take slices through the steps on the room's actors; yield the receipt of each, or why its plan failed.
+
+    Plans are worked on in their order. In each, short slices, the last ones of shards, come last, so that all
     actors end together.
 
     Args:
-        todo: the slices that are left, by the number of their night.
-        plans: of all nights.
+        left: the slices that are to be done.
         room: for the actors.
         workers: what the actors do, and where they report to.
     """
-    plan_refs = {night: ray.put(plans[night].for_workers()) for night in todo}
+    plans, todo = left.plans, left.parts()
+    most = max(part.also.bit_count() + 1 for parts in todo.values() for part in parts)
+    refs = {number: ray.put(plans[number].for_workers()) for number in left.todo}
+    at_hand = _Plans(refs, next(iter(todo.values()))[0].plans, 2 * most)
     at_work = room.allotment.tokenizer_actors or room.allotment.model_actors
     runs = runs_to_read(todo, plans)
     readers = reader_actors(runs, plans, at_work)
@@ -60,12 +73,13 @@ def results_of(
     if readers:
         limit_what_waits(data.context, room.allotment.device, at_work)
     for stage in _stages(room, workers.steps, readers):
-        data = stage.applied(data, room, plan_refs, workers.statistics)
+        data = stage.applied(data, room, at_hand, workers.statistics)
     with failures_explained():
         for batch in data.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
             for row in range(len(batch)):
                 part, table = unpack(batch.slice(row, 1))
-                yield part.night, failure_in(table) if is_failure(table) else receipt_of(table)
+                for number in part.plans:
+                    yield number, failure_in(table) if is_failure(table) else receipt_of(table)
 
 
 @dataclass(frozen=True)
@@ -73,7 +87,7 @@ class _Stage:
     """Steps that run in one pool of actors."""
 
     actor: type["_Actor"]
-    steps: Sequence[Any]
+    steps: Sequence[SharedStep]
     number: int
     """Of the room that is kept for its actors."""
     actors: int
@@ -83,12 +97,12 @@ class _Stage:
     slices_per_call: int | None = 1
     """None: all of a block."""
 
-    def applied(self, data: Any, room: Room, plan_refs: dict[int, Any], statistics: WorkerStatistics) -> Any:
+    def applied(self, data: Any, room: Room, plans: _Plans, statistics: WorkerStatistics) -> Any:
         return data.map_batches(
             self.actor,
             fn_constructor_args=(
                 self.steps,
-                plan_refs,
+                plans,
                 room.allotment.threads_per_model_actor,
                 self.gpus,
                 statistics,
@@ -104,8 +118,8 @@ class _Stage:
 
 
 def _stages(room: Room, steps: Steps, readers: int) -> list[_Stage]:
-    each, steps = room.allotment, keeping_what_is_loaded(steps)
-    read = [steps.read]
+    each, (read_step, tokenize, classify, write) = room.allotment, shared_steps(steps)
+    read = [read_step]
     first = []
     if readers:
         # They are idle most of the time, so that they share the CPUs of those that they read for.
@@ -122,69 +136,76 @@ def _stages(room: Room, steps: Steps, readers: int) -> list[_Stage]:
     )
     if each.together:
         # An actor with all steps gets one slice at a time; with more, one would end late while another is idle.
-        return [*first, model([*read, *steps[1:]], in_flight=1)]
+        return [*first, model([*read, tokenize, classify, write], in_flight=1)]
     return [
         *first,
-        _Stage(TokenizerActor, [*read, steps.tokenize], 1, each.tokenizer_actors, each.cpus_per_tokenizer),
-        model([steps.classify]),
-        _Stage(WriterActor, [steps.write], 2, each.writers, each.cpus_per_writer),
+        _Stage(TokenizerActor, [*read, tokenize], 1, each.tokenizer_actors, each.cpus_per_tokenizer),
+        model([classify]),
+        _Stage(WriterActor, [write], 2, each.writers, each.cpus_per_writer),
     ]
 
 
 class _Actor:
     """A process of Ray that takes packed slices through its steps.
 
-    Where several nights are worked on, an error ends the night that it belongs to: it travels in the slice's place.
+    Where there are several plans, an error ends the one that it belongs to: it travels in the slice's place.
     """
 
     def __init__(
-        self,
-        steps: Sequence[Any],
-        plan_refs: dict[int, Any],
-        threads: int,
-        gpus: float,
-        statistics: WorkerStatistics,
+        self, steps: Sequence[SharedStep], plans: _Plans, threads: int, gpus: float, statistics: WorkerStatistics
     ) -> None:
         name = str(ray.get_runtime_context().get_actor_id())
         place = f"node {ray.util.get_node_ip_address()}"
         worker = Worker(name, place, threads, gpus, statistics)
-        # Of two nights: where one ends and the next begins, slices of both come by turns.
-        plan_of = lru_cache(2)(lambda night: ray.get(plan_refs[night]))
-        self._flow = NightFlows(steps, plan_of, worker, next(iter(plan_refs)))
-        self._is_one_night, self._statistics = len(plan_refs) == 1, statistics
+        self._flows = PlanFlows(steps, lambda number: ray.get(plans.refs[number]), worker, plans.at_a_time)
+        self._is_one_plan, self._statistics = len(plans.refs) == 1, statistics
+        # A model that can't be loaded is tried again at the first slice, where it ends its own plan alone.
+        with contextlib.nullcontext() if self._is_one_plan else contextlib.suppress(NightscoreError):
+            self._flows.load(plans.first)
 
-    def __call__(self, batch: pa.Table) -> Any:
-        """Return a packed slice after the steps."""
-        return self._taken(batch)
+    def __call__(self, batch: pa.Table) -> Iterator[pa.Table]:
+        """Yield packed slices after the steps, each as soon as it is done."""
+        for row in range(len(batch)):
+            yield from self._taken(batch.slice(row, 1))
 
-    def _taken(self, batch: pa.Table) -> pa.Table:
+    def _taken(self, batch: pa.Table) -> Iterator[pa.Table]:
         part, table = unpack(batch)
         if is_failure(table):
-            return batch
-        failure = "" if self._is_one_night else self._statistics.failure_of(part.night)
-        if failure:
-            return pack(part, failure_table(failure))
-        try:
-            return pack(part, self._flow(part, table))
-        except DeviceError:
+            yield batch
+            return
+        for some, failure in self._without_failed(part):
+            if failure:
+                yield pack(some, failure_table(failure))
+                continue
+            for own, result in self._flows(some, table):
+                is_error = isinstance(result, Exception)
+                yield pack(own, failure_table(self._failed(own, result)) if is_error else result)
+
+    def _without_failed(self, part: Slice) -> Iterator[tuple[Slice, str]]:
+        """Yield a slice for the plans that have not failed, and apart for each plan that has, with the reason."""
+        if self._is_one_plan:
+            yield part, ""
+            return
+        failures = {number: self._statistics.failure_of(number) for number in part.plans}
+        for number in (number for number, failure in failures.items() if failure):
+            yield self._flows.of_plans(part, [number]), failures[number]
+        if going_on := [number for number, failure in failures.items() if not failure]:
+            yield self._flows.of_plans(part, going_on), ""
+
+    def _failed(self, part: Slice, error: Exception) -> str:
+        """Return an error as text, after it is noted that all plans of the slice have failed."""
+        if isinstance(error, DeviceError):
             os._exit(1)  # Ray starts a new process, which can go on; the ledger counts how often
-        except ray.exceptions.RayError:
-            raise  # the cluster failed, not the night
-        except Exception as error:
-            if self._is_one_night:
-                raise
-            failure = failure_text(error)
-        self._statistics.give_up(part.night, failure)
-        return pack(part, failure_table(failure))
+        if self._is_one_plan or isinstance(error, ray.exceptions.RayError):  # the cluster failed, not the plan
+            raise error
+        failure = failure_text(error)
+        for number in part.plans:
+            self._statistics.give_up(number, failure)
+        return failure
 
 
 class ReaderActor(_Actor):
     """A CPU worker that reads runs of slices for the others."""
-
-    def __call__(self, batch: pa.Table) -> Iterator[pa.Table]:
-        """Yield the slices of a run, each as soon as it is read."""
-        for row in range(len(batch)):
-            yield self._taken(batch.slice(row, 1))
 
 
 class TokenizerActor(_Actor):

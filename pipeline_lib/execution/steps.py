@@ -45,15 +45,14 @@ class Read:
         self._reusable, self._monitor = plan.reusable, worker.monitor
         self._output, self._fields = plan.settings.output.path, plan.score_fields
         self._shards = {shard.number: shard for shard in plan.shards}
-        self._read = Reader(plan.settings.input, plan.output_schema)
-        self._truth = truth_labels(plan.settings, plan.checkpoint)
+        self._read = Reader(plan.settings.input, plan.output_schema, plan.truth_columns)
 
     def __call__(self, part: Slice, table: pa.Table) -> pa.Table:
         """Return the rows of the slice; the given table is empty."""
         del table
         shard = self._shards[part.shard]
         with self._monitor.working("reader", part), reading_counted(shard.path, part, self._monitor.ledger):
-            table = with_truth(self._read(shard, part), self._truth)
+            table = self._read(shard, part)
             earlier = self._reusable.get((part.shard, part.first_row))
             if earlier:
                 return with_published_scores(table, earlier, self._output, self._fields)
@@ -128,11 +127,15 @@ class Write:
 
     def __init__(self, plan: Plan, worker: Worker) -> None:
         self._writer, self._monitor = Writer(plan), worker.monitor
+        self._truth, self._truth_column = (
+            truth_labels(plan.settings, plan.checkpoint),
+            plan.settings.input.truth_column,
+        )
 
     def __call__(self, part: Slice, table: pa.Table) -> pa.Table:
         """Return the receipt of the written files, as a table of one row."""
         with self._monitor.working("writer", part):
-            receipt = self._writer(table, part)
+            receipt = self._writer(with_truth(table, self._truth, self._truth_column), part)
         self._monitor.written(part, receipt)
         return pa.table({_RECEIPT: [receipt.model_dump_json()]})
 

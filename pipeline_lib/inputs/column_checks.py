@@ -49,7 +49,7 @@ def check_text_columns(path: str, schema: pa.Schema, texts: list[str], settings:
                 f"input.{key}: column {name!r} of {path!r} is {schema.field(name).type}; "
                 "it must be string, large_string or a dictionary of these"
             )
-    taken = sorted(set(columns.INTERNAL) & set(schema.names))
+    taken = sorted(name for name in schema.names if name in columns.INTERNAL or name.startswith(columns.TRUTH))
     if taken:
         raise InputError(f"{path!r}: the column names {quoted_columns(*taken)} are reserved; rename them")
     unknown = sorted(set(settings.csv.column_types) - set(schema.names))

@@ -26,7 +26,7 @@ NEAR_BOUNDARY = "__near_boundary__"
 TEXT_HASH = "__text_hash__"
 """A number that stands for a row's text, to find duplicates without it; missing where scores are taken over."""
 TRUTH = "__truth__"
-"""The true label: as the input has it, then its index. Missing where the settings name no column with it."""
+"""The index of the true label. Missing where the settings name no column with it."""
 INTERNAL = (
     *(ROW, LINE, TEXT, PAIR, REJECT_CODE, REJECT_MESSAGE, TOKEN_IDS, TYPE_IDS),
     *(COMPUTED_BY, DRIFT, FLIPPED, NEAR_BOUNDARY, TEXT_HASH, TRUTH),
@@ -74,9 +74,24 @@ def output_name(column: str, asked: Collection[str] = ()) -> str:
 
 
 def asked_columns(settings: Settings) -> tuple[str, ...]:
-    """Return those of `OPTIONAL` that the output has with these settings."""
+    """Return the names that the output has by its settings: some of `OPTIONAL`, and those with the prefix.
+
+    Within the steps no name has the prefix, so that a column of the input may have neither name. Casefolded.
+    """
+    asked, prefix = _asked_optional(settings), settings.output.column_prefix
+    prefixed = (f"{prefix}{name}".casefold() for name in (*OUTPUT, *asked)) if prefix else ()
+    return (*asked, *prefixed)
+
+
+def _asked_optional(settings: Settings) -> tuple[str, ...]:
     asked = {EMBEDDING: settings.output.embedding != "none", N_WINDOWS: settings.model.long_texts == "windows"}
     return tuple(name for name, is_asked in asked.items() if is_asked)
+
+
+def published_fields(settings: Settings, embedding_width: int) -> list[pa.Field]:
+    """Return the fields of `score_fields` under the names that they have in the files."""
+    prefix = settings.output.column_prefix
+    return [field.with_name(prefix + field.name) for field in score_fields(settings, embedding_width)]
 
 
 def score_fields(settings: Settings, embedding_width: int) -> list[pa.Field]:
@@ -86,7 +101,7 @@ def score_fields(settings: Settings, embedding_width: int) -> list[pa.Field]:
         settings: say which.
         embedding_width: numbers in an embedding of the checkpoint.
     """
-    output, asked, floats = settings.output, asked_columns(settings), pa.list_(pa.float32())
+    output, asked, floats = settings.output, _asked_optional(settings), pa.list_(pa.float32())
     wanted = [
         (pa.field(LABEL, pa.string()), True),
         (pa.field(SCORE, pa.float32()), True),
@@ -98,6 +113,11 @@ def score_fields(settings: Settings, embedding_width: int) -> list[pa.Field]:
         (pa.field(N_WINDOWS, pa.int32()), N_WINDOWS in asked),
     ]
     return [field for field, is_wanted in wanted if is_wanted]
+
+
+def truth_of(column: str) -> str:
+    """Return the name within the flow of a column with true labels, as the input has them."""
+    return TRUTH + column
 
 
 def reject_fields(*, texts: bool) -> list[pa.Field]:

@@ -1,5 +1,7 @@
 """Read: one slice of a shard becomes one table, with the number, the text and the kept columns of each row."""
 
+from collections.abc import Collection
+
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -18,14 +20,18 @@ class Reader:
     Args:
         settings: the job's input section.
         output_schema: the columns to keep and their types.
+        truth_columns: the columns with true labels.
     """
 
-    def __init__(self, settings: InputSettings, output_schema: OutputSchema) -> None:
+    def __init__(
+        self, settings: InputSettings, output_schema: OutputSchema, truth_columns: Collection[str]
+    ) -> None:
         self._settings = settings
         self._output_schema = output_schema
+        self._truth_columns = truth_columns
         kept = {name for name, _ in output_schema.kept}
         # A value that is no truth must not reject its row, unless its column is published too.
-        of_truth = {settings.truth_column} - kept
+        of_truth = set(truth_columns) - kept
         types = {name: kind for name, kind in settings.csv.column_types.items() if name not in of_truth}
         self._csv = settings.csv.model_copy(update={"column_types": types})
         self._open: tuple[str, ShardRows] | None = None
@@ -56,7 +62,7 @@ class Reader:
     def _rows_of(self, shard: Shard) -> ShardRows:
         if self._open is None or self._open[0] != shard.path:
             self.close()
-            others = [self._settings.text_column, self._settings.text_pair_column, self._settings.truth_column]
+            others = [self._settings.text_column, self._settings.text_pair_column, *self._truth_columns]
             wanted = [*(name for name, _ in self._output_schema.kept), *(name for name in others if name)]
             present = [name for name in dict.fromkeys(wanted) if name in shard.columns]
             self._open = shard.path, ShardRows(shard, present, self._csv)
@@ -68,7 +74,11 @@ class Reader:
         check_unchanged(shard.path, shard.stamp)  # also while it was read
         for name, value in hive_partitions.partition_values(shard.path, self._settings).items():
             table = table.append_column(name, pa.array([value] * table.num_rows, pa.string()))
-        return conform_to_schema(table, self._settings, self._output_schema)
+        conformed = conform_to_schema(table, self._settings, self._output_schema)
+        for name in self._truth_columns:
+            if name in table.column_names:
+                conformed = conformed.append_column(columns.truth_of(name), table.column(name))
+        return conformed
 
 
 def conform_to_schema(table: pa.Table, settings: InputSettings, output_schema: OutputSchema) -> pa.Table:
@@ -86,8 +96,6 @@ def conform_to_schema(table: pa.Table, settings: InputSettings, output_schema: O
     conformed[columns.TEXT] = _as_text(table.column(settings.text_column))
     if settings.text_pair_column:
         conformed[columns.PAIR] = _as_text(table.column(settings.text_pair_column))
-    if settings.truth_column in table.column_names:  # `Scorer` has no need of it
-        conformed[columns.TRUTH] = table.column(settings.truth_column)
     return _mark_rejects(pa.table(conformed), settings)
 
 

@@ -33,8 +33,8 @@ class OutputSchema:
         return [output for _, output in self.kept]
 
     def scored_schema(self, settings: Settings, embedding_width: int) -> pa.Schema:
-        """Return the schema of the parts; the arguments are those of `columns.score_fields`."""
-        return pa.schema([*self.kept_fields, *columns.score_fields(settings, embedding_width)])
+        """Return the schema of the parts; the arguments are those of `columns.published_fields`."""
+        return pa.schema([*self.kept_fields, *columns.published_fields(settings, embedding_width)])
 
     def reject_schema(self, output: OutputSettings) -> pa.Schema:
         """Return the schema of the rejects."""

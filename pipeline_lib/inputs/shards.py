@@ -27,6 +27,8 @@ FORMATS: dict[str, Format] = {
 
 
 MOST_COLUMNS = 10_000
+MOST_PLANS = 63
+"""Most plans that may share a slice; bits of a signed number of 64 bits."""
 MOST_SLICE_BYTES = 1 << 30
 """Most bytes that a slice may have in its file; to work on it takes several times as much memory."""
 
@@ -45,11 +47,18 @@ class Slice:
     """Of CSV and JSON Lines: lines before the first row."""
     night: int = 0
     """Number of its plan among those that are carried out together."""
+    also: int = 0
+    """Further plans that take the same rows, as one number: bit k stands for plan `night + k`."""
 
     @property
     def key(self) -> tuple[int, int, int]:
         """What tells this slice from all others of the plans that are carried out together."""
         return self.night, self.shard, self.first_row
+
+    @property
+    def plans(self) -> list[int]:
+        """The numbers of all its plans, the first one first."""
+        return [self.night, *(self.night + bit for bit in range(1, self.also.bit_length()) if self.also >> bit & 1)]
 
     @property
     def name(self) -> str:

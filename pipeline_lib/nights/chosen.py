@@ -84,8 +84,9 @@ class Request:
     def chosen(self, nights: Iterable[Night]) -> list[Night]:
         """Return the nights to work on, the first one first."""
         states = _CHOSEN[self.only]
-        chosen = sorted((night for night in nights if night.state in states), key=_date)
-        return chosen[::-1] if self.order is Order.NEWEST else chosen
+        chosen = (night for night in nights if night.state in states)
+        # Models of a night stay in their order, whichever night is the first.
+        return sorted(chosen, key=_date, reverse=self.order is Order.NEWEST)
 
 
 def _date(night: Night) -> dt.date:

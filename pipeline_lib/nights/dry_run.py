@@ -1,7 +1,7 @@
 """What a backfill would do, from listings and footers alone: no model is loaded, and nothing is written."""
 
 import datetime as dt
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from pipeline_lib.errors import NightscoreError
 from pipeline_lib.messages import count
@@ -11,22 +11,22 @@ from pipeline_lib.planning.discovery import discover
 from pipeline_lib.settings.settings import Settings
 
 
-def dry_run_lines(settings: Settings, request: Request, nights: Sequence[Night]) -> Iterator[str]:
+def dry_run_lines(jobs: Mapping[str, Settings], request: Request, nights: Sequence[Night]) -> Iterator[str]:
     """Yield a line for each night, in the order in which a backfill would take them, and one for all.
 
     Args:
-        settings: as read, with `{date}` still in its paths.
+        jobs: settings as read, with `{date}` still in their paths, by the names of the models.
         request: what the backfill was asked for.
         nights: all nights of the range, with their states.
     """
     chosen, rows, unknown = request.chosen(nights), 0, 0
     for night in chosen:
-        known, what = _input_of(settings, night.date)
+        known, what = _input_of(jobs[night.name], night.date)
         rows, unknown = rows + (known or 0), unknown + (known is None)
-        yield f"{night.date}  {night.state:<11}  {what}"
+        yield f"{night.title}  {night.state:<11}  {what}"
     for night in nights:
         if night not in chosen:
-            yield f"{night.date}  {night.state:<11}  nothing to do"
+            yield f"{night.title}  {night.state:<11}  nothing to do"
     more = f", and those of {count(unknown, 'night')} whose rows are not known" if unknown else ""
     yield f"to do    {count(len(chosen), 'night')}, {count(rows, 'row')}{more}"
 

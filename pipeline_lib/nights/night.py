@@ -60,7 +60,16 @@ class Night:
     host: str | None = None
     accepted: str | None = None
     """The words by which it was accepted although a gate had stopped it."""
+    name: str = ""
+    """The name of its model, if the settings file has several."""
+
+    @property
+    def title(self) -> str:
+        """Its date and the name of its model, as far as it has them."""
+        return " ".join(str(each) for each in (self.date, self.name) if each) or "-"
 
     def as_json(self) -> dict[str, Any]:
         """Return the fields as plain JSON values."""
-        return {**asdict(self), "date": self.date.isoformat() if self.date else None}
+        names = {} if self.name else {"name"}
+        fields = {name: value for name, value in asdict(self).items() if name not in names}
+        return {**fields, "date": self.date.isoformat() if self.date else None}

@@ -1,7 +1,8 @@
 """How nights went, from files alone: one listing of the outputs, one of the inputs, and one small read a night."""
 
 import datetime as dt
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 from pipeline_lib.machine.parallel import in_threads
 from pipeline_lib.nights.dates import DateRange, dates_of, without_dates
@@ -36,6 +37,17 @@ def nights_meant(settings: Settings, wanted: DateRange, now: dt.datetime) -> Seq
     if wanted.is_given:
         raise without_dates(settings.output.path)
     return [None]
+
+
+def status_of_models(
+    jobs: Mapping[str, Settings], dates: Sequence[dt.date | None], now: dt.datetime, on_note: Callable[[str], None]
+) -> list[Night]:
+    """Return the state of each night with each model; the arguments are those of `nights_status`."""
+    found = [
+        [replace(night, name=name) for night in nights_status(settings, dates, now, on_note)]
+        for name, settings in jobs.items()
+    ]
+    return [night for of_night in zip(*found, strict=True) for night in of_night]
 
 
 def nights_status(

@@ -65,7 +65,7 @@ def _cells(night: Night) -> tuple[str, ...]:
     when = (night.finished_at or night.started_at or "").replace("T", " ").removesuffix("+00:00")
     reason = f"{night.gate}: {night.reason}" if night.gate else night.reason
     cells = (
-        night.date.isoformat() if night.date else "-",
+        night.title,
         night.state,
         "" if night.rows is None else f"{night.rows:,}",
         "" if night.rejected is None else f"{night.rejected:,}",

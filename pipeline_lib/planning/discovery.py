@@ -2,7 +2,7 @@
 
 import datetime as dt
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pipeline_lib.checkpoints.fetching import local_folder
 from pipeline_lib.errors import InputNotReadyError, SettingsError
@@ -12,7 +12,7 @@ from pipeline_lib.inputs.discovery.listing import DiscoveredShards, find_shards
 from pipeline_lib.inputs.discovery.output_in_input import refuse_output_in_input
 from pipeline_lib.inputs.hive_partitions import with_partitions
 from pipeline_lib.inputs.schema import OutputSchema, unify_schemas
-from pipeline_lib.inputs.shard_inspection import read_headers
+from pipeline_lib.inputs.shard_inspection import SeenInput, read_headers
 from pipeline_lib.inputs.shards import ShardHeader
 from pipeline_lib.planning.resume.output_state import OutputState, read_output
 from pipeline_lib.settings.settings import InputSettings, Settings
@@ -36,6 +36,8 @@ class Discovery:
     """Whether what is published may be replaced by another version, or without shards that are gone."""
     output: OutputState
     """The output folder, before anything is written."""
+    seen: SeenInput = field(default_factory=SeenInput)
+    """What is known of the shards, also by plans of other jobs that read them."""
 
     @property
     def has_earlier_work(self) -> bool:
@@ -64,6 +66,7 @@ def discover(
     date: dt.date | None = None,
     replace: bool = False,
     output: OutputState | None = None,
+    seen: SeenInput | None = None,
 ) -> Discovery:
     """List the shards and the output, and compare the columns of all shards; nothing is written.
 
@@ -72,6 +75,7 @@ def discover(
         date: the day that was filled in, if any; its input may come later.
         replace: whether what is published may be replaced by another version or without shards that are gone.
         output: the state of the output, if `open_output` returned it with these settings; else it is listed here.
+        seen: what other jobs found by now that have the same input.
 
     Raises:
         NightscoreError: of the kind whose exit code tells who can correct it; see `errors`.
@@ -81,8 +85,9 @@ def discover(
     local_folder(settings.model)  # refuses a wrong name at once
     if output is None:
         settings, output = open_output(settings)
-    shards = _find_shards(settings.input, date)
-    headers = _headers(shards.stamps, settings, output)
+    seen = seen or SeenInput()
+    seen.listed = shards = seen.listed or _find_shards(settings.input, date)
+    headers = _headers(shards.stamps, settings, output, seen)
     schemas, partitions = with_partitions({path: headers[path].schema for path in headers}, settings.input)
     check_truth_column(schemas, settings.input)
     output_schema, notices = unify_schemas(schemas, settings.input, partitions, columns.asked_columns(settings))
@@ -94,6 +99,7 @@ def discover(
         notices=(*shards.notices, *hive_partitions.notices(shards.stamps, settings.input), *notices),
         replace=replace,
         output=output,
+        seen=seen,
     )
 
 
@@ -124,10 +130,12 @@ def _find_shards(settings: InputSettings, date: dt.date | None) -> DiscoveredSha
         raise InputNotReadyError(f"the input of {date} is not there yet: {error}") from None
 
 
-def _headers(stamps: dict[str, FileStamp], settings: Settings, output: OutputState) -> dict[str, ShardHeader]:
+def _headers(
+    stamps: dict[str, FileStamp], settings: Settings, output: OutputState, seen: SeenInput
+) -> dict[str, ShardHeader]:
     """Return every shard's header, from the manifest if the shard is the one that was published."""
     known: dict[str, ShardHeader] = {}
     if output.manifest and output.is_complete:
         known = shard_cache.unchanged_headers(output.manifest, stamps, settings.input)
-    read = read_headers([path for path in stamps if path not in known], settings)
+    read = read_headers([path for path in stamps if path not in known], settings, seen)
     return {path: known.get(path) or read[path] for path in stamps}

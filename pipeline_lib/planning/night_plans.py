@@ -1,6 +1,6 @@
-"""The plans of several nights: what they have in common is looked at once."""
+"""The plans of several nights, or of several models: what they have in common is looked at once."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from functools import partial
 from typing import ParamSpec, TypeVar
 
@@ -18,15 +18,16 @@ _Answer = TypeVar("_Answer")
 def make_plans(
     discoveries: Iterable[Discovery], device: Callable[[TuningSettings], Device], packs_on_gpus: PacksOnGpus
 ) -> list[Plan | NightscoreError]:
-    """Return for each night its plan, or why it has none; checkpoint and devices are looked at once for all.
+    """Return for each discovery its plan, or why there is none; what some have in common is looked at once for all.
 
     Args:
-        discoveries: of nights that differ in their paths alone.
+        discoveries: of nights, of models, or of both; those of one model differ in their paths alone.
         device: returns the kind of device that the model actors will have.
         packs_on_gpus: as for `make_plan`.
     """
-    once = partial(make_plan, packs_on_gpus=_once(packs_on_gpus), inspect=_once(inspect_checkpoint))
-    device = _once(device)
+    of_settings = partial(_once_for_each, key=lambda settings, *_: settings.model)
+    once = partial(make_plan, packs_on_gpus=of_settings(packs_on_gpus), inspect=of_settings(inspect_checkpoint))
+    device = _once_for_each(device, lambda _: None)
     plans: list[Plan | NightscoreError] = []
     for discovery in discoveries:
         try:
@@ -36,18 +37,22 @@ def make_plans(
     return plans
 
 
-def _once(ask: Callable[_Arguments, _Answer]) -> Callable[_Arguments, _Answer]:
-    """Return a function that asks at its first call, and then gives the same answer or the same error."""
-    known: list[_Answer | NightscoreError] = []
+def _once_for_each(
+    ask: Callable[_Arguments, _Answer], key: Callable[..., Hashable]
+) -> Callable[_Arguments, _Answer]:
+    """Return a function that asks once for each key of its arguments, and then gives the same answer or error."""
+    known: dict[Hashable, _Answer | NightscoreError] = {}
 
     def answer(*args: _Arguments.args, **kwargs: _Arguments.kwargs) -> _Answer:
-        if not known:
+        about = key(*args, **kwargs)
+        if about not in known:
             try:
-                known.append(ask(*args, **kwargs))
+                known[about] = ask(*args, **kwargs)
             except NightscoreError as error:
-                known.append(error)
-        if isinstance(known[0], NightscoreError):
-            raise known[0]
-        return known[0]
+                known[about] = error
+        found = known[about]
+        if isinstance(found, NightscoreError):
+            raise found
+        return found
 
     return answer

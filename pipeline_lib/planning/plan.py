@@ -29,6 +29,14 @@ class ScoringPlan:
         return columns.score_fields(self.settings, self.checkpoint.embedding_width)
 
     @property
+    def tokenizing(self) -> tuple[object, ...]:
+        """What the ids of texts depend on: equal for plans whose texts are tokenized once for all of them."""
+        checkpoint, output = self.checkpoint, self.settings.output
+        takes_type_ids = "token_type_ids" in checkpoint.inputs
+        of_model = checkpoint.max_tokens, checkpoint.windows, checkpoint.vocabulary, takes_type_ids
+        return checkpoint.tokenizer, *of_model, output.rejected_texts
+
+    @property
     def compares_with_float32(self) -> bool:
         """Whether a sample of rows is scored in float32 too; only a run has a manifest that records the result."""
         return False
@@ -41,6 +49,8 @@ class Plan(ScoringPlan):
     output_schema: OutputSchema
     fingerprint: dict[str, Any]
     version: str
+    truth_columns: tuple[str, ...] = ()
+    """Columns with true labels that are read: its own, and those of the plans that share what is read."""
     shards: tuple[Shard, ...] = ()
     notices: tuple[str, ...] = ()
     """For the user; none of them is an error."""
@@ -83,6 +93,12 @@ class Plan(ScoringPlan):
             "output": settings.output.model_copy(update={"path": ""}),
         }
         return ScoringPlan(settings.model_copy(update=without_paths), self.checkpoint, self.computation)
+
+    @property
+    def reading(self) -> tuple[object, ...]:
+        """What a slice as it is read depends on: equal for plans whose slices are read once for all of them."""
+        without_truth = self.settings.input.model_copy(update={"truth_column": None, "truth_labels": {}})
+        return without_truth, self.settings.tuning.rows_per_slice, self.output_schema
 
     @property
     def scored_schema(self) -> pa.Schema:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pipeline_lib.checkpoints.checkpoint import Checkpoint
 from pipeline_lib.engines.computation import Computation, computation_of
 from pipeline_lib.engines.inspection.inspector import inspect_checkpoint
-from pipeline_lib.inputs.shard_inspection import inspect_shards, with_slice_offsets
+from pipeline_lib.inputs.shard_inspection import SeenInput, inspect_shards, with_slice_offsets
 from pipeline_lib.inputs.shards import Shard
 from pipeline_lib.planning.discovery import Discovery
 from pipeline_lib.planning.plan import Plan
@@ -63,11 +63,12 @@ def make_plan(
         computation=computation,
         fingerprint=fingerprint,
         version=version,
-        shards=inspect_shards(discovery.stamps, discovery.headers, settings),
+        truth_columns=(settings.input.truth_column,) if settings.input.truth_column else (),
+        shards=inspect_shards(discovery.stamps, discovery.headers, settings, discovery.seen),
         notices=discovery.notices,
         may_replace=discovery.replace,
     )
-    return _without_earlier_work(plan, discovery.output, earlier)
+    return _without_earlier_work(plan, discovery.output, earlier, discovery.seen)
 
 
 def refresh_plan(plan: Plan, discovery: Discovery) -> Plan:
@@ -78,7 +79,7 @@ def refresh_plan(plan: Plan, discovery: Discovery) -> Plan:
     """
     output = read_output(plan.settings.output.path, discovery.output)
     earlier = find_earlier_work(output, plan.version, plan.fingerprint, plan.settings, replace=plan.may_replace)
-    return _without_earlier_work(plan, output, earlier)
+    return _without_earlier_work(plan, output, earlier, discovery.seen)
 
 
 def _computation(
@@ -96,7 +97,7 @@ def _computation(
     return packed if packs_on_gpus(discovery.settings, checkpoint) else plain
 
 
-def _without_earlier_work(plan: Plan, output: OutputState, earlier: EarlierWork) -> Plan:
+def _without_earlier_work(plan: Plan, output: OutputState, earlier: EarlierWork, seen: SeenInput) -> Plan:
     """Return a plan in which slices whose files verify are finished, and published scores are taken over."""
     url = plan.settings.output.path
     numbers = earlier.shard_numbers
@@ -105,7 +106,8 @@ def _without_earlier_work(plan: Plan, output: OutputState, earlier: EarlierWork)
     if not plan.may_replace:
         refuse_lost_shards(earlier.published or earlier.same_scores, shards)
     work = finished_slices(output, shards, earlier.receipts, earlier.joined)
-    located = with_slice_offsets(shards, {(each.shard, each.first_row) for each in work.finished}, plan.settings)
+    finished = {(each.shard, each.first_row) for each in work.finished}
+    located = with_slice_offsets(shards, finished, plan.settings, seen)
     if located != shards:  # a shard may have other rows than its manifest says
         shards = located
         work = finished_slices(output, shards, earlier.receipts, earlier.joined)

@@ -54,7 +54,7 @@ def decisive_output(output: OutputSettings) -> dict[str, Any]:
     settings, which wrote a file for each slice, keep their version.
     """
     asked = output.model_dump(mode="json", exclude={"path"})
-    defaults = {("embedding", "none"), ("rows_per_file", ROWS_PER_FILE)}
+    defaults = {("column_prefix", ""), ("embedding", "none"), ("rows_per_file", ROWS_PER_FILE)}
     return {name: value for name, value in asked.items() if (name, value) not in defaults}
 
 

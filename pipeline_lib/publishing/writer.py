@@ -36,6 +36,7 @@ class Writer:
         self._labels = plan.checkpoint.labels, plan.checkpoint.activation
         self._url = f"{plan.settings.output.path.rstrip('/')}/{STAGING}/{plan.version}"
         self._scored, self._rejects = scored_schema(plan), reject_schema(plan)
+        self._names = [field.name for field in (*plan.output_schema.kept_fields, *plan.score_fields)]
         self._reusable = plan.reusable
         self._shards = {shard.number: shard for shard in plan.shards}
 
@@ -51,7 +52,7 @@ class Writer:
         shard = self._shards[part.shard]
         reused = self._reusable.get((part.shard, part.first_row))
         is_scored = pc.is_null(table.column(columns.REJECT_CODE))
-        scored = _where(is_scored, table.select(self._scored.names))
+        scored = _where(is_scored, table.select(self._names)).rename_columns(self._scored.names)
         counted = _where(is_scored, table.select([name for name in COUNTED if name in table.column_names]))
         rejected = _reject_rows(_where(pc.invert(is_scored), table), shard.path, self._rejects)
         reject_codes = _counts(rejected.column(columns.CODE))
@@ -76,7 +77,7 @@ class Writer:
                 rejects=rejects,
                 drift=reused.drift if reused else drift_of(table),
                 computed_by=reused.computed_by if reused else computed_by_in(table),
-                labels=_counts(scored.column(columns.LABEL)),
+                labels=_counts(counted.column(columns.LABEL)),
                 reject_codes=reject_codes,
                 statistics=statistics.to_json() if statistics else None,
                 truth=truth.to_json() if truth else None,

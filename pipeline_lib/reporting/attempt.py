@@ -23,6 +23,8 @@ class Attempt:
     """`time.monotonic()` at the start."""
     date: dt.date | None = None
     """The day of `--date`, if the job has one."""
+    model: str = ""
+    """The name of its model, if the settings file has several."""
     accept: str | None = None
     """Why its result is published even if a gate stops it."""
     backfill: dict[str, Any] | None = None
@@ -55,6 +57,11 @@ class Attempt:
     """How it ended, once that is recorded; only its page may be missing then."""
     error: BaseException | None = None
     """What ended it, if it failed or was stopped."""
+
+    @property
+    def title(self) -> str:
+        """What tells it from others that are worked on together: its date, its model, or both."""
+        return " ".join(str(each) for each in (self.date, self.model) if each)
 
     def start_scoring(self, *, is_first: bool = False) -> None:
         """Note that workers take its slices from now on; the time until now belongs to the nights before it."""

@@ -48,6 +48,7 @@ class Classifier:
         if fingerprint(folder, settings.model) != checkpoint.fingerprint:
             raise CheckpointError(f"model.name: {checkpoint.name!r} holds other files on this worker")
         self._checkpoint, self._fields = checkpoint, plan.score_fields
+        self.of = checkpoint.fingerprint
         self._engine = load_engine(folder, settings.model, checkpoint, computation)
         self._runner = BatchRunner(plan, self._engine, gpu_share, note)
         self._computed_by = computed_by(computation, device_name(computation.device))

@@ -52,7 +52,7 @@ def run_with_quarantine(
         DeviceError: this process can't go on, a new one may.
         FaultError: process after process crashes over this slice, and no row causes it.
     """
-    key = (stage.name, *part.key)
+    key = ((stage.name, stage.of), *part.key)
     history = ledger.begin_work(key)
     if history.is_unsolved:
         raise FaultError(

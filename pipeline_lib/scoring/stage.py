@@ -13,6 +13,8 @@ class Stage(Protocol):
     """A step whose process a row may crash."""
 
     name: str
+    of: str
+    """Fingerprint of what it computes with: a row that crashes one model may be scored by another."""
 
     @property
     def reads(self) -> Sequence[str]:

@@ -19,9 +19,17 @@ def with_text_hashes(table: pa.Table) -> pa.Table:
     return table.append_column(columns.TEXT_HASH, pa.array(text_hashes(texts), pa.uint64()))
 
 
-def with_truth(table: pa.Table, labels: TruthLabels) -> pa.Table:
-    """Return a slice as read with the index of each true label in place of the input's value, if it has truth."""
-    if columns.TRUTH not in table.column_names:
-        return table
-    indices = pa.array(labels.indices(table.column(columns.TRUTH).to_pylist()), pa.int64())
-    return table.set_column(table.schema.get_field_index(columns.TRUTH), columns.TRUTH, indices)
+def with_truth(table: pa.Table, labels: TruthLabels, column: str | None) -> pa.Table:
+    """Return a slice with the index of each true label in place of the values of the input, if it has truth.
+
+    Args:
+        table: with the values of the input, maybe also those of other models.
+        labels: of the model.
+        column: of the input, with the true labels of this model.
+    """
+    given = [name for name in table.column_names if name.startswith(columns.TRUTH)]
+    name = columns.truth_of(column) if column else ""
+    if name in given:
+        indices = pa.array(labels.indices(table.column(name).to_pylist()), pa.int64())
+        table = table.append_column(columns.TRUTH, indices)
+    return table.drop_columns(given)

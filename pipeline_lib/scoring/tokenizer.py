@@ -35,6 +35,7 @@ class Tokenizer:
 
     def __init__(self, plan: ScoringPlan) -> None:
         settings, checkpoint = plan.settings, plan.checkpoint
+        self.of = checkpoint.tokenizer
         folder, _ = locate(settings.model, checkpoint.commit)
         self._windows = checkpoint.windows
         self._limit = None if self._windows else checkpoint.max_tokens

@@ -41,9 +41,13 @@ def known_keys(section: type[BaseModel] = Settings, prefix: str = "") -> list[st
 def suggestion(key: str) -> str:
     """Return the end of a message about an unknown key: the setting that was probably meant, or all known ones."""
     section, _, name = key.rpartition(".")
+    if section.startswith("models."):  # an entry has the settings of `model`
+        return suggestion(f"model.{name}").replace("'model.", f"'{section}.")
+    if key == "model.as":
+        return "; it is the name of one of several models, which are a list under 'models'"
     if name in _OTHER_NAMES:
         return f"; did you mean {_OTHER_NAMES[name]!r}?"
-    keys = [*known_keys(), *Settings.model_fields]
+    keys = [*known_keys(), *Settings.model_fields, "models"]
     siblings = [known for known in keys if known.rpartition(".")[0] == section]
     # Only the last parts are compared: whole keys of one section resemble each other by the section's name.
     for candidates in (siblings, keys):

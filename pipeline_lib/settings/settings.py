@@ -23,7 +23,9 @@ Pooling = Literal["none", "first", "mean", "last"]
 ColumnType = Literal["string", "int64", "float64", "bool", "date32", "timestamp", "timestamp_utc"]
 
 
-class _Section(BaseModel):
+class Section(BaseModel):
+    """A part of a settings file: keys that are not known are errors, and values are of exactly their type."""
+
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, protected_namespaces=())
 
 
@@ -37,7 +39,17 @@ def _without_secret(url: str) -> str:
     return url
 
 
-class ModelSettings(_Section):
+def values_as_text(value: Any) -> Any:
+    """Let stars and other numbers that stand for labels be written without quotes, as YAML reads them."""
+    if not isinstance(value, dict):
+        return value
+    for key in value:
+        if key is None or isinstance(key, bool):
+            raise ValueError(f"YAML reads a key as {key}; write it in quotes, such as 'yes', or 1 for true")
+    return {str(key): label for key, label in value.items()}
+
+
+class ModelSettings(Section):
     """The checkpoint that scores the texts, and how its logits become scores."""
 
     name: str = Field(min_length=1, description="Hub id, local folder, or URL of a folder (s3://...).")
@@ -86,7 +98,7 @@ class ModelSettings(_Section):
         return self
 
 
-class CsvSettings(_Section):
+class CsvSettings(Section):
     """How CSV and TSV shards are read; not used for Parquet."""
 
     encoding: str = Field("utf-8", description="Encoding of the files; a byte-order mark is dropped.")
@@ -120,7 +132,7 @@ class CsvSettings(_Section):
         return value
 
 
-class InputSettings(_Section):
+class InputSettings(Section):
     """The shards to read, and their columns."""
 
     path: str | list[str] = Field(
@@ -165,16 +177,7 @@ class InputSettings(_Section):
             raise ValueError(f"expected all, or a list of names such as [{value}]")
         return value
 
-    @field_validator("truth_labels", mode="before")
-    @classmethod
-    def _values_as_text(cls, value: Any) -> Any:
-        """Let stars and other numbers stand without quotes, as YAML reads them."""
-        if not isinstance(value, dict):
-            return value
-        for key in value:
-            if key is None or isinstance(key, bool):
-                raise ValueError(f"YAML reads a key as {key}; write it in quotes, such as 'yes', or 1 for true")
-        return {str(key): label for key, label in value.items()}
+    _values_as_text = field_validator("truth_labels", mode="before")(values_as_text)
 
     @model_validator(mode="after")
     def _column_of_labels(self) -> "InputSettings":
@@ -188,7 +191,7 @@ class InputSettings(_Section):
         return [self.path] if isinstance(self.path, str) else self.path
 
 
-class OutputSettings(_Section):
+class OutputSettings(Section):
     """The folder of the result, and its columns besides label and score."""
 
     path: str = Field(min_length=1, description="Folder to publish in. {date} stands for --date.")
@@ -196,6 +199,12 @@ class OutputSettings(_Section):
         "top", description="top: the best label and its score. all: also a list of every label's score."
     )
     logits: bool = Field(default=False, description="Add a list of the model's raw logits.")
+    column_prefix: str = Field(
+        "",
+        pattern=r"^([A-Za-z][A-Za-z0-9_]*)?$",
+        max_length=33,
+        description="What the names of the added columns begin with, such as sentiment_. Empty: label, score, ...",
+    )
     embedding: Pooling = Field(
         "none",
         description="Add the last hidden state: of the first or last token, or the mean over all. none: no column.",
@@ -212,7 +221,7 @@ class OutputSettings(_Section):
     _no_secret = field_validator("path")(_without_secret)
 
 
-class LimitSettings(_Section):
+class LimitSettings(Section):
     """Gates: if one of these limits is exceeded, nothing is published."""
 
     max_reject_rate: float = Field(0.05, ge=0, le=1, description="Largest share of rows that may be rejected.")
@@ -251,7 +260,7 @@ class LimitSettings(_Section):
             raise ValueError("expected a date such as 2026-11-22") from None
 
 
-class TuningSettings(_Section):
+class TuningSettings(Section):
     """Settings for speed and memory that are rarely needed; null means the measured default."""
 
     rows_per_slice: int = Field(1024, ge=1, description="Rows in a slice: the unit of work and of resume.")
@@ -276,7 +285,7 @@ class TuningSettings(_Section):
     )
 
 
-class Settings(_Section):
+class Settings(Section):
     """All settings of one job, validated."""
 
     model: ModelSettings

@@ -23,6 +23,8 @@ def _nothing(_: JobFolder) -> list[str]:
 
 _SECTIONS = "model: {name: MODEL}\ninput: {path: JOB/in}\noutput: {path: JOB/out}\n"
 
+_MODELS = _SECTIONS.replace("model: {name: MODEL}", "models: [{as: tone, name: MODEL}, {as: topic, name: MODEL}]")
+
 SETTINGS = (
     Case(
         "no such file", _nothing, r"no settings file '.*jbo\.yaml'; did you mean '.*job\.yaml'\?", config="jbo.yaml"
@@ -42,6 +44,43 @@ SETTINGS = (
         "a key set twice",
         _file(_SECTIONS + "output: {path: JOB/other}\n"),
         r"job\.yaml: not valid YAML: 'output' is set twice",
+    ),
+    Case(
+        "a model and several",
+        _file(_MODELS + "model: {name: MODEL}\n"),
+        r"job\.yaml: model and models are both there; a file has one of them",
+    ),
+    Case("no model at all", _file(_SECTIONS.partition("\n")[2]), r"'model' is required, or 'models' for several"),
+    Case(
+        "two models of one name",
+        _file(_MODELS.replace("topic", "Tone")),
+        r"models: two models are named 'Tone' and 'tone'",
+    ),
+    Case(
+        "a model whose name is no folder",
+        _file(_MODELS.replace("topic", "../topic")),
+        r"models\.1\.as: String should match pattern",
+    ),
+    Case("a model without a name", _file(_MODELS.replace("as: topic, ", "")), r"'models\.1\.as' is required"),
+    Case(
+        "a name for the only model",
+        _file(_SECTIONS.replace("{name", "{as: tone, name")),
+        r"unknown setting 'model\.as'; it is the name of one of several models",
+    ),
+    Case(
+        "models that are no list",
+        _file(_MODELS.replace("[{as: tone, name: MODEL}, {as: topic, name: MODEL}]", "{tone: {name: MODEL}}")),
+        r"models: expected a list of entries such as \{as: sentiment, name: org/model\}",
+    ),
+    Case(
+        "an unknown setting of one of several models",
+        _file(_MODELS.replace("as: topic", "as: topic, precison: float16")),
+        r"unknown setting 'models\.1\.precison'; did you mean 'models\.1\.precision'\?",
+    ),
+    Case(
+        "truth that is of none of several models",
+        _file(_MODELS.replace("JOB/in}", "JOB/in, truth_column: id}")),
+        r"input\.truth_column is for one model; of several, name it with the one whose labels it has",
     ),
     Case(
         "a tag that would run code",

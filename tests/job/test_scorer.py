@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 from pipeline_lib import Scorer
 from pipeline_lib.errors import InputError, SettingsError
 from tests.conftest import Runner, SettingsMaker, read_output, write_parquet
+from tests.helpers.checkpoints import tiny_checkpoints as tiny
+from tests.helpers.checkpoints.tiny_checkpoints import Recipe
 
 TEXTS = ["good", None, "bad", "", "long " * 200, "🙂"]
 
@@ -97,7 +99,10 @@ def test_the_job_and_the_library_give_the_same_rows(
         ("FOLDER", r"is a folder; expected a settings file; for a checkpoint, give \{'model': \{'name': '.*'\}\}"),
         ("org/model", r"'org/model' is no file; expected a settings file; for a checkpoint, give"),
         ("nowhere.yaml", r"no settings file 'nowhere\.yaml'"),
-        ({"name": "m"}, r"'model' is required; unknown setting 'name'; did you mean 'model\.name'\?"),
+        (
+            {"name": "m"},
+            r"'model' is required, or 'models' for several; unknown setting 'name'; did you mean 'model\.name'\?",
+        ),
         ({"model": "m"}, r"model: Input should be a valid dictionary \(found 'm'\)"),
         (
             {"model": {"name": "m"}, "text_column": "x"},
@@ -136,3 +141,19 @@ def test_rows_that_are_not_a_table_are_refused(rows: Any, scorer: Scorer) -> Non
 def test_a_frame_that_cannot_become_a_table_is_refused(frame: pd.DataFrame, scorer: Scorer) -> None:
     with pytest.raises(InputError, match="the frame can't be a table: "):
         scorer(frame)
+
+
+def test_several_models_come_back_side_by_side_as_each_would_alone(checkpoint: Path, tmp_path: Path) -> None:
+    """Two have one tokenizer, and a column of the table has the name that one of them adds."""
+    other = tiny.build(Recipe("bert", seed=5), tmp_path / "other")
+    gpt2 = tiny.build(Recipe("gpt2"), tmp_path / "gpt2")
+    models = {"tone": checkpoint, "mood": other, "topic": gpt2}
+    entries = [{"as": name, "name": str(path)} for name, path in models.items()]
+    table = pa.table({"mood_label": range(6), "text": TEXTS})
+    found = Scorer({"models": entries})(table)
+    added = ("label", "score", "n_tokens", "truncated", "reject")
+    assert found.column_names == ["input_mood_label", *(f"{name}_{column}" for name in models for column in added)]
+    for name, path in models.items():
+        alone = Scorer({"model": {"name": str(path)}})(table)
+        for column in added:
+            assert found.column(f"{name}_{column}").to_pylist() == alone.column(column).to_pylist()

@@ -14,7 +14,7 @@ import yaml
 from rich.console import Console
 
 from pipeline_lib.execution.local_executor import LocalExecutor
-from pipeline_lib.pipeline import Job, run_nights
+from pipeline_lib.pipeline import Job, run_together
 from pipeline_lib.reporting.attempt import Attempt
 from pipeline_lib.reporting.records.attempts import Attempts
 from pipeline_lib.reporting.terminal.progress import Progress
@@ -42,7 +42,7 @@ def run_all(config: Path, numbers: Sequence[int]) -> tuple[list[int], str]:
     """Run nights one after the other with one model; return their exit codes and what is printed."""
     attempts, printed = [Attempt(date=night(number)) for number in numbers], StringIO()
     progress = Progress(Console(file=printed, width=10_000), is_one_night=False)
-    run_nights(Job(load_settings(config)), Attempts(attempts), progress, LocalExecutor())
+    run_together({"": Job(load_settings(config))}, Attempts(attempts), progress, LocalExecutor())
     return [attempt.outcome.exit_code if attempt.outcome else -1 for attempt in attempts], printed.getvalue()
 
 

@@ -11,7 +11,7 @@ from rich.console import Console
 from pipeline_lib.errors import FaultError
 from pipeline_lib.estimating.sampling.measuring import actors_here, measured, slices_to_score
 from pipeline_lib.execution.local_executor import LocalExecutor
-from pipeline_lib.pipeline import plan_only
+from pipeline_lib.pipeline import Job, plan_only
 from pipeline_lib.reporting.terminal.progress import Progress
 from pipeline_lib.settings.settings import Settings
 from tests.conftest import SettingsMaker, write_parquet
@@ -104,7 +104,8 @@ def test_what_the_run_would_fail_of_ends_the_estimate_too_and_no_process_waits_f
 ) -> None:
     for name in "ab":
         write_parquet(tmp_path / "in" / f"{name}.parquet", {"text": ["some text"] * 9})
-    plan = plan_only(settings_for(tuning={"model_actors": 2}), None, Progress(Console(quiet=True)), LocalExecutor())
+    job = Job(settings_for(tuning={"model_actors": 2}))
+    plan = plan_only(job, None, Progress(Console(quiet=True)), LocalExecutor())
     (tmp_path / "in" / "b.parquet").unlink()
     slices = slices_to_score(plan)
     here = replace(actors_here(plan, len(slices), local=False), processes=2)

@@ -16,7 +16,7 @@ from pipeline_lib.machine.cache_folders import cache_folder, read_own, write_own
 from pipeline_lib.machine.library_versions import library_versions
 from pipeline_lib.settings.settings import Settings
 
-_FORMAT = 5
+_FORMAT = 6
 """Of what is kept and of how it is determined; raised when either changes, so that no older result is used."""
 
 

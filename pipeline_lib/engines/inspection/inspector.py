@@ -4,7 +4,14 @@ from pathlib import Path
 from typing import Any
 
 from pipeline_lib.checkpoints import loading
-from pipeline_lib.checkpoints.checkpoint import PROBE, Checkpoint, fingerprint, labels_of, resolve_activation
+from pipeline_lib.checkpoints.checkpoint import (
+    PROBE,
+    Checkpoint,
+    fingerprint,
+    labels_of,
+    resolve_activation,
+    tokenizer_fingerprint,
+)
 from pipeline_lib.checkpoints.fetching import locate
 from pipeline_lib.checkpoints.token_limits import max_tokens_of
 from pipeline_lib.engines.computation import PACKED_PRECISIONS
@@ -85,6 +92,7 @@ def _inspected(settings: Settings, folder: Path, content: str, commit: str | Non
         name=settings.model.name,
         commit=commit,
         fingerprint=content,
+        tokenizer=tokenizer_fingerprint(folder, settings.model),
         architecture=type(model).__name__,
         labels=labels,
         activation=resolve_activation(settings.model, config.problem_type, config.num_labels),

@@ -69,11 +69,11 @@ class NewcomerCheck:
 def unlike_nodes_refused(plans: Sequence[Plan], nodes: Iterable[str]) -> Iterator[NewcomerCheck]:
     """Compare what each machine sees with what the driver sees, unless only the driver's own machine works.
 
-    What is compared is of the first night and of the last one; the others lie in the same places. Yields the check
-    for machines that come later; it works for as long as the block runs.
+    What is compared is of the first plan of each model and of the last plan; the others lie in the same places.
+    Yields the check for machines that come later; it works for as long as the block runs.
 
     Args:
-        plans: of the nights, each with slices to do.
+        plans: each with slices to do.
         nodes: the ids of the machines that will work.
 
     Raises:
@@ -86,7 +86,9 @@ def unlike_nodes_refused(plans: Sequence[Plan], nodes: Iterable[str]) -> Iterato
         yield NewcomerCheck(frozenset({here}), ())
         return
     with contextlib.ExitStack() as probes:
-        views = tuple(probes.enter_context(_driver_view(plan)) for plan in (plans[0], *plans[1:][-1:]))
+        first_of = {plan.settings.model: plan for plan in reversed(plans)}
+        compared = {plan.settings.output.path: plan for plan in (*reversed(first_of.values()), plans[-1])}
+        views = tuple(probes.enter_context(_driver_view(plan)) for plan in compared.values())
         names = node_names()
         found = answers_by_node(_differences, others, views)
         _refuse([(names.get(node, node), differences) for node, differences in found.items()])

@@ -1,9 +1,10 @@
 """Which slices of which nights are left to do, as their results come in."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from pipeline_lib.errors import NightscoreError
+from pipeline_lib.execution.nights.shared_slices import reading_together, shared_slices
 from pipeline_lib.inputs.shards import Slice
 from pipeline_lib.planning.plan import Plan
 from pipeline_lib.storage.records import Receipt
@@ -17,7 +18,7 @@ class SlicesLeft:
     """
 
     def __init__(self, plans: Sequence[Plan]) -> None:
-        self.plans = plans
+        self.plans = reading_together(plans)
         slices = {
             night: {part.key: part for part in (replace(part, night=night) for part in plan.todo)}
             for night, plan in enumerate(plans)
@@ -27,15 +28,9 @@ class SlicesLeft:
         self.without_any = [night for night, parts in slices.items() if not parts]
         """The nights that had no slice to do from the start."""
 
-    @property
-    def parts(self) -> dict[int, Collection[Slice]]:
-        """The slices that are left, by night."""
-        return {night: list(parts.values()) for night, parts in self.todo.items()}
-
-    @property
-    def slices(self) -> int:
-        """How many slices are left."""
-        return sum(map(len, self.todo.values()))
+    def parts(self) -> dict[int, list[Slice]]:
+        """Return the slices that are left by their first plan, each once for all plans that need its rows."""
+        return shared_slices({number: list(parts.values()) for number, parts in self.todo.items()}, self.plans)
 
     @property
     def rows(self) -> int:

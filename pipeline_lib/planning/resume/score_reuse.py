@@ -1,7 +1,7 @@
 """Reuse of published scores: a version that differs only in kept columns takes them over."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +26,8 @@ class PublishedSlice:
     rejects: Span | None
     drift: Drift | None
     computed_by: str
+    column_prefix: str = ""
+    """Of the columns that have the scores."""
 
 
 # Slices follow each other in a file, so the next one is mostly in the row groups that were read last.
@@ -44,11 +46,20 @@ def can_reuse(published: Manifest | None, fingerprint: Mapping[str, Any]) -> boo
     """
     if published is None or not same_scores(published.fingerprint, fingerprint):
         return False
-    wanted = set(fingerprint["columns"]) & set(columns.OUTPUT)
     # Embeddings of another pooling are a column of the same name and often of the same width.
     pooling = fingerprint["output"].get("embedding")
     has_embedding = pooling in {None, published.fingerprint.get("output", {}).get("embedding")}
-    return wanted <= set(published.columns) and has_embedding
+    wanted = _added_columns(fingerprint["columns"], _prefix(fingerprint))
+    return wanted <= _added_columns(published.columns, _prefix(published.fingerprint)) and has_embedding
+
+
+def _added_columns(names: Container[str], prefix: str) -> set[str]:
+    """Return which of the columns that the job adds are among others, by their names without the prefix."""
+    return {name for name in columns.OUTPUT if prefix + name in names}
+
+
+def _prefix(fingerprint: Mapping[str, Any]) -> str:
+    return str(fingerprint.get("output", {}).get("column_prefix", ""))
 
 
 def reusable_slices(
@@ -67,10 +78,10 @@ def reusable_slices(
         shard = by_content.get((receipt.path, receipt.size, receipt.content))
         if shard is not None and shard.has_slice(receipt.first_row, receipt.rows):
             wanted[receipt.shard, receipt.first_row] = (shard.number, receipt)
-    places = _places(published)
+    places, prefix = _places(published), _prefix(published.fingerprint)
     return {
         (wanted[receipt.shard, receipt.first_row][0], receipt.first_row): PublishedSlice(
-            *places[receipt.shard, receipt.first_row], receipt.drift, receipt.computed_by
+            *places[receipt.shard, receipt.first_row], receipt.drift, receipt.computed_by, prefix
         )
         for receipt in with_whole_files([receipt for _, receipt in wanted.values()])
     }
@@ -122,7 +133,7 @@ def with_published_scores(
     taken = scores.take(pa.array(indices, pa.int64()))
     table = columns.rejected(table, faults)
     for field in fields:
-        table = table.append_column(field, taken.column(field.name).cast(field.type))
+        table = table.append_column(field, taken.column(published.column_prefix + field.name).cast(field.type))
     return table
 
 
@@ -131,7 +142,8 @@ def _published_rows(
 ) -> tuple[pa.Table, dict[int, tuple[str, str]]]:
     """Return a slice's scored rows, and the code and message of each rejected one by its row in the slice."""
     with translated_errors(output.url, "taking over published scores"):
-        scores = _parts.rows(output, published.part, [field.name for field in fields])
+        names = [published.column_prefix + field.name for field in fields]
+        scores = _parts.rows(output, published.part, names)
         if not published.rejects:
             return scores, {}
         rejects = _rejects.rows(output, published.rejects, [columns.ROW_NUMBER, columns.CODE, columns.MESSAGE])

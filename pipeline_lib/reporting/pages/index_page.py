@@ -16,19 +16,20 @@ MOST_DAYS = 92
 """Of the trends: a quarter of a year."""
 
 
-def write_index(output: str, target: str | None = None) -> str:
+def write_index(output: str, target: str | None = None, model: str = "") -> str:
     """Make the page of all nights of an output, and return where it is.
 
     Args:
         output: see `nights_of`.
         target: the file to write; `_index.html` beside the nights if None.
+        model: the name of its model, if the settings file has several: each has a page of its own there.
 
     Raises:
         InputNotReadyError: no run has left anything there.
         NightscoreError: the storage failed.
     """
     found = nights_of(output)
-    page = location_of(target) if target else found.root / INDEX
+    page = location_of(target) if target else found.root / (f"_index_{model}.html" if model else INDEX)
     start = location_of(page.url_of(page.path.rpartition("/")[0]))
     html = index_page(found, start)
     with translated_errors(page.url, "writing the page"):

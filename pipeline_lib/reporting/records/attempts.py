@@ -13,6 +13,15 @@ Steps = Generator[None, Plan, Outcome]
 """What happens to a night. It stops at each `yield`, to go on when the other nights have got there too."""
 
 
+_WORST_FIRST = (2, 3, 1, 4, 5, 0)
+
+
+def worst_exit_code(attempts: Iterable[Attempt]) -> int:
+    """Return the exit code of the attempt that ended worst."""
+    codes = {each.outcome.exit_code for each in attempts if each.outcome}
+    return min(codes, key=_WORST_FIRST.index, default=0)
+
+
 class Attempts:
     """Nights that are worked on together.
 

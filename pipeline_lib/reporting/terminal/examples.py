@@ -24,7 +24,7 @@ def example_rows(plan: Plan) -> list[str]:
     if part is None or given.text_column not in (given.keep_columns or ()):
         return []
     text = columns.output_name(given.text_column, columns.asked_columns(plan.settings))
-    names = [columns.LABEL, columns.SCORE, text]
+    names = [f"{output.column_prefix}{name}" for name in (columns.LABEL, columns.SCORE)] + [text]
     file = location_of(output.path) / f"{part.name}.parquet"
     # The result is published: examples that can't be read are no failure.
     with (
@@ -33,12 +33,11 @@ def example_rows(plan: Plan) -> list[str]:
     ):
         with file.open() as content:
             batch = next(pq.ParquetFile(content).iter_batches(_ROWS, columns=names), None)
-        return [_line(row, text) for row in batch.to_pylist()] if batch else []
+        return [_line(*(row[name] for name in names)) for row in batch.to_pylist()] if batch else []
     return []
 
 
-def _line(row: dict[str, object], text: str) -> str:
+def _line(label: str, score: float, text: str) -> str:
     # A line break would be escaped, which is hard to read.
-    words = " ".join(str(row[text]).split())
-    label = shortened(str(row[columns.LABEL]), _LONGEST_LABEL)
-    return f"{label} {row[columns.SCORE]:.3f}  {shortened(words, _LONGEST_TEXT)}"
+    words = " ".join(str(text).split())
+    return f"{shortened(str(label), _LONGEST_LABEL)} {score:.3f}  {shortened(words, _LONGEST_TEXT)}"

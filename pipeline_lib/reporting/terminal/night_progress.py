@@ -9,9 +9,10 @@ from pipeline_lib.reporting.terminal.plan_lines import plan_lines
 from pipeline_lib.reporting.terminal.progress import Progress
 from pipeline_lib.storage.records import Manifest
 
-# What the paths of a night say already, or what is the same in all nights.
+# What the paths of a night say already, or what is the same in all nights, or in all of one model.
 _OF_EACH_NIGHT = ("input", "note")
-_OF_ALL_NIGHTS = ("model", "labels", "columns", "")
+_OF_ALL_NIGHTS = ("columns", "")
+_OF_EACH_MODEL = ("model", "labels")
 
 
 class NightProgress:
@@ -32,7 +33,7 @@ class NightProgress:
         if self._progress.is_one_night:
             self._progress.phase(doing)
         else:
-            self._progress.silent_phase(f"{self._attempt.date}: {doing}")
+            self._progress.silent_phase(f"{self._attempt.title}: {doing}")
 
     def planned(self, plan: Plan) -> None:
         """Print the plan; of several nights, what they have in common is printed once."""
@@ -41,13 +42,16 @@ class NightProgress:
             if self._progress.is_one_night:
                 self._progress.tell(topic, text)
             elif topic in _OF_EACH_NIGHT:
-                self._progress.tell(topic, f"{self._attempt.date}: {text}")
+                self._progress.tell(topic, f"{self._attempt.title}: {text}")
             elif topic in _OF_ALL_NIGHTS:
                 self._progress.tell_once(topic, text)
+            elif topic in _OF_EACH_MODEL:
+                model = self._attempt.model
+                self._progress.tell_once(topic, f"{model}: {text}" if model else text)
 
     def note(self, text: str) -> None:
         """Print what the user should know and is no failure."""
-        self._progress.note(text if self._progress.is_one_night else f"{self._attempt.date}: {text}")
+        self._progress.note(text if self._progress.is_one_night else f"{self._attempt.title}: {text}")
 
     def publishing(self) -> None:
         """Print that scoring is over."""
@@ -57,7 +61,7 @@ class NightProgress:
             self._progress.close()
             self._progress.phase(doing, "publish")
         else:
-            self._progress.silent_phase(f"{self._attempt.date}: {doing}", "publish")
+            self._progress.silent_phase(f"{self._attempt.title}: {doing}", "publish")
 
     def joined(self, files: int, of_files: int) -> None:
         """Note how many files slices have been joined into."""

@@ -31,7 +31,7 @@ def scored(seed: int, rows: int) -> pa.Table:
             columns.TEXT: pa.array(
                 [b"text %d" % number for number in random.integers(0, 1 << 40, rows)], pa.binary()
             ),
-            columns.TRUTH: pa.array(random.integers(1, 7, rows), pa.int8()),
+            columns.truth_of("stars"): pa.array(random.integers(1, 7, rows), pa.int8()),
         }
     )
     stars = TruthLabels(LABELS, {"1": "NEGATIVE", "2": "NEGATIVE", "3": None, "4": "POSITIVE", "5": "POSITIVE"})
@@ -44,7 +44,7 @@ def scored(seed: int, rows: int) -> pa.Table:
         columns.TRUNCATED: pa.array(tokens > 64),
         columns.NEAR_BOUNDARY: pa.array(near_boundary(both, "softmax")),
     }
-    table = with_truth(with_text_hashes(read), stars).drop_columns([columns.TEXT])
+    table = with_truth(with_text_hashes(read), stars, "stars").drop_columns([columns.TEXT])
     for name, values in added.items():
         table = table.append_column(name, values)
     return table

@@ -47,6 +47,7 @@ class CrashingStage:
     """
 
     name = "model"
+    of = "any"
     reads = (columns.TEXT, columns.PAIR)
 
     def __init__(self, size: int, culprits: set[str], chance: Iterator[bool], *, distinct: bool = False) -> None:

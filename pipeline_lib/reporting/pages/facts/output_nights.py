@@ -37,7 +37,9 @@ def nights_of(output: str) -> OutputNights:
         NightscoreError: the storage failed, or there is no such bucket.
     """
     # The name that the date is a part of belongs to the nights.
-    root = location_of(os.path.dirname(output.partition("{date}")[0]) if "{date}" in output else output)
+    before, date, _ = output.partition("{date}")
+    after = output.rpartition("{date}")[2].rstrip("/") if date else ""
+    root = location_of(os.path.dirname(before) if date else output)
     with translated_errors(root.url, "looking at the nights"):
         folders = _folders(root)
         name = os.path.basename(root.path)
@@ -45,6 +47,7 @@ def nights_of(output: str) -> OutputNights:
             root = location_of(root.url_of(os.path.dirname(root.path)))
             folders = _folders(root)
         # An output without dates has no nights below it, and one with dates nothing beside them.
+        folders = [folder for folder in folders if folder.endswith(after)]
         below = [folder for folder in folders if folder] or folders
         places = [(root / folder if folder else root, _date_in(folder)) for folder in below]
         found = [night for night in in_threads(lambda place: night_in(*place), places) if night]
