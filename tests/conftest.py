@@ -118,13 +118,16 @@ def one_ray(s3_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     """
     import ray
 
+    from pipeline_lib.execution.cluster.connection import messages_silenced
+
     del s3_server
     # Where tests arm crash points; workers must know the folder from their start.
     os.environ[failpoints.FOLDER] = str(tmp_path_factory.mktemp("crash_points"))
 
-    ray.init("local", num_cpus=6, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
-    yield
-    ray.shutdown()
+    with messages_silenced():  # as the program does for a Ray of its own
+        ray.init("local", num_cpus=6, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+        yield
+        ray.shutdown()
 
 
 @pytest.fixture(scope="session")

@@ -54,7 +54,7 @@ class Attempt:
     notes: list[str] = field(default_factory=list)
     """What the user should know in the end, and is no failure."""
     outcome: Outcome | None = None
-    """How it ended, once that is recorded; only its page may be missing then."""
+    """How it ended, once that is certain; only its record and its page may be missing then."""
     error: BaseException | None = None
     """What ended it, if it failed or was stopped."""
 

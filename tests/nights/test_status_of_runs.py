@@ -80,19 +80,17 @@ def test_a_run_of_a_machine_with_another_clock_is_at_work_if_its_record_is_writt
         thread.join()
 
 
-def started(tmp_path: Path, settings: Settings) -> subprocess.Popen[str]:
-    """Start a long run of the night and wait until it scores."""
-    shard(tmp_path, texts=tuple(f"text {row}" for row in range(100_000)))
+def started(tmp_path: Path, settings: Settings, rows: int = 100_000) -> subprocess.Popen[str]:
+    """Start a run of the night."""
+    shard(tmp_path, texts=tuple(f"text {row}" for row in range(rows)))
     (tmp_path / "job.yaml").write_text(settings.model_dump_json())
-    process = subprocess.Popen(
+    return subprocess.Popen(
         [sys.executable, "-m", "jobs.score", "run", str(tmp_path / "job.yaml"), "--date", str(FIRST), "--local"],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
     )
-    wait_for(tmp_path, f"out/ds={FIRST}/_staging/*/part-*.json")
-    return process
 
 
 @pytest.mark.slow
@@ -102,6 +100,7 @@ def test_a_run_that_is_killed_or_stopped_is_interrupted(
 ) -> None:
     settings = nightly(tuning={"rows_per_slice": 100})
     process = started(tmp_path, settings)
+    wait_for(tmp_path, f"out/ds={FIRST}/_staging/*/part-*.json")
     while not json.loads(record_of(tmp_path).read_text())["version"]:
         time.sleep(0.1)
     found = night(settings)
@@ -115,3 +114,20 @@ def test_a_run_that_is_killed_or_stopped_is_interrupted(
     assert (found.state, found.exit_code) == ("interrupted", None if by == signal.SIGKILL else 1)
     assert ("its record has no end" if by == signal.SIGKILL else "stopped by SIGTERM") in found.reason
     assert "of 100,000 rows" in found.reason
+
+
+@pytest.mark.slow
+def test_a_run_that_is_recorded_as_published_stays_so_when_it_is_stopped_at_that_moment(
+    tmp_path: Path, nightly: SettingsMaker
+) -> None:
+    process = started(tmp_path, nightly(), rows=2_000)
+    published = tmp_path / "out" / f"ds={FIRST}"
+    wait_for(tmp_path, f"out/ds={FIRST}/_runs/*.json")
+    while '"PUBLISHED"' not in record_of(tmp_path).read_text():
+        assert process.poll() is None
+        time.sleep(0.001)
+    process.send_signal(signal.SIGTERM)
+    said, _ = process.communicate(timeout=60)
+    assert json.loads(record_of(tmp_path).read_text())["status"] == "PUBLISHED", said
+    assert (published / "_metrics.json").exists(), "later nights are compared with them"
+    assert night(nightly()).state == "published"

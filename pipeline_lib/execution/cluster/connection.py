@@ -54,14 +54,14 @@ def connected(meanwhile: Callable[[], _T], note: Callable[[str], None] = lambda 
     for start in _starts:  # of a block around this one, which plans while its Ray starts
         start.wait()
     if ray.is_initialized():  # by the caller, or by a block around this one
-        _silence_ray()
+        _silence_ray_data()
         yield meanwhile()
         return
     for name, value in _QUIET.items():
         os.environ.setdefault(name, value)
     over = threading.Event()
     address = running_cluster(note)
-    with contextlib.nullcontext(_joining(address)) if address else _starting() as given:
+    with messages_silenced(), contextlib.nullcontext(_joining(address)) if address else _starting() as given:
         options = {"log_to_driver": False, "logging_level": logging.ERROR, **given}
         start = Start(options, over, lambda: address is not None and _shows_token(address, note))
         _starts.append(start)
@@ -69,7 +69,7 @@ def connected(meanwhile: Callable[[], _T], note: Callable[[str], None] = lambda 
             result = meanwhile()
             with _token_hinted(address):
                 start.wait()
-            _silence_ray()
+            _silence_ray_data()
             yield result
         finally:
             _starts.remove(start)
@@ -90,6 +90,19 @@ def joined_if_running(note: Callable[[str], None] = lambda _: None) -> Iterator[
         return
     with connected(lambda: None, note):
         yield
+
+
+@contextlib.contextmanager
+def messages_silenced() -> Iterator[None]:
+    """Keep Ray from printing to standard output what it tells every driver, whatever `log_to_driver` says."""
+    from ray._private import worker
+
+    before = worker._worker_logs_enabled  # noqa: SLF001 - it has no public name
+    worker._worker_logs_enabled = False  # noqa: SLF001
+    try:
+        yield
+    finally:
+        worker._worker_logs_enabled = before  # noqa: SLF001
 
 
 @contextlib.contextmanager
@@ -138,12 +151,9 @@ def _shows_token(address: str, note: Callable[[str], None]) -> bool:
     return True
 
 
-def _silence_ray() -> None:
-    from ray._private import worker
+def _silence_ray_data() -> None:
     from ray.data import DataContext
 
-    # Else Ray prints to our standard output, whatever `log_to_driver` says, that there are many worker processes.
-    worker._worker_logs_enabled = False  # noqa: SLF001 - it has no public name
     # The room for actors can be given in no other way; pyproject.toml says up to which Ray.
     warnings.filterwarnings("ignore", message="`ray_remote_args` is deprecated")
     # What fails reaches us as an exception, and is told in one line.

@@ -79,7 +79,7 @@ class Attempts:
         except StopIteration as end:
             attempt.outcome = end.value
         except BaseException as error:
-            # A signal while the page of a published night is written does not take back the night.
+            # A signal while the record or the page of a published night is written does not take back the night.
             if not (attempt.outcome and isinstance(error, KeyboardInterrupt)):
                 attempt.error, attempt.outcome = error, ended_badly(attempt, error)
             if not isinstance(error, NightscoreError):

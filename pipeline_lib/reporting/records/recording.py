@@ -101,10 +101,12 @@ class Recording:
             is_told = self._attempt.night is None and self._night_files.take_over(plan, self._published)
             self._night_files.note_missing_truth(plan)
             outcome = ended_well(self._attempt, plan, work)
-            self._write(outcome)
+            # Before the record, so that a run that is recorded as published has left its metrics.
             if not is_told:
                 self._night_files.write_metrics(outcome, plan, self._published)
-            self._is_over, self._attempt.outcome = True, outcome
+            self._attempt.outcome = outcome
+            self._write(outcome)
+            self._is_over = True
         if is_told:
             self._night_files.name_page()
         else:
@@ -118,6 +120,10 @@ class Recording:
         """
         with contextlib.suppress(Exception), self._lock:
             if self._is_over:
+                return
+            if self._attempt.outcome and isinstance(error, KeyboardInterrupt):  # while its end was recorded
+                self._write(self._attempt.outcome)
+                self._is_over = True
                 return
             with contextlib.suppress(Exception):
                 # Another run's slices would be counted as ours.

@@ -56,7 +56,7 @@ def rclone_server(folder: Path) -> Iterator[str]:
 
 def wait_for_server(endpoint: str) -> None:
     """Wait until a server answers, whatever it says but that it is not ready."""
-    for _ in range(300):
+    for _ in range(1_200):  # a busy machine needs long to start one
         try:
             urllib.request.urlopen(endpoint, timeout=1).close()  # noqa: S310 - our own server
         except urllib.error.HTTPError as error:
