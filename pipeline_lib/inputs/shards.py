@@ -10,20 +10,18 @@ from pipeline_lib.storage.location import FileStamp
 
 Format = Literal["parquet", "csv", "jsonl"]
 
-# Longest first, so that .csv.gz is not taken for an unknown .gz.
+COMPRESSIONS = (".gz", ".bz2", ".zst")
+"""Endings of compressed files of lines, behind that of their format."""
+_FILES_OF_LINES: dict[str, Format] = {".csv": "csv", ".tsv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
 FORMATS: dict[str, Format] = {
     ".parquet": "parquet",
     ".parq": "parquet",
     ".pq": "parquet",
-    ".csv.gz": "csv",
-    ".tsv.gz": "csv",
-    ".csv": "csv",
-    ".tsv": "csv",
-    ".jsonl.gz": "jsonl",
-    ".ndjson.gz": "jsonl",
-    ".jsonl": "jsonl",
-    ".ndjson": "jsonl",
+    **_FILES_OF_LINES,
+    **{f"{ending}{packed}": kind for ending, kind in _FILES_OF_LINES.items() for packed in COMPRESSIONS},
 }
+READABLE = ".parquet, .parq, .pq, .csv, .tsv, .jsonl, .ndjson, or one of the last four with .gz, .bz2 or .zst"
+"""`FORMATS` in words, for messages."""
 
 
 MOST_COLUMNS = 10_000
@@ -156,7 +154,7 @@ def is_shard(path: str) -> bool:
 
 def is_compressed(path: str) -> bool:
     """Tell whether a file of lines must be unpacked from its start to be read."""
-    return path.lower().endswith(".gz")
+    return path.lower().endswith(COMPRESSIONS)
 
 
 def format_of(path: str) -> Format:

@@ -137,7 +137,7 @@ class InputSettings(Section):
 
     path: str | list[str] = Field(
         description="File, folder, glob, or a list of these: .parquet, .parq, .pq, .csv, .tsv, .jsonl, .ndjson, "
-        "and these four with .gz. {date} stands for --date."
+        "these four with .gz, .bz2 or .zst. {date} stands for --date."
     )
     text_column: str = Field("text", min_length=1, description="Column with the text to score.")
     text_pair_column: str | None = Field(None, description="Column with the second text of a pair.")

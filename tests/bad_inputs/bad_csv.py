@@ -1,18 +1,29 @@
 """CSV shards of every bad kind, packed or not, and the error that each gets."""
 
-import gzip
 import zlib
+from collections.abc import Callable, Iterator
 
 from tests.bad_inputs.bad_parquet import bytes_of
 from tests.bad_inputs.job_folder import GOOD, Case, shard
+from tests.helpers.compressed import compressed
+
+_KINDS = {".gz": "gzip", ".bz2": "bzip2", ".zst": "Zstandard"}
 
 
-def _gzipped(cut: slice = slice(None), at: int | None = None) -> bytes:
+def _packed(ending: str, cut: slice = slice(None), at: int | None = None) -> bytes:
     rows = "".join(f"{row},text {row * 7919}\n" for row in range(3000))
-    packed = bytearray(gzip.compress(f"id,text\n{rows}".encode(), mtime=0))
+    packed = bytearray(compressed(f"id,text\n{rows}".encode(), ending))
     if at is not None:
         packed[at : at + 8] = bytes(8)
     return bytes(packed[cut])
+
+
+def _damaged(ending: str) -> Iterator[tuple[str, bytes | Callable[[], bytes]]]:
+    yield "words", b"id,text\n1,a\n"
+    yield "cut off", lambda: _packed(ending, slice(-500))
+    yield "damaged in the middle", lambda: _packed(ending, at=4000)
+    yield "with another check sum", lambda: _packed(ending, at=-8)
+    yield "with more behind its end", lambda: _packed(ending) + b"1,a\n" * 9
 
 
 def _zeros(count: int) -> bytes:
@@ -107,22 +118,13 @@ CSV = (
         shard("bad.csv", b'id,text\n1,"a\n2,b\n3,c\n'),
         r"bad\.csv': the quote opened in line 2 never closes",
     ),
-    Case("words named .csv.gz", shard("bad.csv.gz", b"id,text\n1,a\n"), r"bad\.csv\.gz' is not a whole gzip file"),
-    Case(
-        "gzip cut off",
-        shard("bad.csv.gz", lambda: _gzipped(slice(-500))),
-        r"bad\.csv\.gz' is not a whole gzip file",
-    ),
-    Case(
-        "gzip damaged in the middle",
-        shard("bad.csv.gz", lambda: _gzipped(at=4000)),
-        r"bad\.csv\.gz' is not a whole gzip file",
-    ),
-    Case(
-        "gzip with another check sum",
-        shard("bad.csv.gz", lambda: _gzipped(at=-8)),
-        r"bad\.csv\.gz' is not a whole gzip file",
+    *(
+        Case(
+            f"{kind}: {name}", shard(f"bad.csv{ending}", content), rf"bad\.csv\{ending}' is not a whole {kind} file"
+        )
+        for ending, kind in _KINDS.items()
+        for name, content in _damaged(ending)
     ),
     Case("gzip of no bytes", shard("bad.csv.gz", b""), r"bad\.csv\.gz' has no header: empty"),
-    Case("gzip named .csv", shard("bad.csv", _gzipped), r"bad\.csv'"),
+    Case("gzip named .csv", shard("bad.csv", lambda: _packed(".gz")), r"bad\.csv'"),
 )

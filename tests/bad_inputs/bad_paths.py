@@ -69,7 +69,7 @@ PATHS = (
         r"input\.path: .*in/more\.json', which look like",
     ),
     Case(
-        "CSV packed by bzip2", shard("more.csv.bz2", b"BZh"), r"input\.path: .*in/more\.csv\.bz2', which look like"
+        "CSV packed by xz", shard("more.csv.xz", b"\xfd7zXZ"), r"input\.path: .*in/more\.csv\.xz', which look like"
     ),
     Case("a file without an ending", shard("part-00000", b"x"), r"input\.path: .*in/part-00000', which look like"),
     Case(

@@ -1,6 +1,5 @@
 """CSV shards for tests, and their rows as the job reads them."""
 
-import gzip
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ from pipeline_lib.inputs.formats.csv_files import csv_shards
 from pipeline_lib.inputs.shards import cut_slices
 from pipeline_lib.settings.settings import CsvSettings
 from pipeline_lib.storage.urls import location_of
+from tests.helpers.compressed import compressed
 
 UTF8 = CsvSettings()
 
@@ -30,5 +30,5 @@ def read(path: Path, rows_per_slice: int = 2, settings: CsvSettings = UTF8) -> l
 def shard(folder: Path, content: str | bytes, name: str = "a.csv") -> Path:
     path = folder / name
     raw = content if isinstance(content, bytes) else content.encode()
-    path.write_bytes(gzip.compress(raw) if name.endswith(".gz") else raw)
+    path.write_bytes(compressed(raw, name))
     return path

@@ -38,7 +38,7 @@ def file_kind(path: str) -> Kind:
     =========  ==============================================================  ===================================
     shard      one of `FORMATS`                                                is read
     companion  README, LICENSE, checksums, documents, pictures, programs       is passed over
-    data       json, orc, avro, arrow ...; packed, as .csv.bz2 and      is an error that names it
+    data       json, orc, avro, arrow ...; packed, as .csv.xz and       is an error that names it
                .zip are; and names without an ending
     unknown    anything else, as .txt, .log, .tmp and .bak                     is passed over, and a note names it
     =========  ==============================================================  ===================================

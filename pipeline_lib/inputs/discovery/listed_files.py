@@ -9,7 +9,7 @@ from pipeline_lib.inputs.discovery import globs
 from pipeline_lib.inputs.discovery.file_kinds import file_kind
 from pipeline_lib.inputs.discovery.local_files import is_folder, refuse_irregular, refuse_unreadable
 from pipeline_lib.inputs.discovery.table_formats import refuse_table_formats
-from pipeline_lib.inputs.shards import FORMATS
+from pipeline_lib.inputs.shards import FORMATS, READABLE
 from pipeline_lib.storage.location import Location
 
 
@@ -84,7 +84,7 @@ class ListedFiles:
             patterns = listed(f"{folder}/**/*{ending}" for ending in endings or FORMATS)
             raise InputError(
                 f"input.path: {path!r} holds {listed(names, 2)}, which look like data of kinds that are not read "
-                f"({listed(FORMATS)} are); convert them, or leave them out with a glob such as {patterns}"
+                f"({READABLE} are); convert them, or leave them out with a glob such as {patterns}"
             )
 
     @property

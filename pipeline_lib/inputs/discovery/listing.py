@@ -9,7 +9,7 @@ from pipeline_lib.errors import InputError, InputNotReadyError, did_you_mean, li
 from pipeline_lib.inputs.discovery import globs
 from pipeline_lib.inputs.discovery.listed_files import ListedFiles
 from pipeline_lib.inputs.discovery.local_files import is_folder, refuse_irregular, refuse_unreadable_below
-from pipeline_lib.inputs.shards import FORMATS, is_shard
+from pipeline_lib.inputs.shards import READABLE, is_shard
 from pipeline_lib.messages import count
 from pipeline_lib.storage.location import FileStamp, Location, stamp_of
 from pipeline_lib.storage.s3 import error_code
@@ -69,7 +69,7 @@ def _shards_under(path: str, location: Location) -> DiscoveredShards:
             refuse_irregular(location.path)
         if _is_file(location):
             if not is_shard(location.path):
-                raise InputError(f"input.path: {path!r} is not one of {listed(FORMATS)}")
+                raise InputError(f"input.path: {path!r} is not one of {READABLE}")
             return DiscoveredShards({location.url: location.stamp()})
         return _in_folder(path, location) if location.fs.isdir(location.path) else DiscoveredShards()
 
@@ -138,7 +138,7 @@ def _folders_above(path: str) -> Iterable[str]:
 def _why_nothing(path: str, location: Location) -> str:
     name = location.path
     if location.fs.isdir(name):
-        return f"the folder {path!r} holds no shard ({listed(FORMATS)})"
+        return f"the folder {path!r} holds no shard ({READABLE})"
     parent = name.rpartition("/")[0]
     near = did_you_mean(name, _names_in(location, parent) if not glob.has_magic(parent) else [])
     if not glob.has_magic(name):

@@ -1,14 +1,13 @@
 """Open files of lines, compressed or not, on any storage."""
 
 import contextlib
-import gzip
 import io
-import zlib
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import IO, TypeVar
 
 from pipeline_lib.errors import InputError
+from pipeline_lib.inputs.formats.unpacking import damage_named, unpacked
 from pipeline_lib.inputs.shards import Slice
 from pipeline_lib.storage.location import Location
 from pipeline_lib.storage.store_errors import translated_errors
@@ -68,7 +67,8 @@ def opened(shard: Location, what: str) -> Iterator[IO[bytes]]:
     """
     with (
         readable(shard.path),
-        shard.fs.open(shard.path, "rb", block_size=_BLOCK_BYTES[what], compression="infer") as file,
+        shard.fs.open(shard.path, "rb", block_size=_BLOCK_BYTES[what]) as content,
+        unpacked(content, shard.path) as file,
         # Those of object stores copy all that they hold for each line, unless a buffer is between.
         io.BufferedReader(file, _BUFFER_BYTES) as buffered,
     ):
@@ -78,8 +78,5 @@ def opened(shard: Location, what: str) -> Iterator[IO[bytes]]:
 @contextlib.contextmanager
 def readable(path: str) -> Iterator[None]:
     """Turn what a damaged file raises in the block into an error that names it."""
-    with translated_errors(path, "reading the shard"):
-        try:
-            yield
-        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-            raise InputError(f"{path!r} is not a whole gzip file: {error}") from error
+    with translated_errors(path, "reading the shard"), damage_named(path):
+        yield

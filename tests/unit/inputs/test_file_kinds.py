@@ -18,9 +18,11 @@ from tests.helpers.shard_listing import notices_of, shards_of, touch
         ("A.PQ", "shard"),
         ("a.parq", "shard"),
         ("a.csv.gz", "shard"),
+        ("a.TSV.BZ2", "shard"),
+        ("a.jsonl.zst", "shard"),
         ("a.jsonl", "shard"),
-        ("a.csv.bz2", "data"),
-        ("a.csv.zst", "data"),
+        ("a.csv.xz", "data"),
+        ("a.csv.lz4", "data"),
         ("a.parquet.gz", "data"),
         ("a.orc", "data"),
         ("a.zip", "data"),
@@ -45,7 +47,7 @@ def test_every_name_is_of_one_kind(name: str, kind: str) -> None:
     assert file_kind(f"some/where/{name}") == kind
 
 
-@pytest.mark.parametrize("other", ["b.json", "b.csv.bz2", "deep/b.orc", "part-00000", "b.parquet.gz", "b.xlsx"])
+@pytest.mark.parametrize("other", ["b.json", "b.csv.xz", "deep/b.orc", "part-00000", "b.parquet.gz", "b.xlsx"])
 @pytest.mark.parametrize("path", ["in", "in/**"])
 def test_data_that_would_be_missed_is_an_error_that_names_it(other: str, path: str, tmp_path: Path) -> None:
     touch(tmp_path, "in/a.csv", f"in/{other}")

@@ -1,6 +1,5 @@
 """JSON Lines: every line that is not blank is a row, in the types that hold the values of all lines."""
 
-import gzip
 import json
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from pipeline_lib.inputs.formats.json_files import json_shards
 from pipeline_lib.inputs.schema import unified_field
 from pipeline_lib.inputs.shards import cut_slices
 from pipeline_lib.storage.urls import location_of
+from tests.helpers.compressed import COMPRESSIONS, compressed
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))
 VALUES: dict[str, st.SearchStrategy[Any]] = {
@@ -53,13 +53,13 @@ def read(path: Path, rows_per_slice: int = 2, order: int = 1) -> tuple[pa.Schema
 
 def shard(folder: Path, content: bytes, name: str = "a.jsonl") -> Path:
     path = folder / name
-    path.write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
+    path.write_bytes(compressed(content, name))
     return path
 
 
-@given(rows=ROWS, packed=st.booleans(), data=st.data())
+@given(rows=ROWS, packed=st.sampled_from(COMPRESSIONS), data=st.data())
 def test_rows_are_those_of_a_parser_whatever_the_slices_and_the_lines_between(
-    rows: list[dict[str, Any]], packed: bool, data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
+    rows: list[dict[str, Any]], packed: str, data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     content, line_of = b"", []
     for row in rows:
@@ -67,8 +67,7 @@ def test_rows_are_those_of_a_parser_whatever_the_slices_and_the_lines_between(
         line_of.append(content.count(b"\n") + 1)
         content += json.dumps(row, ensure_ascii=data.draw(st.booleans())).encode()
         content += data.draw(st.sampled_from([b"\n", b"\r\n", b" \n"]))
-    name = "a.jsonl.gz" if packed else "a.jsonl"
-    path = shard(tmp_path_factory.mktemp("json"), content, name)
+    path = shard(tmp_path_factory.mktemp("json"), content, f"a.jsonl{packed}")
     schema, found = read(path, data.draw(st.integers(1, 4)), data.draw(st.sampled_from([1, -1])))
     assert schema.names == list(dict.fromkeys(key for row in rows for key in row))
     assert [row[columns.LINE] for row in found] == line_of

@@ -1,4 +1,4 @@
-"""CSV and TSV shards, gzipped or not: their header, their number of rows, and the rows of a slice."""
+"""CSV and TSV shards, compressed or not: their header, their number of rows, and the rows of a slice."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from pipeline_lib.inputs.formats.csv_files.csv_records import Records
 from pipeline_lib.inputs.formats.csv_files.csv_scan import Large, OpenFile, count_records
 from pipeline_lib.inputs.formats.csv_files.csv_tables import ARROW_TYPES, checked, has_lost_bytes, to_table
 from pipeline_lib.inputs.formats.text_files import OpenLines, opened
-from pipeline_lib.inputs.shards import MOST_COLUMNS, Contents, Slice, is_compressed
+from pipeline_lib.inputs.shards import COMPRESSIONS, MOST_COLUMNS, Contents, Slice, is_compressed
 from pipeline_lib.settings.settings import CsvSettings
 from pipeline_lib.storage.location import Location
 
@@ -101,7 +101,9 @@ def _records(file: IO[bytes], path: str, settings: CsvSettings, start: tuple[int
 
 
 def _delimiter(path: str, settings: CsvSettings) -> str:
-    return settings.delimiter or ("\t" if path.lower().endswith((".tsv", ".tsv.gz")) else ",")
+    if settings.delimiter:
+        return settings.delimiter
+    return "\t" if path.lower().endswith((".tsv", *(f".tsv{packed}" for packed in COMPRESSIONS))) else ","
 
 
 def _large(shard: Location) -> Large | None:
