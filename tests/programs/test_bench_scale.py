@@ -51,7 +51,7 @@ def test_simulated_machines_share_the_slices(tmp_path: Path, checkpoint: Path) -
 
 def test_slice_after_slice_each_byte_of_a_shard_is_read_about_once(tmp_path: Path, checkpoint: Path) -> None:
     found = figures_of(tmp_path, "--what", "read", "--shard-rows", "30000", "--model", str(checkpoint))
-    assert [read["format"] for read in found["reads"]] == ["parquet", "csv", "csv.gz", "jsonl"]
+    assert [read["format"] for read in found["reads"]] == ["parquet", "csv", "csv.gz", "csv.zst", "jsonl"]
     for read in found["reads"]:
         assert read["read_rows"] == read["rows"] == 30_000
         assert read["slices"] == 30

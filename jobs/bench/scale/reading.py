@@ -153,5 +153,6 @@ _FORMATS: dict[str, Callable[[Path, int], None]] = {
     "a.parquet": _write_parquet,
     "a.csv": _write_csv,
     "a.csv.gz": _write_csv,
+    "a.csv.zst": _write_csv,
     "a.jsonl": _write_json_lines,
 }
