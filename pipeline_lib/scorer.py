@@ -26,7 +26,8 @@ from pipeline_lib.inputs.reader import conform_to_schema
 from pipeline_lib.inputs.schema import unify_schemas
 from pipeline_lib.inputs.shards import Slice
 from pipeline_lib.planning.plan import ScoringPlan
-from pipeline_lib.settings.settings import Device, Settings
+from pipeline_lib.settings.sections.tuning import Device
+from pipeline_lib.settings.settings import Settings
 from pipeline_lib.settings.settings_file import Jobs, load_jobs, parse_jobs
 
 _EXAMPLE = "{'model': {'name': '...'}}"

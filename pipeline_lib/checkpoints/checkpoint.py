@@ -15,7 +15,8 @@ from pipeline_lib.checkpoints.checkpoint_files import loaded_files, tokenizer_fi
 from pipeline_lib.checkpoints.checkpoint_json import read_config
 from pipeline_lib.checkpoints.windows import WindowCut
 from pipeline_lib.errors import CheckpointError
-from pipeline_lib.settings.settings import ModelSettings, Pooling
+from pipeline_lib.settings.sections.model import ModelSettings
+from pipeline_lib.settings.sections.output import Pooling
 
 PROBE = "fine"
 """A text that every checkpoint is tried on before work starts."""

@@ -19,7 +19,7 @@ from pipeline_lib.checkpoints.checkpoint_json import (
 )
 from pipeline_lib.checkpoints.json_files import JSON_BYTES, is_plain, plain_file, read_json
 from pipeline_lib.errors import CheckpointError, listed
-from pipeline_lib.settings.settings import ModelSettings
+from pipeline_lib.settings.sections.model import ModelSettings
 
 # The `vocab_files_names` of every tokenizer class of transformers, and other files that some of them look for. To
 # read them from the classes takes seconds, so a test does, and `load_tokenizer` for the class that it has loaded.

@@ -8,7 +8,7 @@ from typing import Any
 
 from pipeline_lib.checkpoints.json_files import JSON_BYTES, is_plain, read_json
 from pipeline_lib.errors import CheckpointError, did_you_mean, listed
-from pipeline_lib.settings.settings import ModelSettings
+from pipeline_lib.settings.sections.model import ModelSettings
 
 CONFIG = "config.json"
 TOKENIZER_CONFIG = "tokenizer_config.json"

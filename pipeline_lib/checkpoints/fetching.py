@@ -10,7 +10,7 @@ from filelock import FileLock
 from pipeline_lib.checkpoints.checkpoint_files import fetch_patterns, is_fetched
 from pipeline_lib.errors import CheckpointError, did_you_mean, listed
 from pipeline_lib.machine.cache_folders import cache_folder
-from pipeline_lib.settings.settings import ModelSettings
+from pipeline_lib.settings.sections.model import ModelSettings
 from pipeline_lib.storage.location import stamp_of
 from pipeline_lib.storage.store_errors import translated_errors
 from pipeline_lib.storage.urls import location_of

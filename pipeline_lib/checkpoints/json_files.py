@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline_lib.errors import CheckpointError
-from pipeline_lib.settings.settings import ModelSettings
+from pipeline_lib.settings.sections.model import ModelSettings
 
 JSON_BYTES = 256 << 20
 """Bytes of a JSON file at most; the largest in use, a vocabulary of many languages, has 40 MB."""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pipeline_lib.checkpoints.checkpoint_files import TOKENIZER_FILES
 from pipeline_lib.errors import CheckpointError, listed
-from pipeline_lib.settings.settings import ModelSettings
+from pipeline_lib.settings.sections.model import ModelSettings
 
 TOKENIZER = "the tokenizer"
 

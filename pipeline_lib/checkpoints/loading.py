@@ -9,7 +9,7 @@ from pipeline_lib.checkpoints.checkpoint_files import EXTRA_WEIGHTS, TOKENIZER_F
 from pipeline_lib.checkpoints.checkpoint_json import read_config, read_tokenizer_config
 from pipeline_lib.checkpoints.load_errors import TOKENIZER, load_errors_explained
 from pipeline_lib.errors import CheckpointError, listed
-from pipeline_lib.settings.settings import ModelSettings
+from pipeline_lib.settings.sections.model import ModelSettings
 
 
 def load_config(folder: Path, settings: ModelSettings) -> Any:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline_lib.settings.settings import WindowJoin
+from pipeline_lib.settings.sections.model import WindowJoin
 
 Integers = NDArray[np.int64]
 

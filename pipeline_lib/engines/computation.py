@@ -8,7 +8,8 @@ import pyarrow as pa
 from pipeline_lib.checkpoints.checkpoint import Checkpoint
 from pipeline_lib.inputs import columns
 from pipeline_lib.machine.library_versions import library_versions
-from pipeline_lib.settings.settings import Device, Settings, TuningSettings
+from pipeline_lib.settings.sections.tuning import Device, TuningSettings
+from pipeline_lib.settings.settings import Settings
 
 BatchLayout = Literal["padded", "packed", "equal lengths"]
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from pipeline_lib.settings.settings import Pooling
+from pipeline_lib.settings.sections.output import Pooling
 
 _NAME = "nightscore_embedding"
 

@@ -17,7 +17,7 @@ from pipeline_lib.engines.openvino.openvino_engine import OpenVinoEngine
 from pipeline_lib.engines.packed_engine import PackedEngine
 from pipeline_lib.engines.torch_engine import TorchEngine
 from pipeline_lib.errors import FaultError
-from pipeline_lib.settings.settings import ModelSettings
+from pipeline_lib.settings.sections.model import ModelSettings
 
 
 def load_engine(folder: Path, settings: ModelSettings, checkpoint: Checkpoint, computation: Computation) -> Engine:

@@ -22,7 +22,7 @@ from pipeline_lib.planning.night_plans import make_plans
 from pipeline_lib.planning.plan import Plan
 from pipeline_lib.planning.resources import planned_device
 from pipeline_lib.scoring.bisection import Ledger
-from pipeline_lib.settings.settings import Device, TuningSettings
+from pipeline_lib.settings.sections.tuning import Device, TuningSettings
 from pipeline_lib.storage.records import Receipt
 
 

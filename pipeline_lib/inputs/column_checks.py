@@ -10,7 +10,7 @@ from pipeline_lib.inputs import columns
 from pipeline_lib.inputs.column_names import listed_columns, nearest_column, quoted_columns
 from pipeline_lib.inputs.hive_partitions import partition_keys
 from pipeline_lib.inputs.shards import format_of, is_shard
-from pipeline_lib.settings.settings import InputSettings
+from pipeline_lib.settings.sections.input import InputSettings
 
 
 def is_text(kind: pa.DataType) -> bool:

@@ -6,7 +6,7 @@ from urllib.parse import unquote
 import pyarrow as pa
 
 from pipeline_lib.errors import InputError, did_you_mean, listed
-from pipeline_lib.settings.settings import InputSettings
+from pipeline_lib.settings.sections.input import InputSettings
 
 _NULL = "__HIVE_DEFAULT_PARTITION__"
 

@@ -9,7 +9,7 @@ from pipeline_lib.inputs import columns, hive_partitions
 from pipeline_lib.inputs.formats.dispatch import ShardRows
 from pipeline_lib.inputs.schema import OutputSchema
 from pipeline_lib.inputs.shards import Shard, Slice
-from pipeline_lib.settings.settings import InputSettings
+from pipeline_lib.settings.sections.input import InputSettings
 from pipeline_lib.storage.integrity import check_unchanged
 from pipeline_lib.storage.store_errors import with_retries
 

@@ -17,7 +17,9 @@ from pipeline_lib.inputs.column_checks import (
 )
 from pipeline_lib.inputs.column_names import quoted_columns
 from pipeline_lib.inputs.formats.json_files.json_types import merged
-from pipeline_lib.settings.settings import InputSettings, OutputSettings, Settings
+from pipeline_lib.settings.sections.input import InputSettings
+from pipeline_lib.settings.sections.output import OutputSettings
+from pipeline_lib.settings.settings import Settings
 
 
 @dataclass(frozen=True)

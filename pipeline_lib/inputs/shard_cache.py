@@ -6,7 +6,7 @@ import pyarrow as pa
 
 from pipeline_lib.inputs.shard_schemas import decoded
 from pipeline_lib.inputs.shards import ShardHeader
-from pipeline_lib.settings.settings import InputSettings
+from pipeline_lib.settings.sections.input import InputSettings
 from pipeline_lib.storage.location import FileStamp
 from pipeline_lib.storage.records import Manifest
 

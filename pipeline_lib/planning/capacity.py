@@ -7,7 +7,7 @@ from math import floor
 from typing import NamedTuple
 
 from pipeline_lib.messages import amount
-from pipeline_lib.settings.settings import Device
+from pipeline_lib.settings.sections.tuning import Device
 
 
 class Node(NamedTuple):

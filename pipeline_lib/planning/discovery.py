@@ -15,7 +15,8 @@ from pipeline_lib.inputs.schema import OutputSchema, unify_schemas
 from pipeline_lib.inputs.shard_inspection import SeenInput, read_headers
 from pipeline_lib.inputs.shards import ShardHeader
 from pipeline_lib.planning.resume.output_state import OutputState, read_output
-from pipeline_lib.settings.settings import InputSettings, Settings
+from pipeline_lib.settings.sections.input import InputSettings
+from pipeline_lib.settings.settings import Settings
 from pipeline_lib.storage.location import FileStamp
 from pipeline_lib.storage.urls import check_store_answers, location_of
 

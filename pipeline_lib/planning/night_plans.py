@@ -9,7 +9,7 @@ from pipeline_lib.errors import NightscoreError
 from pipeline_lib.planning.discovery import Discovery
 from pipeline_lib.planning.plan import Plan
 from pipeline_lib.planning.planner import PacksOnGpus, make_plan
-from pipeline_lib.settings.settings import Device, TuningSettings
+from pipeline_lib.settings.sections.tuning import Device, TuningSettings
 
 _Arguments = ParamSpec("_Arguments")
 _Answer = TypeVar("_Answer")

@@ -17,7 +17,8 @@ from pipeline_lib.planning.resume.score_reuse import Reusable, reusable_slices
 from pipeline_lib.planning.resume.verification import finished_slices, with_whole_files
 from pipeline_lib.planning.truth import truth_labels
 from pipeline_lib.planning.version import fingerprint_of, version_of
-from pipeline_lib.settings.settings import Device, Settings
+from pipeline_lib.settings.sections.tuning import Device
+from pipeline_lib.settings.settings import Settings
 from pipeline_lib.storage.records import Manifest, Receipt
 
 PacksOnGpus = Callable[[Settings, Checkpoint], bool]

@@ -11,7 +11,8 @@ from pipeline_lib.checkpoints.checkpoint_files import is_fetched
 from pipeline_lib.checkpoints.fetching import local_folder
 from pipeline_lib.inputs.discovery.globs import spelled_out
 from pipeline_lib.planning.version import OUTPUT_FORMAT, UNDECISIVE, decisive_output
-from pipeline_lib.settings.settings import ModelSettings, Settings
+from pipeline_lib.settings.sections.model import ModelSettings
+from pipeline_lib.settings.settings import Settings
 from pipeline_lib.storage.location import FileStamp, stamp_of
 from pipeline_lib.storage.store_errors import translated_errors
 from pipeline_lib.storage.urls import location_of

@@ -8,7 +8,7 @@ from pipeline_lib.engines.computation import model_threads
 from pipeline_lib.errors import SettingsError
 from pipeline_lib.messages import amount, count
 from pipeline_lib.planning.capacity import Allotment, Node, fits, most_actors, nodes_in_words, remaining
-from pipeline_lib.settings.settings import Device, TuningSettings
+from pipeline_lib.settings.sections.tuning import Device, TuningSettings
 
 _CPUS_PER_WRITER = 0.5
 """Beside a GPU."""

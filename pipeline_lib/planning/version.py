@@ -8,7 +8,8 @@ from typing import Any
 from pipeline_lib.checkpoints.checkpoint import Checkpoint
 from pipeline_lib.engines.computation import Computation
 from pipeline_lib.inputs.schema import OutputSchema
-from pipeline_lib.settings.settings import ROWS_PER_FILE, OutputSettings, Settings
+from pipeline_lib.settings.sections.output import ROWS_PER_FILE, OutputSettings
+from pipeline_lib.settings.settings import Settings
 
 # Increased when the program itself gives other scores, rejects or files for the same settings.
 OUTPUT_FORMAT = 2

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from pipeline_lib.planning.plan import Plan
 from pipeline_lib.planning.version import score_version
 from pipeline_lib.publishing.earlier_nights import earlier_nights
-from pipeline_lib.settings.settings import LimitSettings
+from pipeline_lib.settings.sections.limits import LimitSettings
 from pipeline_lib.statistics.drift.measures import FEW_NIGHTS, MIN_REFERENCE_ROWS, MIN_ROWS
 from pipeline_lib.statistics.drift.references import DriftReport, Reference, choose_reference, drift_report
 from pipeline_lib.statistics.drift.verdicts import DriftLimits, Measure, Verdict

@@ -21,7 +21,7 @@ from pipeline_lib.scoring.batch_runner import BatchRunner
 from pipeline_lib.scoring.float32_reference import Float32Reference, note_or_refuse
 from pipeline_lib.scoring.precision_drift import ROWS, compare_scores, spread_evenly, with_drift
 from pipeline_lib.scoring.stage import OnBatch
-from pipeline_lib.settings.settings import Device
+from pipeline_lib.settings.sections.tuning import Device
 from pipeline_lib.statistics.scored_rows import near_boundary
 
 

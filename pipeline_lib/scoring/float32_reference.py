@@ -6,7 +6,7 @@ from pipeline_lib.engines.device_memory import free_gpu_bytes, free_host_bytes
 from pipeline_lib.engines.engine import Engine, is_out_of_memory
 from pipeline_lib.errors import SettingsError
 from pipeline_lib.scoring.precision_drift import Comparison, place_reference
-from pipeline_lib.settings.settings import Device
+from pipeline_lib.settings.sections.tuning import Device
 
 Note = Callable[[str], None]
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from pipeline_lib.checkpoints.activation import Floats
 from pipeline_lib.inputs import columns
-from pipeline_lib.settings.settings import Device
+from pipeline_lib.settings.sections.tuning import Device
 from pipeline_lib.storage.records import Drift
 
 ROWS = 32

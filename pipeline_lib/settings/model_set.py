@@ -4,15 +4,12 @@ from typing import Any
 
 from pydantic import Field, field_validator, model_validator
 
-from pipeline_lib.settings.settings import (
-    InputSettings,
-    LimitSettings,
-    ModelSettings,
-    OutputSettings,
-    Section,
-    TuningSettings,
-    values_as_text,
-)
+from pipeline_lib.settings.sections.input import InputSettings
+from pipeline_lib.settings.sections.limits import LimitSettings
+from pipeline_lib.settings.sections.model import ModelSettings
+from pipeline_lib.settings.sections.output import OutputSettings
+from pipeline_lib.settings.sections.section import Section, values_as_text
+from pipeline_lib.settings.sections.tuning import TuningSettings
 
 
 class NamedModelSettings(ModelSettings):

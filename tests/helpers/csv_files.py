@@ -7,7 +7,7 @@ import pyarrow as pa
 
 from pipeline_lib.inputs.formats.csv_files import csv_shards
 from pipeline_lib.inputs.shards import cut_slices
-from pipeline_lib.settings.settings import CsvSettings
+from pipeline_lib.settings.sections.input import CsvSettings
 from pipeline_lib.storage.urls import location_of
 from tests.helpers.compressed import compressed
 

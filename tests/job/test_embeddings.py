@@ -16,7 +16,8 @@ from pipeline_lib.engines.packed_engine import PackedEngine
 from pipeline_lib.errors import CheckpointError
 from pipeline_lib.planning.discovery import discover
 from pipeline_lib.planning.planner import make_plan
-from pipeline_lib.settings.settings import ModelSettings, Pooling
+from pipeline_lib.settings.sections.model import ModelSettings
+from pipeline_lib.settings.sections.output import Pooling
 from pipeline_lib.settings.settings_file import parse_settings
 from tests.conftest import Runner, SettingsMaker, read_output, write_parquet
 from tests.helpers.checkpoints import any_architecture

@@ -15,7 +15,8 @@ from pydantic_core import PydanticUndefined
 
 from pipeline_lib import errors
 from pipeline_lib.settings.model_set import ModelSetSettings, NamedModelSettings
-from pipeline_lib.settings.settings import ModelSettings, Settings
+from pipeline_lib.settings.sections.model import ModelSettings
+from pipeline_lib.settings.settings import Settings
 from tests.conftest import ROOT, read_output
 from tests.helpers.papers import examples, section
 

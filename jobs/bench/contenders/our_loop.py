@@ -36,7 +36,7 @@ def _on_gpu(task: Task) -> Timed:
 
 
 def _on_cpus(task: Task) -> Timed:
-    from pipeline_lib.settings.settings import TuningSettings
+    from pipeline_lib.settings.sections.tuning import TuningSettings
 
     actors = task.cpus
     table = pq.read_table(task.texts)

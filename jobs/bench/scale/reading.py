@@ -17,7 +17,7 @@ from pipeline_lib.inputs.formats import dispatch
 from pipeline_lib.inputs.formats.dispatch import ShardRows
 from pipeline_lib.inputs.shard_schemas import encoded
 from pipeline_lib.inputs.shards import Shard, format_of
-from pipeline_lib.settings.settings import CsvSettings
+from pipeline_lib.settings.sections.input import CsvSettings
 from pipeline_lib.storage.urls import location_of
 
 _ROWS_PER_SLICE = 1024

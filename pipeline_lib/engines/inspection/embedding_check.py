@@ -8,7 +8,7 @@ from pipeline_lib.engines.inspection.probe_texts import Row
 from pipeline_lib.engines.model_state import LoadedState
 from pipeline_lib.engines.torch_engine import TorchEngine
 from pipeline_lib.errors import CheckpointError
-from pipeline_lib.settings.settings import Pooling
+from pipeline_lib.settings.sections.output import Pooling
 
 
 def with_embedding(model: Any, inputs: Sequence[str], pooling: Pooling, row: Row) -> int:

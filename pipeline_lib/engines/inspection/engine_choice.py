@@ -10,7 +10,7 @@ from pipeline_lib.engines.openvino import openvino_engine
 from pipeline_lib.engines.openvino.conversion import Source, answers_of_child
 from pipeline_lib.engines.torch_engine import TorchEngine
 from pipeline_lib.errors import CheckpointError, SettingsError
-from pipeline_lib.settings.settings import ModelSettings
+from pipeline_lib.settings.sections.model import ModelSettings
 
 LOGITS_TOLERANCE = 2e-5
 """What another order of summing changes in float32, and no more; a wrong computation is off by far more."""

@@ -26,7 +26,8 @@ from pipeline_lib.engines.inspection.row_independence import check_row_independe
 from pipeline_lib.engines.inspection.window_check import window_cut
 from pipeline_lib.engines.openvino.conversion import Source
 from pipeline_lib.errors import CheckpointError, NightscoreError, SettingsError
-from pipeline_lib.settings.settings import ModelSettings, Settings
+from pipeline_lib.settings.sections.model import ModelSettings
+from pipeline_lib.settings.settings import Settings
 
 
 def inspect_checkpoint(settings: Settings) -> Checkpoint:

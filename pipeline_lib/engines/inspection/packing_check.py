@@ -21,7 +21,8 @@ from pipeline_lib.engines.torch_engine import TorchEngine
 from pipeline_lib.errors import CheckpointError
 from pipeline_lib.machine.cache_folders import cache_folder, read_own, write_own
 from pipeline_lib.machine.library_versions import library_versions
-from pipeline_lib.settings.settings import ModelSettings, Settings
+from pipeline_lib.settings.sections.model import ModelSettings
+from pipeline_lib.settings.settings import Settings
 
 _FORMAT = 2
 """Of what is tried and kept; raised when either changes."""

@@ -9,7 +9,7 @@ from pipeline_lib.checkpoints.checkpoint import PROBE
 from pipeline_lib.checkpoints.windows import WindowCut
 from pipeline_lib.engines.inspection.probe_texts import varied_text
 from pipeline_lib.errors import CheckpointError, SettingsError
-from pipeline_lib.settings.settings import ModelSettings
+from pipeline_lib.settings.sections.model import ModelSettings
 
 _WORDS = 40
 _CONTENT, _STRIDE = 7, 2

@@ -15,7 +15,8 @@ import numpy as np
 
 from pipeline_lib.checkpoints.checkpoint import IdsAndTypes, TokenizedTexts
 from pipeline_lib.engines.engine import Floats
-from pipeline_lib.settings.settings import ModelSettings, Pooling
+from pipeline_lib.settings.sections.model import ModelSettings
+from pipeline_lib.settings.sections.output import Pooling
 
 
 class ConversionError(Exception):

@@ -12,7 +12,7 @@ from ray.util.placement_group import placement_group, remove_placement_group
 from pipeline_lib.execution.cluster.nodes import all_nodes
 from pipeline_lib.planning.capacity import Allotment, Node, fits
 from pipeline_lib.planning.resources import wanted
-from pipeline_lib.settings.settings import Device, TuningSettings
+from pipeline_lib.settings.sections.tuning import Device, TuningSettings
 
 # An autoscaler works once in a few seconds.
 _SECONDS_TO_ANSWER = 30.0

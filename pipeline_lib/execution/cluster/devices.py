@@ -8,7 +8,7 @@ from pipeline_lib.errors import SettingsError
 from pipeline_lib.execution.cluster.address import running_cluster
 from pipeline_lib.execution.cluster.nodes import all_nodes
 from pipeline_lib.messages import amount
-from pipeline_lib.settings.settings import TuningSettings
+from pipeline_lib.settings.sections.tuning import TuningSettings
 
 
 def has_usable_gpus(*, has_ray: bool) -> bool:

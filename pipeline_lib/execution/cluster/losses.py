@@ -16,7 +16,7 @@ from pipeline_lib.execution.cluster.nodes import all_nodes
 from pipeline_lib.execution.cluster.placement import SECONDS_TO_GROW, Note, Room, reserved
 from pipeline_lib.planning.capacity import fits
 from pipeline_lib.planning.resources import wanted
-from pipeline_lib.settings.settings import Device, TuningSettings
+from pipeline_lib.settings.sections.tuning import Device, TuningSettings
 
 _SECONDS_TO_RETURN = 60.0
 _SECONDS_BETWEEN_CHECKS = 1.0

@@ -16,7 +16,7 @@ from pipeline_lib.execution.cluster.nodes import answers_by_node, node_names
 from pipeline_lib.machine.library_versions import library_versions
 from pipeline_lib.planning.plan import Plan
 from pipeline_lib.planning.resume.output_state import read_output
-from pipeline_lib.settings.settings import ModelSettings
+from pipeline_lib.settings.sections.model import ModelSettings
 from pipeline_lib.storage.integrity import check_unchanged
 from pipeline_lib.storage.location import FileStamp
 from pipeline_lib.storage.records import STAGING

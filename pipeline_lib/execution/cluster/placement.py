@@ -17,7 +17,7 @@ from pipeline_lib.execution.cluster.nodes import all_nodes, free_nodes
 from pipeline_lib.messages import count
 from pipeline_lib.planning.capacity import Allotment, Node, fits, nodes_in_words
 from pipeline_lib.planning.resources import allot, gpus_per_model_actor, wanted
-from pipeline_lib.settings.settings import Device, TuningSettings
+from pipeline_lib.settings.sections.tuning import Device, TuningSettings
 
 Note = Callable[[str], None]
 

@@ -9,7 +9,7 @@ from ray.data import DataContext, ExecutionResources
 from pipeline_lib.inputs.runs import runs_of
 from pipeline_lib.inputs.shards import Slice
 from pipeline_lib.planning.plan import Plan
-from pipeline_lib.settings.settings import Device
+from pipeline_lib.settings.sections.tuning import Device
 
 # Where processes read for themselves, each of them may decode what comes before its slices too. Up to so many bytes
 # that costs less than one more process.

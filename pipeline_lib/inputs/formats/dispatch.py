@@ -14,7 +14,7 @@ from pipeline_lib.inputs.formats.json_files.json_shards import JsonRows
 from pipeline_lib.inputs.formats.parquet_shards import ParquetRows
 from pipeline_lib.inputs.shard_schemas import decoded
 from pipeline_lib.inputs.shards import Contents, Format, Shard, ShardHeader, Slice
-from pipeline_lib.settings.settings import CsvSettings
+from pipeline_lib.settings.sections.input import CsvSettings
 from pipeline_lib.storage.urls import location_of
 
 

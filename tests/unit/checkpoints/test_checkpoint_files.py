@@ -30,7 +30,7 @@ from pipeline_lib.checkpoints.checkpoint_files import (
 )
 from pipeline_lib.checkpoints.fetching import locate
 from pipeline_lib.errors import CheckpointError
-from pipeline_lib.settings.settings import ModelSettings
+from pipeline_lib.settings.sections.model import ModelSettings
 from tests.helpers.checkpoints import tiny_checkpoints as tiny
 from tests.helpers.checkpoints.tiny_checkpoints import Recipe
 
@@ -204,7 +204,7 @@ _LOADS = """
 import sys
 from pathlib import Path
 from pipeline_lib.checkpoints import loading
-from pipeline_lib.settings.settings import ModelSettings
+from pipeline_lib.settings.sections.model import ModelSettings
 folder = Path(sys.argv[1])
 settings = ModelSettings(name=sys.argv[1])
 loading.load_tokenizer(folder, settings)

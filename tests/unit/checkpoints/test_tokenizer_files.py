@@ -14,7 +14,7 @@ import transformers
 from pipeline_lib import Scorer
 from pipeline_lib.checkpoints import loading
 from pipeline_lib.errors import CheckpointError
-from pipeline_lib.settings.settings import ModelSettings
+from pipeline_lib.settings.sections.model import ModelSettings
 from tests.helpers.checkpoints import tiny_checkpoints as tiny
 from tests.helpers.checkpoints.tiny_checkpoints import ADVERSARIAL_TEXTS, SENTENCEPIECE, Recipe
 

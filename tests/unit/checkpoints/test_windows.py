@@ -17,7 +17,7 @@ from pipeline_lib.errors import CheckpointError
 from pipeline_lib.inputs import columns
 from pipeline_lib.scoring.token_columns import DistinctRows, tokens_to_compute
 from pipeline_lib.scoring.windows import Windows
-from pipeline_lib.settings.settings import ModelSettings, WindowJoin
+from pipeline_lib.settings.sections.model import ModelSettings, WindowJoin
 
 MOST = 60
 VOCABULARY = {str(number): number for number in range(MOST)} | {"[A]": MOST, "[B]": MOST + 1, "[C]": MOST + 2}

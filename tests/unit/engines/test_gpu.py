@@ -16,7 +16,8 @@ from pipeline_lib.engines.computation import TOKENS_PER_BATCH
 from pipeline_lib.engines.device_memory import measure_batch_memory, row_of_length
 from pipeline_lib.engines.packed_engine import PackedEngine
 from pipeline_lib.engines.torch_engine import TorchEngine
-from pipeline_lib.settings.settings import Device, ModelSettings
+from pipeline_lib.settings.sections.model import ModelSettings
+from pipeline_lib.settings.sections.tuning import Device
 from tests.helpers.checkpoints import tiny_checkpoints as tiny
 from tests.helpers.checkpoints.tiny_checkpoints import ADVERSARIAL_TEXTS, ARCHITECTURES, Recipe
 

@@ -16,7 +16,7 @@ from pipeline_lib.engines.inspection.probe_answers import answers_alone
 from pipeline_lib.engines.packed_attention import kernel_refuses
 from pipeline_lib.engines.packed_engine import PackedEngine
 from pipeline_lib.engines.torch_engine import TorchEngine
-from pipeline_lib.settings.settings import ModelSettings
+from pipeline_lib.settings.sections.model import ModelSettings
 from pipeline_lib.settings.settings_file import parse_settings
 from tests.helpers.checkpoints import any_architecture
 from tests.helpers.checkpoints import tiny_checkpoints as tiny

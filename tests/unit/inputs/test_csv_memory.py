@@ -30,7 +30,7 @@ def test_memory_stays_flat_whatever_a_small_file_unpacks_to(tmp_path: Path) -> N
         "import resource, sys\n"
         "from pipeline_lib.storage.urls import location_of\n"
         "from pipeline_lib.inputs.formats.csv_files import csv_shards\n"
-        "from pipeline_lib.settings.settings import CsvSettings\n"
+        "from pipeline_lib.settings.sections.input import CsvSettings\n"
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
         "assert csv_shards.inspect(location_of(sys.argv[1]), CsvSettings(), 100).rows == 3\n"
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)\n"

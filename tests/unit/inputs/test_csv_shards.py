@@ -13,7 +13,7 @@ from pipeline_lib.errors import InputError
 from pipeline_lib.inputs import columns
 from pipeline_lib.inputs.formats.csv_files import csv_shards
 from pipeline_lib.inputs.shards import cut_slices
-from pipeline_lib.settings.settings import CsvSettings
+from pipeline_lib.settings.sections.input import CsvSettings
 from pipeline_lib.storage.urls import location_of
 from tests.helpers.compressed import COMPRESSIONS
 from tests.helpers.csv_files import UTF8, read, shard

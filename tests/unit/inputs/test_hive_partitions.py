@@ -8,7 +8,7 @@ import pytest
 from pipeline_lib.errors import InputError
 from pipeline_lib.inputs.hive_partitions import partition_values
 from pipeline_lib.planning.discovery import discover
-from pipeline_lib.settings.settings import InputSettings
+from pipeline_lib.settings.sections.input import InputSettings
 from tests.conftest import Runner, SettingsMaker, read_output, write_parquet
 
 HIVE = "{}/ds=2026-11-22/city=S%C3%A3o%20Paulo%2FSul/a.parquet"

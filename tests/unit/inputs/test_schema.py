@@ -5,7 +5,7 @@ import pytest
 
 from pipeline_lib.errors import InputError
 from pipeline_lib.inputs.schema import unify_schemas
-from pipeline_lib.settings.settings import InputSettings
+from pipeline_lib.settings.sections.input import InputSettings
 
 
 def schema(**types: pa.DataType) -> pa.Schema:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pipeline_lib.errors import SettingsError
 from pipeline_lib.planning.capacity import Allotment, Node, fits
 from pipeline_lib.planning.resources import allot, planned_device
-from pipeline_lib.settings.settings import TuningSettings
+from pipeline_lib.settings.sections.tuning import TuningSettings
 
 OPTIONAL = st.none() | st.integers(1, 8)
 TUNINGS = st.builds(

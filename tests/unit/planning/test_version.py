@@ -12,7 +12,8 @@ from pipeline_lib.engines.inspection.inspector import inspect_checkpoint
 from pipeline_lib.planning.discovery import discover
 from pipeline_lib.planning.planner import make_plan
 from pipeline_lib.planning.version import fingerprint_of, version_of
-from pipeline_lib.settings.settings import Device, Settings
+from pipeline_lib.settings.sections.tuning import Device
+from pipeline_lib.settings.settings import Settings
 from tests.conftest import SettingsMaker, write_parquet
 
 DEVICES: tuple[Device, ...] = ("cpu", "cuda")

@@ -5,7 +5,7 @@ import datetime as dt
 import pytest
 
 from pipeline_lib.publishing.drift_gate import exceeded_limits, in_words, why_not_evaluated
-from pipeline_lib.settings.settings import LimitSettings
+from pipeline_lib.settings.sections.limits import LimitSettings
 from pipeline_lib.statistics.drift.references import DriftReport, NightRecord, choose_reference, drift_report
 from pipeline_lib.statistics.drift.verdicts import DriftLimits, Verdict
 from pipeline_lib.statistics.row_statistics import RowStatistics

@@ -15,7 +15,7 @@ from pipeline_lib.inputs.formats.csv_files.csv_scan import Large, OpenFile, coun
 from pipeline_lib.inputs.formats.csv_files.csv_tables import ARROW_TYPES, checked, has_lost_bytes, to_table
 from pipeline_lib.inputs.formats.text_files import OpenLines, opened
 from pipeline_lib.inputs.shards import COMPRESSIONS, MOST_COLUMNS, Contents, Slice, is_compressed
-from pipeline_lib.settings.settings import CsvSettings
+from pipeline_lib.settings.sections.input import CsvSettings
 from pipeline_lib.storage.location import Location
 
 

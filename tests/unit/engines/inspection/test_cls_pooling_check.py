@@ -15,7 +15,7 @@ from pipeline_lib.engines.engine import Floats, Ids
 from pipeline_lib.engines.inspection.cls_pooling_check import compute_cls_only
 from pipeline_lib.engines.inspection.probe_answers import AnsweredTexts
 from pipeline_lib.engines.torch_engine import TorchEngine
-from pipeline_lib.settings.settings import ModelSettings
+from pipeline_lib.settings.sections.model import ModelSettings
 from tests.helpers.checkpoints import tiny_checkpoints as tiny
 from tests.helpers.checkpoints.tiny_checkpoints import ADVERSARIAL_TEXTS, ARCHITECTURES, EXTRA_ARCHITECTURES, Recipe
 
