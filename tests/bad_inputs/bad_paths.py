@@ -41,7 +41,7 @@ PATHS = (
     Case(
         "a file that is no shard",
         setting("input.path=JOB/job.yaml"),
-        r"input\.path: '.*job\.yaml' is not one of '\.parquet'",
+        r"input\.path: '.*job\.yaml' is not one of \.parquet, ",
     ),
     Case(
         "a URL of an unknown kind",

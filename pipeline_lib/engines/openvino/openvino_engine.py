@@ -76,7 +76,7 @@ def library() -> Any:
 
 
 def is_installed() -> bool:
-    """Tell whether OpenVINO is installed; it is an extra."""
+    """Tell whether OpenVINO is installed; there is none for some kinds of processors."""
     return auto_engine() != "absent" and importlib.util.find_spec("openvino") is not None
 
 
@@ -87,7 +87,7 @@ def refuse_absence() -> None:
         SettingsError: it is not.
     """
     if not is_installed():
-        raise SettingsError("model.engine: OpenVINO is not installed here; pip install 'nightscore[openvino]'")
+        raise SettingsError("model.engine: OpenVINO is not installed here; pip install openvino")
 
 
 def computes(precision: str) -> bool:

@@ -36,7 +36,8 @@ class ModelSettings(Section):
         "float32", description="Number format of weights and arithmetic. auto: the checkpoint's own."
     )
     engine: Literal["auto", "torch", "openvino"] = Field(
-        "auto", description="What computes on CPUs. auto: OpenVINO where it is installed, faster and right."
+        "auto",
+        description="What computes on CPUs. auto: the faster one on this processor, if it answers as PyTorch does.",
     )
     activation: Literal["auto", "softmax", "sigmoid", "none"] = Field(
         "auto", description="Logits to scores. auto: by problem_type, as pipeline() does."

@@ -152,7 +152,7 @@ def test_a_file_with_brackets_in_its_name_is_a_file_and_no_glob(tmp_path: Path) 
         ("shards/one.parqet", r"did you mean '{}/shards/one.parquet'"),
         ("shards/*.csv", r"no file matches '{}/shards/\*.csv'"),
         ("empty", "the folder '{}/empty' holds no shard"),
-        ("notes.txt", "'{}/notes.txt' is not one of '.parquet'"),
+        ("notes.txt", "'{}/notes.txt' is not one of .parquet, "),
     ],
 )
 def test_a_path_that_leads_nowhere_is_explained(path: str, message: str, tmp_path: Path) -> None:
