@@ -3,7 +3,8 @@ SHELL := /bin/sh
 PYTHON ?= python3
 BIN := .venv/bin
 SOURCES := configs jobs pipeline_lib tests
-# What `model.engine: auto` takes in the tests: torch as on Intel's processors, openvino as on others, or absent.
+# What `model.engine: auto` takes in the tests: torch as on Intel's processors, openvino as on AMD's with
+# AVX-512, or absent.
 ENGINE ?= torch
 # Processes that share the tests; only one of them starts Ray.
 WORKERS ?= 2
