@@ -63,12 +63,15 @@ class Scorer:
         asked = {name for each in jobs for name in columns.asked_columns(each)}
         worker = Worker("scorer", "this machine", None, 1.0, SilentMonitor())
         steps = Steps(read=partial(_TakeTable, asked=asked), write=_SelectColumns)
-        self._take_and_tokenize: list[tuple[object, Flow]] = []
-        self._classify_and_select: list[tuple[object, Flow]] = []
+        self._take_and_tokenize: list[Flow] = []
+        # Each with the number of the flow whose token ids it takes.
+        self._classify_and_select: list[tuple[int, Flow]] = []
+        tokenizing: list[object] = []
         for plan in (_plan(each, cast("Device", device)) for each in jobs):
-            if all(key != plan.tokenizing for key, _ in self._take_and_tokenize):
-                self._take_and_tokenize.append((plan.tokenizing, Flow(steps[:2], plan, worker)))
-            self._classify_and_select.append((plan.tokenizing, Flow(steps[2:], plan, worker)))
+            if plan.tokenizing not in tokenizing:
+                tokenizing.append(plan.tokenizing)
+                self._take_and_tokenize.append(Flow(steps[:2], plan, worker))
+            self._classify_and_select.append((tokenizing.index(plan.tokenizing), Flow(steps[2:], plan, worker)))
         self._calls = itertools.count()
 
     def __call__(self, rows: _T) -> _T:
@@ -86,13 +89,8 @@ class Scorer:
         """
         table = rows if isinstance(rows, pa.Table) else _table(rows, self._text_column)
         part = self._as_slice(table)
-        tokenized = [(key, flow(part, table)) for key, flow in self._take_and_tokenize]
-        of_key = [
-            next(tokens for known, tokens in tokenized if known == key) for key, _ in self._classify_and_select
-        ]
-        result = _side_by_side(
-            [flow(part, of) for (_, flow), of in zip(self._classify_and_select, of_key, strict=True)]
-        )
+        tokenized = [flow(part, table) for flow in self._take_and_tokenize]
+        result = _side_by_side([flow(part, tokenized[number]) for number, flow in self._classify_and_select])
         if isinstance(rows, pa.Table):
             return cast("_T", result)
         frame = result.to_pandas()
@@ -107,7 +105,7 @@ class Scorer:
         Raises:
             InputError: the text column is missing or holds no text.
         """
-        return self._take_and_tokenize[0][1](self._as_slice(table), table)
+        return self._take_and_tokenize[0](self._as_slice(table), table)
 
     def classified(self, table: pa.Table) -> pa.Table:
         """Return the kept columns of a tokenized table with label, score and `reject`."""

@@ -38,15 +38,9 @@ class Published:
         return tuple(self.manifest.model.get("labels", ()))
 
     @property
-    def column_prefix(self) -> str:
-        """What stands before the names of the columns of its scores."""
-        return str(self.manifest.settings.get("output", {}).get("column_prefix", ""))
-
-    @property
     def added_columns(self) -> dict[str, str]:
         """The names in its files of the columns that the job added, by their names without the prefix."""
-        names = {name: self.column_prefix + name for name in columns.OUTPUT}
-        return {name: stored for name, stored in names.items() if stored in self.manifest.columns}
+        return columns.added_columns(self.manifest.columns, columns.recorded_prefix(self.manifest.settings))
 
     @property
     def activation(self) -> str:

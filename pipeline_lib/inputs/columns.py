@@ -1,6 +1,7 @@
 """Names and types of the columns that the job adds, inside the flow and in its output."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Container, Mapping, Sequence
+from typing import Any
 
 import pyarrow as pa
 
@@ -86,6 +87,16 @@ def asked_columns(settings: Settings) -> tuple[str, ...]:
 def _asked_optional(settings: Settings) -> tuple[str, ...]:
     asked = {EMBEDDING: settings.output.embedding != "none", N_WINDOWS: settings.model.long_texts == "windows"}
     return tuple(name for name, is_asked in asked.items() if is_asked)
+
+
+def recorded_prefix(recorded: Mapping[str, Any]) -> str:
+    """Return what stands before the names of added columns, by settings or a fingerprint as a manifest has them."""
+    return str(recorded.get("output", {}).get("column_prefix", ""))
+
+
+def added_columns(names: Container[str], prefix: str) -> dict[str, str]:
+    """Return which of some published columns the job added: their names there, by those without the prefix."""
+    return {name: prefix + name for name in OUTPUT if prefix + name in names}
 
 
 def published_fields(settings: Settings, embedding_width: int) -> list[pa.Field]:

@@ -5,9 +5,7 @@ from collections.abc import Callable, Iterator
 
 from tests.bad_inputs.bad_parquet import bytes_of
 from tests.bad_inputs.job_folder import GOOD, Case, shard
-from tests.helpers.compressed import compressed
-
-_KINDS = {".gz": "gzip", ".bz2": "bzip2", ".zst": "Zstandard"}
+from tests.helpers.compressed import KINDS, compressed
 
 
 def _packed(ending: str, cut: slice = slice(None), at: int | None = None) -> bytes:
@@ -122,7 +120,7 @@ CSV = (
         Case(
             f"{kind}: {name}", shard(f"bad.csv{ending}", content), rf"bad\.csv\{ending}' is not a whole {kind} file"
         )
-        for ending, kind in _KINDS.items()
+        for ending, kind in KINDS.items()
         for name, content in _damaged(ending)
     ),
     Case("gzip of no bytes", shard("bad.csv.gz", b""), r"bad\.csv\.gz' has no header: empty"),

@@ -18,6 +18,7 @@ from tests.bad_inputs.bad_configurations import CONFIGURATIONS
 from tests.bad_inputs.bad_csv import CSV
 from tests.bad_inputs.bad_json import JSON
 from tests.bad_inputs.bad_model_names import MODEL_NAMES
+from tests.bad_inputs.bad_model_sets import MODEL_SETS
 from tests.bad_inputs.bad_models import MODELS
 from tests.bad_inputs.bad_outputs import OUTPUTS
 from tests.bad_inputs.bad_parquet import PARQUET
@@ -32,7 +33,7 @@ from tests.helpers.command_line import Ended
 
 CASES = {
     "shard": (*PARQUET, *CSV, *JSON, *PATHS),
-    "setting": SETTINGS,
+    "setting": (*SETTINGS, *MODEL_SETS),
     "checkpoint": (*MODEL_NAMES, *WEIGHTS, *PICKLES, *CONFIGURATIONS, *MODELS),
     "output": OUTPUTS,
 }

@@ -2,105 +2,65 @@
 
 import pyarrow as pa
 
-from tests.bad_inputs.job_folder import PNG, Case, Change, JobFolder, arguments, setting, shard
-
-
-def _file(content: str | bytes) -> Change:
-    """Write another settings file; JOB and MODEL stand for the job's folder and checkpoint."""
-
-    def apply(job: JobFolder) -> list[str]:
-        raw = content if isinstance(content, bytes) else content.encode()
-        filled = raw.replace(b"JOB", str(job.folder).encode()).replace(b"MODEL", str(job.checkpoint).encode())
-        (job.folder / "job.yaml").write_bytes(filled)
-        return []
-
-    return apply
+from tests.bad_inputs.job_folder import (
+    PNG,
+    SECTIONS,
+    Case,
+    JobFolder,
+    arguments,
+    setting,
+    settings_file,
+    shard,
+)
 
 
 def _nothing(_: JobFolder) -> list[str]:
     return []
 
 
-_SECTIONS = "model: {name: MODEL}\ninput: {path: JOB/in}\noutput: {path: JOB/out}\n"
-
-_MODELS = _SECTIONS.replace("model: {name: MODEL}", "models: [{as: tone, name: MODEL}, {as: topic, name: MODEL}]")
-
 SETTINGS = (
     Case(
         "no such file", _nothing, r"no settings file '.*jbo\.yaml'; did you mean '.*job\.yaml'\?", config="jbo.yaml"
     ),
     Case("a folder for a file", _nothing, r"can't read the settings file '.*/in'", config="in"),
-    Case("an empty file", _file(""), r"job\.yaml: expected sections such as 'model:' and 'input:', found None"),
-    Case("a file of bytes", _file(PNG), r"can't read the settings file '.*job\.yaml'"),
-    Case("no YAML", _file("model: [\n"), r"job\.yaml: not valid YAML"),
-    Case("a tab for indentation", _file("model:\n\tname: x\n"), r"job\.yaml: not valid YAML"),
-    Case("two documents", _file("a: 1\n---\nb: 2\n"), r"job\.yaml: not valid YAML"),
+    Case(
+        "an empty file",
+        settings_file(""),
+        r"job\.yaml: expected sections such as 'model:' and 'input:', found None",
+    ),
+    Case("a file of bytes", settings_file(PNG), r"can't read the settings file '.*job\.yaml'"),
+    Case("no YAML", settings_file("model: [\n"), r"job\.yaml: not valid YAML"),
+    Case("a tab for indentation", settings_file("model:\n\tname: x\n"), r"job\.yaml: not valid YAML"),
+    Case("two documents", settings_file("a: 1\n---\nb: 2\n"), r"job\.yaml: not valid YAML"),
     Case(
         "a list for sections",
-        _file("- model\n- input\n"),
+        settings_file("- model\n- input\n"),
         r"job\.yaml: expected sections such as 'model:' and 'input:', found \[",
     ),
     Case(
         "a key set twice",
-        _file(_SECTIONS + "output: {path: JOB/other}\n"),
+        settings_file(SECTIONS + "output: {path: JOB/other}\n"),
         r"job\.yaml: not valid YAML: 'output' is set twice",
     ),
     Case(
-        "a model and several",
-        _file(_MODELS + "model: {name: MODEL}\n"),
-        r"job\.yaml: model and models are both there; a file has one of them",
-    ),
-    Case("no model at all", _file(_SECTIONS.partition("\n")[2]), r"'model' is required, or 'models' for several"),
-    Case(
-        "two models of one name",
-        _file(_MODELS.replace("topic", "Tone")),
-        r"models: two models are named 'Tone' and 'tone'",
-    ),
-    Case(
-        "a model whose name is no folder",
-        _file(_MODELS.replace("topic", "../topic")),
-        r"models\.1\.as: String should match pattern",
-    ),
-    Case("a model without a name", _file(_MODELS.replace("as: topic, ", "")), r"'models\.1\.as' is required"),
-    Case(
-        "a name for the only model",
-        _file(_SECTIONS.replace("{name", "{as: tone, name")),
-        r"unknown setting 'model\.as'; it is the name of one of several models",
-    ),
-    Case(
-        "models that are no list",
-        _file(_MODELS.replace("[{as: tone, name: MODEL}, {as: topic, name: MODEL}]", "{tone: {name: MODEL}}")),
-        r"models: expected a list of entries such as \{as: sentiment, name: org/model\}",
-    ),
-    Case(
-        "an unknown setting of one of several models",
-        _file(_MODELS.replace("as: topic", "as: topic, precison: float16")),
-        r"unknown setting 'models\.1\.precison'; did you mean 'models\.1\.precision'\?",
-    ),
-    Case(
-        "truth that is of none of several models",
-        _file(_MODELS.replace("JOB/in}", "JOB/in, truth_column: id}")),
-        r"input\.truth_column is for one model; of several, name it with the one whose labels it has",
-    ),
-    Case(
         "a tag that would run code",
-        _file(_SECTIONS + "x: !!python/object/apply:os.system ['touch JOB/ran']\n"),
+        settings_file(SECTIONS + "x: !!python/object/apply:os.system ['touch JOB/ran']\n"),
         r"job\.yaml: not valid YAML: could not determine a constructor for the tag",
     ),
     Case(
         "a day that no month has",
-        _file(_SECTIONS.replace("JOB/out", "2026-02-30")),
+        settings_file(SECTIONS.replace("JOB/out", "2026-02-30")),
         r"job\.yaml: not valid YAML: .*day",
     ),
-    Case("brackets without end", _file("[" * 5000), r"job\.yaml: not valid YAML"),
+    Case("brackets without end", settings_file("[" * 5000), r"job\.yaml: not valid YAML"),
     Case(
         "a thing that holds itself",
-        _file(_SECTIONS + "limits: &a {min_rows: *a}\n"),
+        settings_file(SECTIONS + "limits: &a {min_rows: *a}\n"),
         r"job\.yaml: not valid YAML: an alias holds itself",
     ),
     Case(
         "aliases of aliases, a billion",
-        _file("".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}' if n else 'x'] * 10)}]\n" for n in range(9))),
+        settings_file("".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}' if n else 'x'] * 10)}]\n" for n in range(9))),
         r"job\.yaml: not valid YAML: more than 10,000 values",
     ),
     Case(
@@ -132,16 +92,16 @@ SETTINGS = (
         r"the input of 2026-11-22 is not there yet: input\.path: no such file or folder: '.*/2026-11-22'",
         exit_code=5,
     ),
-    Case("a number for a key", _file(_SECTIONS + "1: 2\n"), r"job\.yaml: .*1"),
-    Case("nothing in a section", _file(_SECTIONS + "limits:\n"), r"job\.yaml: limits: Input should be"),
+    Case("a number for a key", settings_file(SECTIONS + "1: 2\n"), r"job\.yaml: .*1"),
+    Case("nothing in a section", settings_file(SECTIONS + "limits:\n"), r"job\.yaml: limits: Input should be"),
     Case(
         "no section that is required",
-        _file("model: {name: MODEL}\ninput: {path: JOB/in}\n"),
+        settings_file("model: {name: MODEL}\ninput: {path: JOB/in}\n"),
         r"job\.yaml: 'output' is required",
     ),
     Case(
         "no setting that is required",
-        _file(_SECTIONS.replace("path: JOB/in", "")),
+        settings_file(SECTIONS.replace("path: JOB/in", "")),
         r"job\.yaml: 'input\.path' is required",
     ),
     Case("an unknown section", setting("modle.name=x"), r"unknown setting 'modle'; did you mean 'model"),

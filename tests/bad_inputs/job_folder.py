@@ -14,6 +14,8 @@ from tests.conftest import write_parquet
 from tests.helpers.command_line import Ended, nightscore
 
 PNG = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01\0\0\0\x01\x08\x06\0\0\0\x1f\x15\xc4\x89"
+SECTIONS = "model: {name: MODEL}\ninput: {path: JOB/in}\noutput: {path: JOB/out}\n"
+"""Of a settings file, see `settings_file`."""
 GOOD = pa.table({"id": ["1", "2"], "text": ["a fine kettle", "a bad zip"]})
 
 
@@ -87,6 +89,18 @@ def setting(*overrides: str) -> Change:
 
     def apply(job: JobFolder) -> list[str]:
         return [word for text in overrides for word in ("--set", text.replace("JOB", str(job.folder)))]
+
+    return apply
+
+
+def settings_file(content: str | bytes) -> Change:
+    """Write another settings file; JOB and MODEL stand for the job's folder and checkpoint."""
+
+    def apply(job: JobFolder) -> list[str]:
+        raw = content if isinstance(content, bytes) else content.encode()
+        filled = raw.replace(b"JOB", str(job.folder).encode()).replace(b"MODEL", str(job.checkpoint).encode())
+        (job.folder / "job.yaml").write_bytes(filled)
+        return []
 
     return apply
 

@@ -11,6 +11,8 @@ else:
     from backports import zstd
 
 COMPRESSIONS = ("", ".gz", ".bz2", ".zst")
+KINDS = {".gz": "gzip", ".bz2": "bzip2", ".zst": "Zstandard"}
+"""The names of the compressions in messages."""
 
 
 def _zstandard(content: bytes) -> bytes:

@@ -1,7 +1,7 @@
 """Reuse of published scores: a version that differs only in kept columns takes them over."""
 
 from collections import Counter
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,17 +49,9 @@ def can_reuse(published: Manifest | None, fingerprint: Mapping[str, Any]) -> boo
     # Embeddings of another pooling are a column of the same name and often of the same width.
     pooling = fingerprint["output"].get("embedding")
     has_embedding = pooling in {None, published.fingerprint.get("output", {}).get("embedding")}
-    wanted = _added_columns(fingerprint["columns"], _prefix(fingerprint))
-    return wanted <= _added_columns(published.columns, _prefix(published.fingerprint)) and has_embedding
-
-
-def _added_columns(names: Container[str], prefix: str) -> set[str]:
-    """Return which of the columns that the job adds are among others, by their names without the prefix."""
-    return {name for name in columns.OUTPUT if prefix + name in names}
-
-
-def _prefix(fingerprint: Mapping[str, Any]) -> str:
-    return str(fingerprint.get("output", {}).get("column_prefix", ""))
+    wanted = columns.added_columns(fingerprint["columns"], columns.recorded_prefix(fingerprint))
+    found = columns.added_columns(published.columns, columns.recorded_prefix(published.fingerprint))
+    return wanted.keys() <= found.keys() and has_embedding
 
 
 def reusable_slices(
@@ -78,7 +70,7 @@ def reusable_slices(
         shard = by_content.get((receipt.path, receipt.size, receipt.content))
         if shard is not None and shard.has_slice(receipt.first_row, receipt.rows):
             wanted[receipt.shard, receipt.first_row] = (shard.number, receipt)
-    places, prefix = _places(published), _prefix(published.fingerprint)
+    places, prefix = _places(published), columns.recorded_prefix(published.fingerprint)
     return {
         (wanted[receipt.shard, receipt.first_row][0], receipt.first_row): PublishedSlice(
             *places[receipt.shard, receipt.first_row], receipt.drift, receipt.computed_by, prefix

@@ -15,7 +15,7 @@ from pipeline_lib.inputs.formats.csv_files import csv_shards
 from pipeline_lib.inputs.shards import cut_slices
 from pipeline_lib.settings.sections.input import CsvSettings
 from pipeline_lib.storage.urls import location_of
-from tests.helpers.compressed import COMPRESSIONS
+from tests.helpers.compressed import COMPRESSIONS, KINDS
 from tests.helpers.csv_files import UTF8, read, shard
 
 DAMAGES: dict[str, Callable[[bytes], bytes]] = {
@@ -112,8 +112,7 @@ def test_times_with_an_offset_are_read_in_utc(tmp_path: Path) -> None:
 def test_a_damaged_compressed_file_is_named(damage: str, packed: str, tmp_path: Path) -> None:
     path = shard(tmp_path, "id,text\n" + "".join(f"{row},text {row}\n" for row in range(5000)), f"a.csv{packed}")
     path.write_bytes(DAMAGES[damage](path.read_bytes()))
-    kind = {".gz": "gzip", ".bz2": "bzip2", ".zst": "Zstandard"}[packed]
-    with pytest.raises(InputError, match=rf"a\.csv\{packed}' is not a whole {kind} file: \w"):
+    with pytest.raises(InputError, match=rf"a\.csv\{packed}' is not a whole {KINDS[packed]} file: \w"):
         read(path)
 
 
