@@ -34,6 +34,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory, checkpoint: Path) -> Path:
     score(folder, "one", checkpoint, tuning={"rows_per_slice": 7})
     score(folder, "two", other, input={"path": str(folder / "copy"), "blank_texts": "reject"})
     score(folder, "half", checkpoint, model={"precision": "bfloat16"}, tuning={"rows_per_slice": 25})
+    score(folder, "two_prefixed", other, input={"blank_texts": "reject"}, output={"column_prefix": "tone_"})
     score(folder, "one_all", checkpoint, output={"scores": "all"})
     score(folder, "two_all", other, output={"scores": "all"}, tuning={"rows_per_slice": 11})
     return folder
@@ -93,6 +94,13 @@ def test_half_precision_differs_little_and_another_checkpoint_much(folder: Path)
     assert other["only_in_first"] > 0  # blank texts, which the second output rejected
     assert half["second"]["model"]["precision"] == "bfloat16"
     assert found(folder / "one", folder / "one")["largest"] == 0
+
+
+def test_columns_with_a_prefix_are_compared_with_those_without(folder: Path) -> None:
+    plain, prefixed = found(folder / "one", folder / "two"), found(folder / "one", folder / "two_prefixed")
+    assert plain["flips"] > 0
+    for figure in ("rows", "flips", "largest", "by_label", "by_shard", "examples", "notes"):
+        assert prefixed[figure] == plain[figure]
 
 
 def test_the_last_line_says_it_all_and_flips_above_the_limit_exit_with_3(folder: Path) -> None:

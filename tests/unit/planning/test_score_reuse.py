@@ -37,18 +37,26 @@ def tree(folder: Path) -> dict[str, bytes]:
     }
 
 
-@pytest.mark.parametrize("kept", [["id", "stars"], ["text", "id"], [], ["stars"]])
-def test_other_kept_columns_take_over_the_scores_and_give_the_bytes_of_a_fresh_run(
-    published: Path, tmp_path: Path, settings_for: SettingsMaker, run_here: Runner, kept: list[str]
+@pytest.mark.parametrize(
+    ("kept", "output"),
+    [(["id", "stars"], {}), (["text", "id"], {}), ([], {}), (["stars"], {}), (["id"], {"column_prefix": "tone_"})],
+)
+def test_other_columns_take_over_the_scores_and_give_the_bytes_of_a_fresh_run(  # noqa: PLR0917 - fixtures
+    published: Path,
+    tmp_path: Path,
+    settings_for: SettingsMaker,
+    run_here: Runner,
+    kept: list[str],
+    output: dict[str, str],
 ) -> None:
     """`--replace` is not needed, no model runs, and the output equals that of a fresh run."""
-    settings = settings_for(**SLICES, input={"keep_columns": kept})
+    settings = settings_for(**SLICES, input={"keep_columns": kept}, output=output)
     plan = make_plan(discover(settings))
     assert len(plan.reusable) == plan.slices == len(plan.todo)
     run_here(settings)
     assert verify(str(published))[1] == []
     assert read_output(published).column_names[: len(kept)] == kept
-    fresh = settings_for(**SLICES, input={"keep_columns": kept}, output={"path": str(tmp_path / "fresh")})
+    fresh = settings_for(**SLICES, input={"keep_columns": kept}, output={**output, "path": str(tmp_path / "fresh")})
     run_here(fresh)
     ours, theirs = tree(published), tree(tmp_path / "fresh")
     where = {
@@ -57,6 +65,18 @@ def test_other_kept_columns_take_over_the_scores_and_give_the_bytes_of_a_fresh_r
     }
     differ = {name for name in ours.keys() | where.keys() if ours.get(name) != where.get(name)}
     assert differ <= {"_SUCCESS"}, differ  # it has the hash of a manifest with another path in it
+
+
+def test_scores_whose_columns_have_a_prefix_are_taken_over_too(
+    published: Path, settings_for: SettingsMaker, run_here: Runner
+) -> None:
+    before, plain = tree(published), settings_for(**SLICES, input={"keep_columns": ["id"]})
+    run_here(settings_for(**SLICES, input={"keep_columns": ["id"]}, output={"column_prefix": "tone_"}))
+    assert "tone_label" in read_output(published).column_names
+    plan = make_plan(discover(plain))
+    assert len(plan.reusable) == plan.slices
+    run_here(plain)
+    assert tree(published) == before
 
 
 @pytest.mark.slow
