@@ -14,7 +14,7 @@ from typing import Any, TypeVar, cast
 import pandas as pd
 import pyarrow as pa
 
-from pipeline_lib.engines.computation import computation_of
+from pipeline_lib.engines.computation import check_device, computation_of
 from pipeline_lib.engines.inspection.inspector import inspect_checkpoint
 from pipeline_lib.engines.inspection.packing_check import packs_on_this_gpu
 from pipeline_lib.engines.torch_engine import has_gpu
@@ -158,6 +158,7 @@ def _side_by_side(results: list[pa.Table]) -> pa.Table:
 
 
 def _plan(settings: Settings, device: Device) -> ScoringPlan:
+    check_device(settings, device)
     checkpoint = inspect_checkpoint(settings)
     packed = device == "cuda" and packs_on_this_gpu(settings, checkpoint)
     return ScoringPlan(settings, checkpoint, computation_of(settings, checkpoint, device, packed=packed))

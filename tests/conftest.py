@@ -12,7 +12,7 @@ import pytest
 from rich.console import Console
 
 from pipeline_lib import pipeline
-from pipeline_lib.engines.openvino.openvino_engine import AUTO_ENGINE
+from pipeline_lib.engines.openvino.availability import AUTO_ENGINE
 from pipeline_lib.execution.local_executor import LocalExecutor
 from pipeline_lib.execution.ray_executor import RayExecutor
 from pipeline_lib.machine import failpoints

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from jobs.bench.comparison import JOB, Plan, cpus_here, measured, written
+from jobs.bench.comparison import CALIBRATION_TEXTS, JOB, Plan, cpus_here, measured, written
 from jobs.bench.contenders.names import CONTENDERS, NEEDS
 from jobs.bench.inputs import checked_device, checked_model, command, made_folder, texts_of
 from jobs.bench.shapes import SHAPES
@@ -30,7 +30,9 @@ def bench(  # noqa: PLR0913, PLR0917 - each option is an argument to typer
     model: Annotated[
         str, typer.Option(help=f"Checkpoint folder, hub id, or {', '.join(SHAPES)} with random weights.")
     ] = "configs/sample/model",
-    precision: Annotated[str, typer.Option(help="float32, bfloat16 or float16, for everyone.")] = "float32",
+    precision: Annotated[
+        str, typer.Option(help="float32, bfloat16 or float16, for everyone; int8 for ours alone.")
+    ] = "float32",
     engine: Annotated[str, typer.Option(help="Our engine: auto, torch or openvino.")] = "auto",
     rows: Annotated[int, typer.Option(min=1, help="Rows, drawn at random.")] = 2000,
     peer_rows: Annotated[
@@ -60,7 +62,8 @@ def bench(  # noqa: PLR0913, PLR0917 - each option is an argument to typer
         rounds=rounds,
         only=tuple(only or [name for name in known if importlib.util.find_spec(NEEDS.get(name, "json"))]),
     )
-    figures = measured(plan, texts_of(rows, inputs, text_column))
+    more = CALIBRATION_TEXTS if plan.is_calibrated else 0
+    figures = measured(plan, texts_of(rows + more, inputs, text_column))
     if JOB in plan.only:
         with tempfile.TemporaryDirectory() as folder:
             figures["startup"] = startup(Path(folder))

@@ -19,13 +19,13 @@ import yaml
 from jobs.bench.contenders.task import ROWS_PER_SLICE_ON_GPU, Task
 from jobs.bench.inputs import made_folder
 from jobs.bench.presentation import chart, tables
-from jobs.bench.processes import machine, timed
+from jobs.bench.processes import machine, timed, why_failed
 from jobs.bench.report import Round, summed_up
 from jobs.bench.shapes import SHAPES, build
 from pipeline_lib.errors import FaultError
-from pipeline_lib.machine.terminal import printable
 
 JOB = "our whole job"
+CALIBRATION_TEXTS = 128
 _SHARDS = 4
 
 
@@ -43,13 +43,18 @@ class Plan:
     rounds: int
     only: tuple[str, ...]
 
+    @property
+    def is_calibrated(self) -> bool:
+        """Whether our model needs further texts, on which its int8 is calibrated."""
+        return self.precision == "int8"
+
 
 def measured(plan: Plan, texts: Sequence[str]) -> dict[str, Any]:
     """Run every contender in each round, and return all figures.
 
     Args:
         plan: what is timed; a model that is a key of `SHAPES` is made.
-        texts: as many as the plan says.
+        texts: as many as the plan says, and `CALIBRATION_TEXTS` more where it is calibrated.
     """
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
@@ -76,6 +81,9 @@ def written(figures: dict[str, Any], out: Path) -> str:
 
 def _write_rows(plan: Plan, texts: Sequence[str], home: Path) -> None:
     """Write the rows for our job as shards, and for the peers as one file, or as an even share of them."""
+    if plan.is_calibrated:
+        pq.write_table(pa.table({"text": texts[plan.rows :]}), _calibration(plan, home))
+        texts = texts[: plan.rows]
     table = pa.table({"at": range(len(texts)), "text": texts})
     (home / "in").mkdir()
     size = -(-len(texts) // _SHARDS)
@@ -84,6 +92,10 @@ def _write_rows(plan: Plan, texts: Sequence[str], home: Path) -> None:
     step = max(len(texts) // plan.peer_rows, 1)
     pq.write_table(table, home / "all.parquet")
     pq.write_table(table.take(pa.array(range(0, len(texts), step))), home / "peers.parquet")
+
+
+def _calibration(plan: Plan, home: Path) -> str | None:
+    return str(home / "calibration.parquet") if plan.is_calibrated else None
 
 
 def _turn(plan: Plan, name: str, number: int, home: Path) -> list[Round]:
@@ -98,8 +110,7 @@ def _turn(plan: Plan, name: str, number: int, home: Path) -> list[Round]:
         else:
             seconds, peak, loop = _contender(plan, name, texts, answers, home)
     except subprocess.CalledProcessError as error:
-        lines = str(error.output).strip().splitlines() or [f"ended with {error.returncode}"]
-        print(f"failed: {printable(lines[-1])}", file=sys.stderr)
+        print(f"failed: {why_failed(error)}", file=sys.stderr)
         return []
     rows = pq.read_metadata(texts).num_rows
     print(f"{rows / seconds:,.0f} rows/s, {rows / loop:,.0f} without start-up", file=sys.stderr)
@@ -115,6 +126,7 @@ def _contender(plan: Plan, name: str, texts: Path, answers: Path, home: Path) ->
         cpus=plan.cpus,
         device=plan.device,
         answers=str(answers),
+        calibration=_calibration(plan, home),
     )
     path = home / "task.json"
     path.write_text(json.dumps(dataclasses.asdict(task)))
@@ -127,10 +139,15 @@ def _job(plan: Plan, home: Path, answers: Path) -> tuple[float, int, float]:
     out = home / "out"
     shutil.rmtree(out, ignore_errors=True)
     settings = {
-        "model": {"name": plan.model, "precision": plan.precision, "engine": plan.engine},
+        "model": {
+            "name": plan.model,
+            "precision": plan.precision,
+            "engine": plan.engine,
+            "calibration": _calibration(plan, home),
+        },
         "input": {"path": str(home / "in")},
         "output": {"path": str(out)},
-        "limits": {"max_reject_rate": 1.0},
+        "limits": {"max_reject_rate": 1.0, "max_precision_drift": 1.0, "max_precision_flips": 1.0},
         "tuning": {"rows_per_slice": ROWS_PER_SLICE_ON_GPU}
         if plan.device == "cuda"
         else {"gpus_per_model_actor": 0, "model_actors": plan.cpus},

@@ -1,30 +1,20 @@
 """What the benchmarks are given: texts from shards as the job reads them, and mistakes told in one line."""
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
-import pyarrow.compute as pc
 import typer
 
 from jobs.bench.shapes import SHAPES
 from pipeline_lib.checkpoints.load_errors import quiet
 from pipeline_lib.errors import InputError, NightscoreError, SettingsError
-from pipeline_lib.inputs import columns
-from pipeline_lib.inputs.discovery.listing import find_shards
-from pipeline_lib.inputs.formats import dispatch
-from pipeline_lib.inputs.formats.dispatch import ShardRows
-from pipeline_lib.inputs.reader import conform_to_schema
-from pipeline_lib.inputs.schema import OutputSchema, unify_schemas
-from pipeline_lib.inputs.shards import Shard, format_of
+from pipeline_lib.inputs.plain_texts import plain_texts
 from pipeline_lib.machine.terminal import escaped_output, printable
-from pipeline_lib.settings.settings import Settings
 from pipeline_lib.settings.settings_file import parse_settings
-from pipeline_lib.storage.store_errors import translated_errors
 
 _SEED = 11
-_ROWS_AT_A_TIME = 8192
 
 
 def command(body: Callable[..., None]) -> None:
@@ -60,7 +50,12 @@ def checked_model(model: str, precision: str, engine: str = "auto") -> None:
     """
     settings = parse_settings(
         {
-            "model": {"name": model, "precision": precision, "engine": engine},
+            "model": {
+                "name": model,
+                "precision": precision,
+                "engine": engine,
+                "calibration": "-" if precision == "int8" else None,
+            },
             "input": {"path": "-"},
             "output": {"path": "-"},
         },
@@ -68,7 +63,7 @@ def checked_model(model: str, precision: str, engine: str = "auto") -> None:
     )
     if precision == "auto":
         raise SettingsError(
-            "--precision: 'auto' may differ between contenders; allowed are float32, bfloat16 and float16"
+            "--precision: 'auto' may differ between contenders; allowed are float32, bfloat16, float16 and int8"
         )
     if model not in SHAPES:
         from pipeline_lib.checkpoints.fetching import locate
@@ -124,26 +119,7 @@ def texts_of(rows: int, inputs: Sequence[str] | None, column: str) -> list[str]:
         return written
     given = {"path": list(inputs), "text_column": column, "keep_columns": []}
     settings = parse_settings({"model": {"name": "-"}, "input": given, "output": {"path": "-"}}, where="options")
-    found = list(_read(settings))
+    found = list(plain_texts(settings.input.paths, settings.input))
     if len(found) < rows:
         raise InputError(f"--rows: the input has {len(found):,} texts, {rows:,} are asked for")
     return [found[at] for at in np.random.default_rng(_SEED).permutation(len(found))[:rows]]
-
-
-def _read(settings: Settings) -> Iterator[str]:
-    """Yield the texts of all shards; rows that the job would reject while it reads have none."""
-    csv = settings.input.csv
-    for number, (path, stamp) in enumerate(find_shards(settings.input.paths, dated=False).stamps.items()):
-        kind = format_of(path)
-        contents = dispatch.inspect(path, kind, csv, _ROWS_AT_A_TIME)
-        unify_schemas({path: contents.schema}, settings.input)
-        names = tuple(contents.schema.names)
-        shard = Shard(number, path, kind, stamp, "", contents.rows, names, _ROWS_AT_A_TIME, contents.slice_offsets)
-        read = ShardRows(shard, [settings.input.text_column], csv)
-        for part in shard.slices:
-            with translated_errors(path, "reading the shard"):
-                table = read(part)
-            table = conform_to_schema(table, settings.input, OutputSchema(()))
-            usable: Any = table.filter(pc.is_null(table.column(columns.REJECT_CODE))).column(columns.TEXT)
-            yield from (text.decode() for text in usable.to_pylist())
-        read.close()

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from jobs.bench.contenders.task import torch_precision
 from pipeline_lib.messages import count, size
 
 _COLUMNS = (
@@ -48,12 +49,17 @@ def tables(figures: dict[str, Any]) -> str:
     versions = ", ".join(f"{name} {machine['libraries'][name]}" for name in _NAMED)
     return "\n".join(lines) + (
         f"\n\n{plan['rows']:,} texts ({plan['peer_rows']:,} of them, evenly drawn, for the alternatives), "
-        f"{figures['tokens']['mean']:.0f} tokens on average, {plan['precision']}, {count(plan['rounds'], 'round')} "
+        f"{figures['tokens']['mean']:.0f} tokens on average, {_precision(plan)}, {count(plan['rounds'], 'round')} "
         "in turn. The rows/s of our whole job include its start-up, those of the alternatives do not"
         f"{_busy(figures)}. "
         f"{machine['gpu'] or machine['cpu']}, {plan['cpus']} CPUs, {machine['memory_gib']} GiB; one "
         f"large matrix product: {peaks} GFLOP/s. {versions}.{_startup(figures)}\n"
     )
+
+
+def _precision(plan: dict[str, Any]) -> str:
+    ours, theirs = plan["precision"], torch_precision(plan["precision"])
+    return f"{ours}" if ours == theirs else f"{ours} (the alternatives in {theirs})"
 
 
 def _startup(figures: dict[str, Any]) -> str:

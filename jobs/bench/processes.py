@@ -8,6 +8,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from pipeline_lib.machine.terminal import printable
+
 _QUIET = {"TOKENIZERS_PARALLELISM": "true", "HF_HUB_OFFLINE": "1", "RAY_USAGE_STATS_ENABLED": "0"}
 
 
@@ -34,6 +36,12 @@ def timed(command: list[str]) -> tuple[float, int]:
     if process.returncode:
         raise subprocess.CalledProcessError(process.returncode, command, output)
     return time.perf_counter() - began, peak
+
+
+def why_failed(error: subprocess.CalledProcessError) -> str:
+    """Return the last line that a failed command printed, which says why."""
+    lines = str(error.output or "").strip().splitlines() or [f"ended with {error.returncode}"]
+    return printable(lines[-1])
 
 
 def _resident(pid: int) -> int:

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from jobs.bench.contenders.task import torch_precision
 from jobs.bench.flops import peak_flops, useful_flops
 from pipeline_lib.engines.batching import micro_batches
 from pipeline_lib.engines.computation import TOKENS_PER_BATCH
@@ -42,7 +43,7 @@ class Round:
 def summed_up(rounds: Sequence[Round], plan: dict[str, Any], home: Path, machine: dict[str, Any]) -> dict[str, Any]:
     """Return all figures of a benchmark as plain JSON values."""
     lengths = {name: _lengths(plan["model"], home / f"{name}.parquet") for name in ("all", "peers")}
-    peaks = peak_flops(plan["device"], plan["precision"], plan["cpus"])
+    peaks = peak_flops(plan["device"], torch_precision(plan["precision"]), plan["cpus"])
     best = {number: _best_pipeline(rounds, number) for number in range(plan["rounds"])}
     oracle = next((turn for turn in rounds if turn.name == f"{_PIPELINE}1"), None)
     contenders = []

@@ -100,6 +100,8 @@ class Checkpoint:
     """Numbers in an embedding; 0 without one."""
     windows: WindowCut | None = None
     """How texts of more than `max_tokens` are cut into windows; None: they are truncated."""
+    calibration: TokenizedTexts = TokenizedTexts()
+    """The rows on which int8 is calibrated; none in other precisions."""
 
 
 def fingerprint(folder: Path, settings: ModelSettings) -> str:

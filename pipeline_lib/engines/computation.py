@@ -6,6 +6,7 @@ from typing import Any, Literal
 import pyarrow as pa
 
 from pipeline_lib.checkpoints.checkpoint import Checkpoint
+from pipeline_lib.errors import SettingsError
 from pipeline_lib.inputs import columns
 from pipeline_lib.machine.library_versions import library_versions
 from pipeline_lib.settings.sections.tuning import Device, TuningSettings
@@ -20,7 +21,7 @@ PACKED_PRECISIONS = ("bfloat16", "float16")
 """The precisions that the GPU's attention for packed rows can compute in."""
 
 # The libraries whose kernels and formulas compute the logits.
-_COMPUTE = ("torch", "transformers", "openvino")
+_COMPUTE = ("torch", "transformers")
 
 
 @dataclass(frozen=True)
@@ -53,18 +54,35 @@ def computation_of(
         checkpoint: as inspected.
         device: the kind of device of all model actors.
         packed: whether rows are laid end to end, without padding.
+
+    Raises:
+        SettingsError: the device can't compute in the precision.
     """
+    check_device(settings, device)
     on_cpu = device == "cpu"
     padded: BatchLayout = "padded" if checkpoint.pads_safely else "equal lengths"
     engine = checkpoint.cpu_engine if on_cpu else "torch"
+    precision = settings.model.precision
     return Computation(
         device=device,
         engine=engine,
         layout="packed" if packed else padded,
         tokens_per_batch=settings.tuning.tokens_per_batch or TOKENS_PER_BATCH[device],
         threads=model_threads(settings.tuning) if on_cpu else None,
-        libraries=() if settings.model.precision == "float32" else _compute_libraries(engine),
+        libraries=() if precision == "float32" else _compute_libraries(engine, precision),
     )
+
+
+def check_device(settings: Settings, device: Device) -> None:
+    """Check that a kind of device can compute in the settings' precision.
+
+    Raises:
+        SettingsError: it can't.
+    """
+    if settings.model.precision == "int8" and device != "cpu":
+        raise SettingsError(
+            "model.precision: int8 is computed on CPUs only: set tuning.gpus_per_model_actor: 0, or use bfloat16"
+        )
 
 
 def model_threads(tuning: TuningSettings) -> int:
@@ -79,7 +97,7 @@ def computed_by(computation: Computation, device_name: str) -> str:
         computation: as planned.
         device_name: the name of this worker's device, such as `cpu` or `NVIDIA H100`.
     """
-    names = [name for name in _COMPUTE if name != "openvino" or computation.engine == "openvino"]
+    names = [*_COMPUTE, *(["openvino"] * (computation.engine == "openvino"))]
     versions = library_versions()
     return ", ".join([device_name, computation.layout, *(f"{name} {versions[name]}" for name in names)])
 
@@ -99,7 +117,8 @@ def computed_by_in(table: pa.Table) -> str:
     return str(table.column(columns.COMPUTED_BY)[0].as_py())
 
 
-def _compute_libraries(engine: str) -> tuple[str, ...]:
+def _compute_libraries(engine: str, precision: str) -> tuple[str, ...]:
     versions = library_versions()
-    names = [name for name in _COMPUTE if name != "openvino" or engine == "openvino"]
+    # NNCF decides the scales of int8.
+    names = [*_COMPUTE, *(["openvino"] * (engine == "openvino")), *(["nncf"] * (precision == "int8"))]
     return tuple(f"{name} {'.'.join(versions[name].split('.')[:2])}" for name in names)

@@ -5,13 +5,14 @@ from pathlib import Path
 from typing import Any
 
 from pipeline_lib.checkpoints import loading
-from pipeline_lib.checkpoints.checkpoint import Checkpoint
+from pipeline_lib.checkpoints.checkpoint import Checkpoint, TokenizedTexts
 from pipeline_lib.engines.cls_pooling import skip_other_tokens
 from pipeline_lib.engines.computation import Computation
 from pipeline_lib.engines.embedding import add_embedding
 from pipeline_lib.engines.engine import Engine
 from pipeline_lib.engines.inspection.packing_check import refuse_wrong_packing
 from pipeline_lib.engines.openvino import openvino_engine
+from pipeline_lib.engines.openvino.availability import refuse_inability, way_out
 from pipeline_lib.engines.openvino.conversion import ConversionError, Source
 from pipeline_lib.engines.openvino.openvino_engine import OpenVinoEngine
 from pipeline_lib.engines.packed_engine import PackedEngine
@@ -32,7 +33,7 @@ def load_engine(folder: Path, settings: ModelSettings, checkpoint: Checkpoint, c
     Raises:
         CheckpointError: rows are to be packed, and this GPU computes packed rows wrongly.
         FaultError: OpenVINO can't run the model on this machine, though it could where the run was planned.
-        SettingsError: OpenVINO was chosen and is not installed on this machine.
+        SettingsError: OpenVINO was chosen, and is not on this machine or can't compute in the precision there.
     """
     if computation.engine == "openvino":
         return _load_openvino(folder, settings, checkpoint)
@@ -63,7 +64,7 @@ def _skip_other_tokens(model: Any, inputs: Sequence[str], probe: Sequence[int]) 
 def _load_openvino(folder: Path, settings: ModelSettings, checkpoint: Checkpoint) -> Engine:
     import torch
 
-    openvino_engine.refuse_absence()
+    refuse_inability(settings.precision)
     source = Source(
         folder=folder,
         settings=settings,
@@ -72,12 +73,14 @@ def _load_openvino(folder: Path, settings: ModelSettings, checkpoint: Checkpoint
         cls_pooling=checkpoint.cls_pooling,
         rows=checkpoint.probes,
         embedding=checkpoint.embedding,
+        calibration=checkpoint.calibration if settings.precision == "int8" else TokenizedTexts(),
     )
     try:
         path = openvino_engine.converted(source, checkpoint.fingerprint)
     except ConversionError as error:
         # It worked where the run was planned; another engine here would mix two kinds of scores.
+        other = way_out(settings.precision)
         raise FaultError(
-            f"model.engine: openvino can't run {settings.name!r} on this machine: {error}; use torch"
+            f"model.engine: openvino can't run {settings.name!r} on this machine: {error}; use {other}"
         ) from None
     return OpenVinoEngine(path, checkpoint.inputs, settings.precision, torch.get_num_threads())

@@ -10,7 +10,7 @@ import ray
 from pipeline_lib.checkpoints.checkpoint import Checkpoint
 from pipeline_lib.engines.inspection.engine_choice import may_take_openvino
 from pipeline_lib.engines.inspection.packing_check import packs_on_this_gpu
-from pipeline_lib.engines.openvino import openvino_engine
+from pipeline_lib.engines.openvino.availability import is_installed
 from pipeline_lib.errors import listed
 from pipeline_lib.execution.cluster.address import running_cluster
 from pipeline_lib.execution.cluster.connection import connected
@@ -56,7 +56,7 @@ def _with_torch(discovery: Discovery) -> Discovery:
 
 
 def _openvino_version() -> str | None:
-    return version("openvino") if openvino_engine.is_installed() else None
+    return version("openvino") if is_installed() else None
 
 
 def packs_on_gpus(release: Callable[[], None], note: Note, settings: Settings, checkpoint: Checkpoint) -> bool:

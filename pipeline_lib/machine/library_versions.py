@@ -3,7 +3,7 @@
 import platform
 from importlib.metadata import PackageNotFoundError, version
 
-_LIBRARIES = ("nightscore", "torch", "transformers", "tokenizers", "openvino", "ray", "pyarrow", "numpy")
+_LIBRARIES = ("nightscore", "torch", "transformers", "tokenizers", "openvino", "nncf", "ray", "pyarrow", "numpy")
 
 
 def library_versions() -> dict[str, str]:

@@ -4,8 +4,9 @@ import dataclasses
 from collections.abc import Callable, Sequence
 
 from pipeline_lib.checkpoints.checkpoint import Checkpoint
-from pipeline_lib.engines.computation import Computation, computation_of
+from pipeline_lib.engines.computation import Computation, check_device, computation_of
 from pipeline_lib.engines.inspection.inspector import inspect_checkpoint
+from pipeline_lib.errors import SettingsError
 from pipeline_lib.inputs.shard_inspection import SeenInput, inspect_shards, with_slice_offsets
 from pipeline_lib.inputs.shards import Shard
 from pipeline_lib.planning.discovery import Discovery
@@ -50,6 +51,8 @@ def make_plan(
         NightscoreError: of the kind whose exit code tells who can correct it; see `errors`.
     """
     settings = discovery.settings
+    check_device(settings, device)
+    _refuse_int8_without_limits(settings)
     checkpoint = inspect(settings)
     truth_labels(settings, checkpoint)  # refuses a mapping to a label that the model lacks
     computation = _computation(discovery, checkpoint, device, packs_on_gpus)
@@ -70,6 +73,15 @@ def make_plan(
         may_replace=discovery.replace,
     )
     return _without_earlier_work(plan, discovery.output, earlier, discovery.seen)
+
+
+def _refuse_int8_without_limits(settings: Settings) -> None:
+    """Refuse int8 that nothing holds to float32: how far it is off depends on the checkpoint and on the texts."""
+    for name, example in (("max_precision_drift", 0.3), ("max_precision_flips", 0.05)):
+        if settings.model.precision == "int8" and getattr(settings.limits, name) is None:
+            raise SettingsError(
+                f"model.precision: int8 is published only within limits.{name}, which is not set; such as {example}"
+            )
 
 
 def refresh_plan(plan: Plan, discovery: Discovery) -> Plan:

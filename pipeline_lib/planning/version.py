@@ -43,6 +43,7 @@ def fingerprint_of(
         "rows_per_slice": settings.tuning.rows_per_slice,
         "columns": {field.name: str(field.type) for field in scored},
         **_windows(checkpoint),
+        **({"calibration": _hash(checkpoint.calibration.ids)} if len(checkpoint.calibration) else {}),
         # Left out where all tokens are counted, as before there was a choice.
         **({"count_tokens": "limit"} if settings.model.count_tokens == "limit" else {}),
     }
@@ -67,7 +68,11 @@ def _windows(checkpoint: Checkpoint) -> dict[str, Any]:
 
 def version_of(fingerprint: dict[str, Any]) -> str:
     """Return a fingerprint's short name: 16 hexadecimal digits of its SHA-256."""
-    text = json.dumps(fingerprint, sort_keys=True, separators=(",", ":"))
+    return _hash(fingerprint)
+
+
+def _hash(values: Any) -> str:
+    text = json.dumps(values, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

@@ -12,6 +12,7 @@ _LONGEST_VALUE = 80
 
 # What of a fingerprint a setting decides alone.
 _SETTINGS = {
+    "calibration": "the texts of model.calibration",
     "count_tokens": "model.count_tokens",
     "precision": "model.precision",
     "rows_per_slice": "tuning.rows_per_slice",

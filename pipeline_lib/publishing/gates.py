@@ -89,11 +89,20 @@ def _too_many_rejects(plan: Plan, manifest: Manifest) -> dict[str, str]:
 
 
 def _too_imprecise(plan: Plan, manifest: Manifest) -> dict[str, str]:
-    most, drift = plan.settings.limits.max_precision_drift, manifest.drift
-    if not drift or most is None or drift.largest <= most:
+    limits, drift, precision = plan.settings.limits, manifest.drift, plan.settings.model.precision
+    if not drift:
         return {}
-    found = (
-        f"scores in {plan.settings.model.precision} are up to {drift.largest:.4f} from float32 in a sample of "
-        f"{count(drift.rows, 'row')} ({count(drift.flips, 'other label')})"
-    )
-    return {"max_precision_drift": f"{found}, limits.max_precision_drift is {most:g}"}
+    failing = {}
+    if limits.max_precision_drift is not None and drift.largest > limits.max_precision_drift:
+        failing["max_precision_drift"] = (
+            f"scores in {precision} are up to {drift.largest:.4f} from float32 in a sample of "
+            f"{count(drift.rows, 'row')} ({count(drift.flips, 'other label')}), limits.max_precision_drift is "
+            f"{limits.max_precision_drift:g}"
+        )
+    share = drift.flips / max(drift.rows, 1)
+    if limits.max_precision_flips is not None and share > limits.max_precision_flips:
+        failing["max_precision_flips"] = (
+            f"{drift.flips:,} of a sample of {count(drift.rows, 'row')} ({share:.3%}) have another label in "
+            f"{precision} than in float32, limits.max_precision_flips is {limits.max_precision_flips:.3%}"
+        )
+    return failing

@@ -57,7 +57,7 @@ class Classifier:
             float32 = settings.model.model_copy(update={"precision": "float32"})
             return load_engine(folder, float32, checkpoint, replace(computation, device=device, layout="padded"))
 
-        on_missing = note_or_refuse(note, settings.limits.max_precision_drift)
+        on_missing = note_or_refuse(note, settings.limits)
         self._reference = Float32Reference(load_float32, computation.device, gpu_share, on_missing)
 
     def __call__(self, table: pa.Table, on_batch: OnBatch | None = None, *, one_by_one: bool = False) -> pa.Table:

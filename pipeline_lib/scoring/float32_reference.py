@@ -6,6 +6,7 @@ from pipeline_lib.engines.device_memory import free_gpu_bytes, free_host_bytes
 from pipeline_lib.engines.engine import Engine, is_out_of_memory
 from pipeline_lib.errors import SettingsError
 from pipeline_lib.scoring.precision_drift import Comparison, place_reference
+from pipeline_lib.settings.sections.limits import LimitSettings
 from pipeline_lib.settings.sections.tuning import Device
 
 Note = Callable[[str], None]
@@ -64,17 +65,19 @@ class Float32Reference:
         return self._load(place.device), place.rows
 
 
-def note_or_refuse(note: Note, limit: float | None) -> Note:
+def note_or_refuse(note: Note, limits: LimitSettings) -> Note:
     """Return a function that says why the drift from float32 is not measured, or raises where a limit is set.
 
     Args:
         note: called with what a user should know and is no failure.
-        limit: `limits.max_precision_drift` of the settings.
+        limits: of the settings.
     """
+    names = "max_precision_drift", "max_precision_flips"
+    asked = {name: limit for name in names if (limit := getattr(limits, name)) is not None}
 
     def note_missing(why: str) -> None:
-        if limit is not None:
-            raise SettingsError(f"limits.max_precision_drift: {limit:g} can't be checked here: {why}; leave it out")
+        for name, limit in asked.items():
+            raise SettingsError(f"limits.{name}: {limit:g} can't be checked here: {why}; leave it out")
         note(f"the drift from float32 is not measured: {why}")
 
     return note_missing

@@ -77,6 +77,26 @@ SETTINGS = (
         r"input\.keep_columns: Input should be a valid list, such as \[id\] \(found 'id'\)",
     ),
     Case(
+        "int8 by PyTorch",
+        setting("model.precision=int8", "model.calibration=JOB/in", "model.engine=torch"),
+        r"model: precision: int8 is computed by OpenVINO, and engine is torch; allowed is auto",
+    ),
+    Case(
+        "int8 without texts to calibrate on",
+        setting("model.precision=int8"),
+        r"model: precision: int8 needs calibration, a path of texts such as those that are scored",
+    ),
+    Case(
+        "texts to calibrate on and no int8",
+        setting("model.calibration=JOB/in"),
+        r"model: calibration is for precision: int8, and precision is float32",
+    ),
+    Case(
+        "int8 without limits",
+        setting("model.precision=int8", "model.calibration=JOB/in"),
+        r"model\.precision: int8 is published only within limits\.max_precision_drift, which is not set",
+    ),
+    Case(
         "a key of another program",
         setting("tuning.device=cuda"),
         r"unknown setting 'tuning\.device'; did you mean 'tuning\.gpus_per_model_actor'\?",

@@ -132,7 +132,10 @@ def test_another_version_is_refused_with_what_differs_old_and_new(
     [
         ("output.logit=true", "unknown setting 'output.logit'; did you mean 'output.logits'?"),
         ("modle.name=x", "unknown setting 'modle"),
-        ("model.precision=float8", "model.precision: Input should be 'float32', 'bfloat16', 'float16' or 'auto'"),
+        (
+            "model.precision=float8",
+            "model.precision: Input should be 'float32', 'bfloat16', 'float16', 'int8' or 'auto'",
+        ),
         ("limits.max_reject_rate=2", "limits.max_reject_rate: Input should be less than or equal to 1 (found 2)"),
         ("output.logits", "expected key=value"),
         ("input.text_column=txt", "has no column 'txt'; did you mean 'text'?"),

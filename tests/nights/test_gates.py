@@ -1,13 +1,19 @@
 """Gates that keep a bad result from readers, and what rejects show of their texts."""
 
 import shutil
+from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
 
 from pipeline_lib.errors import GateError
+from pipeline_lib.planning.discovery import discover
+from pipeline_lib.planning.planner import make_plan
+from pipeline_lib.publishing.gates import check_gates
 from pipeline_lib.publishing.verifier import verify
+from pipeline_lib.storage.records import Drift
 from tests.conftest import Runner, SettingsMaker, write_parquet
 
 
@@ -44,6 +50,21 @@ def test_half_precision_is_measured_against_float32_and_can_be_refused(
     shutil.rmtree(tmp_path / "out")
     run_job(settings_for(tuning={"rows_per_slice": 20}))
     assert verify(str(tmp_path / "out"))[0].drift is None
+
+
+def test_labels_that_differ_from_those_in_float32_stop_a_result_beyond_their_limit(
+    tmp_path: Path, settings_for: SettingsMaker, run_here: Runner
+) -> None:
+    write_parquet(tmp_path / "in" / "a.parquet", {"text": [f"text {row}" for row in range(10)]})
+    half: dict[str, Any] = {"model": {"precision": "bfloat16"}}
+    run_here(settings_for(**half))
+    manifest, _ = verify(str(tmp_path / "out"))
+    flipped = manifest.model_copy(update={"drift": Drift(rows=200, flips=5, largest=0.01)})
+    for limit, stops in ((0.02, True), (0.025, False), (None, False)):
+        plan = make_plan(discover(settings_for(**half, limits={"max_precision_flips": limit})))
+        told = r"5 of a sample of 200 rows \(2\.500%\) have another label in bfloat16 .*flips is 2\.000%"
+        with pytest.raises(GateError, match=told) if stops else nullcontext():
+            assert check_gates(plan, flipped) is None
 
 
 @pytest.mark.parametrize("texts", [False, True])

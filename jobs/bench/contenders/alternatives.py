@@ -68,7 +68,7 @@ def cross_encoder(task: Task) -> Timed:
 
     torch.set_num_threads(task.cpus)
     names = AutoConfig.from_pretrained(task.model).id2label
-    kind = getattr(torch, task.precision)
+    kind = getattr(torch, task.torch_precision)
     model = CrossEncoder(task.model, device=task.device, model_kwargs={"dtype": kind})
     texts = _texts_of(task)
     began = time.perf_counter()
@@ -115,7 +115,7 @@ def _pipeline(task: Task, batch_size: int | None) -> Any:
     from transformers.utils import logging
 
     logging.set_verbosity_error()
-    kind = getattr(torch, task.precision)
+    kind = getattr(torch, task.torch_precision)
     options = {} if batch_size is None else {"batch_size": batch_size}
     return pipeline("text-classification", model=task.model, device=task.device, dtype=kind, **options)
 

@@ -73,5 +73,10 @@ def _work(task: Task, ready: Barrier, todo: Any, done: Any) -> None:
         done.put((number, scorer(table)))
 
 
-def _model(task: Task) -> dict[str, str]:
-    return {"name": task.model, "precision": task.precision, "engine": task.engine}
+def _model(task: Task) -> dict[str, str | None]:
+    return {
+        "name": task.model,
+        "precision": task.precision,
+        "engine": task.engine,
+        "calibration": task.calibration,
+    }

@@ -20,6 +20,18 @@ class Task:
     """`cpu` or `cuda`."""
     answers: str
     """Parquet file to write: `at`, `label` and `score`."""
+    calibration: str | None = None
+    """Parquet file with texts on which int8 is calibrated."""
+
+    @property
+    def torch_precision(self) -> str:
+        """The precision of those that compute by PyTorch, which has no int8 of this kind."""
+        return torch_precision(self.precision)
+
+
+def torch_precision(precision: str) -> str:
+    """Return the precision that PyTorch computes in beside ours; beside int8 that is float32."""
+    return "float32" if precision == "int8" else precision
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ only the computing of their GPUs; see `nodes.py`.
 
 import dataclasses
 import json
+import subprocess
 import sys
 import tempfile
 from enum import StrEnum
@@ -19,10 +20,11 @@ from typing import Annotated, Any
 import typer
 
 from jobs.bench.inputs import checked_model, command, made_folder
-from jobs.bench.processes import machine, timed
+from jobs.bench.processes import machine, timed, why_failed
 from jobs.bench.scale.nodes import Task
 from jobs.bench.scale.planning import write_shards
 from jobs.bench.scale.reading import read_costs
+from pipeline_lib.errors import FaultError
 from pipeline_lib.messages import size
 
 _ROWS = 10
@@ -104,7 +106,10 @@ def _nodes(task: Task) -> dict[str, Any]:
 def _child(module: str, arguments: list[str], home: Path) -> dict[str, Any]:
     """Run one of our programs; return the figures that it writes, and the memory of it and its children."""
     path = home / "figures.json"
-    _, peak = timed([sys.executable, "-m", module, *arguments, str(path)])
+    try:
+        _, peak = timed([sys.executable, "-m", module, *arguments, str(path)])
+    except subprocess.CalledProcessError as error:
+        raise FaultError(f"{module}: {why_failed(error)}") from None
     return {**json.loads(path.read_text()), "family_peak_bytes": peak}
 
 

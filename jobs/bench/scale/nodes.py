@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pipeline_lib.planning.plan import Plan
 
 _SECONDS_TO_START = 400.0
+_ROW_GROUP = 1_000_000
 # Room for a model, a writer and a tokenizer, as on the smallest machine with a GPU.
 _NODE = {"num_cpus": 3, "num_gpus": 1, "object_store_memory": 128 << 20}
 
@@ -105,9 +106,12 @@ def write_input(task: Task, folder: Path) -> None:
 
     folder.mkdir()
     author, rows = Author(11, 0.0), task.slices * task.rows
+    schema = pa.schema({"text": pa.string()})
     for number in range(task.nodes):
-        texts = author.write(number * rows, (number + 1) * rows).column("text")
-        pq.write_table(pa.table({"text": texts}), folder / f"{number:03}.parquet")
+        with pq.ParquetWriter(folder / f"{number:03}.parquet", schema) as shard:
+            for start in range(number * rows, (number + 1) * rows, _ROW_GROUP):
+                texts = author.write(start, min(start + _ROW_GROUP, (number + 1) * rows)).column("text")
+                shard.write_table(pa.table({"text": texts}), row_group_size=_ROW_GROUP)
 
 
 class Sleep:

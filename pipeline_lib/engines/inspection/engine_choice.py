@@ -1,15 +1,17 @@
 """Choose the engine on CPUs: the one that the settings ask for, or the better one on this machine."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from pipeline_lib.checkpoints.checkpoint import TokenizedTexts
 from pipeline_lib.engines.embedding import width_of
 from pipeline_lib.engines.engine import Floats, Ids, are_close
-from pipeline_lib.engines.openvino import openvino_engine
+from pipeline_lib.engines.openvino import availability, openvino_engine
 from pipeline_lib.engines.openvino.conversion import Source, answers_of_child
 from pipeline_lib.engines.torch_engine import TorchEngine
-from pipeline_lib.errors import CheckpointError, SettingsError
+from pipeline_lib.errors import CheckpointError
 from pipeline_lib.settings.sections.model import ModelSettings
 
 LOGITS_TOLERANCE = 2e-5
@@ -17,13 +19,17 @@ LOGITS_TOLERANCE = 2e-5
 
 
 def may_take_openvino(settings: ModelSettings) -> bool:
-    """Tell whether `model.engine: auto` would take OpenVINO on this machine, for a model that it can run."""
+    """Tell whether `model.engine: auto` would take OpenVINO on this machine, for a model that it can run.
+
+    Int8 is no matter of choice: no other engine computes it.
+    """
     return (
         settings.engine == "auto"
-        and settings.precision in openvino_engine.PRECISIONS
-        and openvino_engine.auto_engine() == "openvino"
-        and openvino_engine.is_installed()
-        and openvino_engine.computes(settings.precision)
+        and settings.precision in availability.PRECISIONS
+        and settings.precision != "int8"
+        and availability.auto_engine() == "openvino"
+        and availability.is_installed()
+        and availability.computes(settings.precision)
     )
 
 
@@ -37,30 +43,37 @@ def choose_cpu_engine(settings: ModelSettings, model: Any, source: Source, finge
         fingerprint: the checkpoint's.
 
     Raises:
-        SettingsError: OpenVINO is asked for, and is not installed or can't compute in this precision here.
-        CheckpointError: OpenVINO is asked for, and can't run this model.
+        SettingsError: OpenVINO or int8 is asked for, and OpenVINO is not installed or can't compute it here.
+        CheckpointError: OpenVINO or int8 is asked for, and OpenVINO can't run this model.
     """
-    # A conversion fixes for good each choice that a checkpoint's own code makes after it has seen a text.
-    if settings.engine == "torch" or (
-        settings.engine == "auto" and not (may_take_openvino(settings) and _is_of_transformers(model))
-    ):
+    must = settings.engine == "openvino" or settings.precision == "int8"
+    if not must and not may_take_openvino(settings):
         return "torch"
-    if settings.precision not in openvino_engine.PRECISIONS:
-        raise SettingsError(f"model.engine: openvino computes in float32 and bfloat16, not in {settings.precision}")
-    openvino_engine.refuse_absence()
-    if not openvino_engine.computes(settings.precision):
-        raise SettingsError(openvino_engine.NO_BFLOAT16)
-    try:
-        why_not = _why_not_openvino(model, source, fingerprint)
-    except Exception as error:  # noqa: BLE001 - a conversion may fail in any way
-        why_not = " ".join(str(error).split())[:200]
-    if why_not and settings.engine == "openvino":
-        raise CheckpointError(f"model.engine: openvino can't run {settings.name!r}: {why_not}; use torch")
+    availability.refuse_inability(settings.precision)
+    why_not = _why_not_asked_for(settings, model) or _why_not_converted(model, source, fingerprint)
+    if why_not and must:
+        other = availability.way_out(settings.precision)
+        raise CheckpointError(f"model.engine: openvino can't run {settings.name!r}: {why_not}; use {other}")
     return "torch" if why_not else "openvino"
 
 
-def _is_of_transformers(model: Any) -> bool:
-    return type(model).__module__.startswith("transformers.")
+def _why_not_asked_for(settings: ModelSettings, model: Any) -> str:
+    """Return why OpenVINO must be asked for by name, or an empty string."""
+    # A conversion fixes for good each choice that a checkpoint's own code makes after it has seen a text.
+    if settings.engine == "openvino" or type(model).__module__.startswith("transformers."):
+        return ""
+    return "it has code of its own, which a conversion may not keep; if it does, set model.engine: openvino"
+
+
+def _why_not_converted(model: Any, source: Source, fingerprint: str) -> str:
+    """Return why the converted model can't be used, or an empty string; it is converted if it is not yet."""
+    try:
+        why_not = _why_not_openvino(model, replace(source, calibration=TokenizedTexts()), fingerprint)
+        if not why_not and len(source.calibration):
+            openvino_engine.converted(source, fingerprint)
+    except Exception as error:  # noqa: BLE001 - a conversion may fail in any way
+        return " ".join(str(error).split())[:200]
+    return why_not
 
 
 def _why_not_openvino(model: Any, source: Source, fingerprint: str) -> str:

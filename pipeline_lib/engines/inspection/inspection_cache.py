@@ -11,12 +11,12 @@ from pydantic import TypeAdapter, ValidationError
 
 from pipeline_lib.checkpoints.checkpoint import Checkpoint, resolve_activation
 from pipeline_lib.checkpoints.checkpoint_json import read_config
-from pipeline_lib.engines.openvino.openvino_engine import auto_engine, computes, is_installed
+from pipeline_lib.engines.openvino.availability import auto_engine, computes, is_installed
 from pipeline_lib.machine.cache_folders import cache_folder, read_own, write_own
 from pipeline_lib.machine.library_versions import library_versions
 from pipeline_lib.settings.settings import Settings
 
-_FORMAT = 6
+_FORMAT = 7
 """Of what is kept and of how it is determined; raised when either changes, so that no older result is used."""
 
 
@@ -29,9 +29,23 @@ class _Record:
 _RECORD = TypeAdapter(_Record)
 
 
-def cached_inspection(
-    settings: Settings, folder: Path, content: str, commit: str | None, inspect: Callable[[], Checkpoint]
-) -> Checkpoint:
+@dataclass(frozen=True)
+class Subject:
+    """What is inspected."""
+
+    settings: Settings
+    """They name the checkpoint, and say how it is used."""
+    folder: Path
+    """The checkpoint's files."""
+    content: str
+    """Its fingerprint."""
+    commit: str | None
+    """Its commit, if it comes from a hub."""
+    calibration: tuple[str, ...]
+    """The texts on which int8 is calibrated."""
+
+
+def cached_inspection(subject: Subject, inspect: Callable[[Subject], Checkpoint]) -> Checkpoint:
     """Return the kept result of an inspection, or inspect the checkpoint if there is none.
 
     A result is used for the same files, settings and libraries on a processor of the same kind. Failures are not
@@ -40,32 +54,31 @@ def cached_inspection(
     from the kept ones, the checkpoint is inspected again.
 
     Args:
-        settings: name the checkpoint, and say how it is used.
-        folder: its files.
-        content: its fingerprint.
-        commit: its commit, if it comes from a hub.
+        subject: names the checkpoint.
         inspect: loads the checkpoint and tries it.
 
     Raises:
         SettingsError: others may write to the folder of kept results.
     """
+    settings, content = subject.settings, subject.content
     if settings.model.allow_remote_code:
-        return inspect()
+        return inspect(subject)
     pairs = settings.input.text_pair_column is not None
-    wanted = settings.model.model_dump(exclude={"name", "revision"})
+    wanted = settings.model.model_dump(exclude={"name", "revision", "calibration"})
     engines = auto_engine(), is_installed() and computes(settings.model.precision)
-    key = repr((content, wanted, settings.output.embedding, pairs, library_versions(), platform.machine(), engines))
+    here = library_versions(), platform.machine(), engines
+    key = repr((content, wanted, settings.output.embedding, pairs, subject.calibration, here))
     try:
         path = cache_folder("inspections") / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.json"
     except OSError:  # a home that can't be written: everything works, only later
-        return inspect()
+        return inspect(subject)
     with contextlib.suppress(OSError, ValidationError):
         kept = _RECORD.validate_json(read_own(path))
         if kept.format == _FORMAT and kept.checkpoint.fingerprint == content:
-            checkpoint = replace(kept.checkpoint, name=settings.model.name, commit=commit)
-            if _has_configured_labels(checkpoint, settings, folder):
+            checkpoint = replace(kept.checkpoint, name=settings.model.name, commit=subject.commit)
+            if _has_configured_labels(checkpoint, settings, subject.folder):
                 return checkpoint
-    checkpoint = inspect()
+    checkpoint = inspect(subject)
     with contextlib.suppress(OSError):
         write_own(path, _RECORD.dump_json(_Record(_FORMAT, checkpoint)))
     return checkpoint

@@ -1,6 +1,5 @@
 """Inspect a checkpoint before work starts: load it once, check it, and try it on texts of many lengths."""
 
-from pathlib import Path
 from typing import Any
 
 from pipeline_lib.checkpoints import loading
@@ -15,10 +14,11 @@ from pipeline_lib.checkpoints.checkpoint import (
 from pipeline_lib.checkpoints.fetching import locate
 from pipeline_lib.checkpoints.token_limits import max_tokens_of
 from pipeline_lib.engines.computation import PACKED_PRECISIONS
+from pipeline_lib.engines.inspection.calibration import calibration_rows, calibration_texts
 from pipeline_lib.engines.inspection.cls_pooling_check import compute_cls_only
 from pipeline_lib.engines.inspection.embedding_check import with_embedding
 from pipeline_lib.engines.inspection.engine_choice import choose_cpu_engine
-from pipeline_lib.engines.inspection.inspection_cache import cached_inspection
+from pipeline_lib.engines.inspection.inspection_cache import Subject, cached_inspection
 from pipeline_lib.engines.inspection.packing_check import why_not_packed
 from pipeline_lib.engines.inspection.probe_answers import AnsweredTexts, ProbeAnswers
 from pipeline_lib.engines.inspection.probe_texts import ProbeTexts
@@ -39,27 +39,27 @@ def inspect_checkpoint(settings: Settings) -> Checkpoint:
     Raises:
         CheckpointError: it can't be found, loaded or trusted to give the pipeline's answers.
         SettingsError: `model.max_tokens` leaves no room for text.
+        InputError: the texts of `model.calibration` can't be read.
     """
     folder, commit = locate(settings.model)
     content = fingerprint(folder, settings.model)
-    return cached_inspection(
-        settings, folder, content, commit, lambda: _explained(settings, folder, content, commit)
-    )
+    return cached_inspection(Subject(settings, folder, content, commit, calibration_texts(settings)), _explained)
 
 
-def _explained(settings: Settings, folder: Path, content: str, commit: str | None) -> Checkpoint:
+def _explained(subject: Subject) -> Checkpoint:
     try:
-        return _inspected(settings, folder, content, commit)
+        return _inspected(subject)
     except NightscoreError:
         raise
     except Exception as error:  # a model's own code may raise anything
         kind, reason = type(error).__name__, " ".join(str(error).split())
         raise CheckpointError(
-            f"model.name: {settings.model.name!r} can't answer {PROBE!r}: {kind}: {reason:.200}"
+            f"model.name: {subject.settings.model.name!r} can't answer {PROBE!r}: {kind}: {reason:.200}"
         ) from error
 
 
-def _inspected(settings: Settings, folder: Path, content: str, commit: str | None) -> Checkpoint:
+def _inspected(subject: Subject) -> Checkpoint:
+    settings, folder = subject.settings, subject.folder
     config = loading.load_config(folder, settings.model)
     labels = labels_of(config)
     tokenizer = loading.load_tokenizer(folder, settings.model)
@@ -88,11 +88,12 @@ def _inspected(settings: Settings, folder: Path, content: str, commit: str | Non
         rows=source_rows.texts,
         more_rows=more_rows.texts,
         embedding=embedding,
+        calibration=calibration_rows(subject.calibration, tokenizer, limit),
     )
     return Checkpoint(
         name=settings.model.name,
-        commit=commit,
-        fingerprint=content,
+        commit=subject.commit,
+        fingerprint=subject.content,
         tokenizer=tokenizer_fingerprint(folder, settings.model),
         architecture=type(model).__name__,
         labels=labels,
@@ -100,7 +101,7 @@ def _inspected(settings: Settings, folder: Path, content: str, commit: str | Non
         max_tokens=limit,
         vocabulary=_vocabulary(model),
         inputs=inputs,
-        cpu_engine=choose_cpu_engine(settings.model, model, source, content),
+        cpu_engine=choose_cpu_engine(settings.model, model, source, subject.content),
         pads_safely=independence.pads_safely,
         packs_safely=packs_safely,
         is_stateful=is_stateful,
@@ -111,6 +112,7 @@ def _inspected(settings: Settings, folder: Path, content: str, commit: str | Non
         embedding=embedding,
         embedding_width=width,
         windows=windows,
+        calibration=source.calibration,
     )
 
 

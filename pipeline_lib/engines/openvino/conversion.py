@@ -43,12 +43,16 @@ class Source:
     """Rows that it is not traced with: the converted model must answer these, too."""
     embedding: Pooling = "none"
     """How the last hidden state is pooled to an embedding behind the logits, if it is."""
+    calibration: TokenizedTexts = field(default_factory=TokenizedTexts)
+    """The rows on which it is quantized to int8; none where it is not."""
 
     @property
     def decisive(self) -> tuple[Any, ...]:
         """All that decides what a checkpoint's files are converted to."""
         plain = self.inputs, self.pads_safely, self.cls_pooling, self.rows.ids, self.rows.type_ids
-        return plain if self.embedding == "none" else (*plain, self.embedding)
+        more = [self.embedding] * (self.embedding != "none")
+        calibration = [self.calibration] if len(self.calibration) else []
+        return *plain, *more, *calibration
 
     def batches(self) -> list[IdsAndTypes]:
         """Return the rows as batches that the model answers: one padded batch if it may be, and each row alone."""

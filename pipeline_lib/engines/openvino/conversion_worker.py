@@ -15,8 +15,9 @@ from pydantic import TypeAdapter
 
 from pipeline_lib.checkpoints.checkpoint import IdsAndTypes
 from pipeline_lib.engines.engine import Floats, no_cache_option
+from pipeline_lib.engines.openvino.availability import library
 from pipeline_lib.engines.openvino.conversion import Source
-from pipeline_lib.engines.openvino.openvino_engine import OpenVinoEngine, library
+from pipeline_lib.engines.openvino.openvino_engine import OpenVinoEngine
 
 
 def main() -> int:
@@ -54,6 +55,8 @@ def _convert(source: Source, folder: str) -> None:
     rows, type_ids = (rows, type_ids) if len(rows) > 1 else (rows * 2, type_ids * 2)
     with torch.no_grad():
         converted = _traced(model, source, (rows, type_ids), pad)
+    if len(source.calibration):
+        converted = _quantized(converted, model, source, pad)
     part = Path(tempfile.mkdtemp(dir=Path(folder).parent))
     try:
         library().save_model(converted, part / "model.xml", compress_to_fp16=False)
@@ -82,6 +85,15 @@ def _traced(model: Any, source: Source, batch: IdsAndTypes, pad: int) -> Any:
 
     example = tuple(torch.from_numpy(array) for array in tensors_by_name.values())
     return library().convert_model(Logits().eval(), example_input=example)
+
+
+def _quantized(converted: Any, model: Any, source: Source, pad: int) -> Any:
+    from pipeline_lib.engines.openvino.quantization import quantized
+    from pipeline_lib.engines.torch_engine import TorchEngine
+
+    padded = TorchEngine(model, source.inputs, "cpu").padded
+    rows = zip(*source.calibration.arrays(), strict=True)
+    return quantized(converted, [list(padded([ids], [types], pad).values()) for ids, types in rows])
 
 
 def _answer(source: Source, path: str, answers: str, threads: list[int]) -> None:

@@ -16,7 +16,15 @@ class LimitSettings(Section):
     max_precision_drift: float | None = Field(
         None,
         ge=0,
-        description="In half precision: largest score difference from float32, on a sample. Null: only recorded.",
+        description="In half precision and int8: largest score difference from float32, on a sample. "
+        "Null: only recorded.",
+    )
+    max_precision_flips: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="In half precision and int8: largest share of rows whose label is another than in float32, "
+        "on the same sample, such as 0.02. Null: only recorded.",
     )
     max_score_drift: float | None = Field(
         None,

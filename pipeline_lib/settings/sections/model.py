@@ -32,8 +32,16 @@ class ModelSettings(Section):
     count_tokens: Literal["exact", "limit"] = Field(
         "exact", description="n_tokens of a longer text: all its tokens, or max_tokens + 1, which is faster."
     )
-    precision: Literal["float32", "bfloat16", "float16", "auto"] = Field(
-        "float32", description="Number format of weights and arithmetic. auto: the checkpoint's own."
+    precision: Literal["float32", "bfloat16", "float16", "int8", "auto"] = Field(
+        "float32",
+        description="Number format of weights and arithmetic. auto: the checkpoint's own. "
+        "int8: on CPUs, within limits.",
+    )
+    calibration: str | None = Field(
+        None,
+        min_length=1,
+        description="For precision: int8: file, folder or glob with a sample of the texts, in input.text_column. "
+        "The first 128 of them decide the scales, and are part of the version.",
     )
     engine: Literal["auto", "torch", "openvino"] = Field(
         "auto",
@@ -47,7 +55,7 @@ class ModelSettings(Section):
     )
     allow_remote_code: bool = Field(default=False, description="Run Python code that comes with the checkpoint.")
 
-    _no_secret = field_validator("name")(without_secret)
+    _no_secret = field_validator("name", "calibration")(without_secret)
 
     @model_validator(mode="after")
     def _windows_where_they_are_set(self) -> "ModelSettings":
@@ -56,4 +64,14 @@ class ModelSettings(Section):
                 raise ValueError(f"{name} is for long_texts: windows, and long_texts is truncate")
         if self.long_texts == "windows" and self.count_tokens == "limit":
             raise ValueError("count_tokens: limit is for long_texts: truncate, and long_texts is windows")
+        return self
+
+    @model_validator(mode="after")
+    def _what_int8_needs(self) -> "ModelSettings":
+        if self.precision == "int8" and self.engine == "torch":
+            raise ValueError("precision: int8 is computed by OpenVINO, and engine is torch; allowed is auto")
+        if self.precision == "int8" and self.calibration is None:
+            raise ValueError("precision: int8 needs calibration, a path of texts such as those that are scored")
+        if self.precision != "int8" and self.calibration is not None:
+            raise ValueError(f"calibration is for precision: int8, and precision is {self.precision}")
         return self

@@ -13,9 +13,9 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, protected_namespaces=())
 
 
-def without_secret(url: str) -> str:
+def without_secret(url: str | None) -> str | None:
     """Refuse a URL that holds a password: paths are written to logs, receipts and manifests."""
-    if has_secret(url):
+    if url is not None and has_secret(url):
         raise ValueError(
             f"{shown(url)} has a password, token or signature in it; give it by the environment or the store's own "
             "configuration instead"

@@ -9,6 +9,7 @@ from pipeline_lib.engines.engine import Engine
 from pipeline_lib.errors import SettingsError
 from pipeline_lib.scoring.float32_reference import Float32Reference, note_or_refuse
 from pipeline_lib.scoring.precision_drift import ROWS, Comparison, place_reference, spread_evenly
+from pipeline_lib.settings.sections.limits import LimitSettings
 
 GIB = 1 << 30
 
@@ -48,7 +49,7 @@ def test_a_float32_copy_without_memory_is_reported_once_and_not_tried_again() ->
         tried.append(device)
         raise MemoryError
 
-    reference = Float32Reference(load, "cpu", 1.0, note_or_refuse(told.append, None))
+    reference = Float32Reference(load, "cpu", 1.0, note_or_refuse(told.append, LimitSettings()))
     assert (reference.get(1), reference.get(1)) == (None, None)
     assert tried == ["cpu"]
     assert told == [
@@ -57,4 +58,6 @@ def test_a_float32_copy_without_memory_is_reported_once_and_not_tried_again() ->
     with pytest.raises(
         SettingsError, match=r"limits\.max_precision_drift: 0\.1 can't be checked here: memory ran out"
     ):
-        Float32Reference(load, "cpu", 1.0, note_or_refuse(told.append, 0.1)).get(1)
+        Float32Reference(load, "cpu", 1.0, note_or_refuse(told.append, LimitSettings(max_precision_drift=0.1))).get(
+            1
+        )

@@ -14,11 +14,12 @@ import pytest
 
 from pipeline_lib import Scorer
 from pipeline_lib.engines.inspection.inspector import inspect_checkpoint
-from pipeline_lib.engines.openvino import openvino_engine
-from pipeline_lib.engines.openvino.openvino_engine import AUTO_ENGINE
+from pipeline_lib.engines.openvino import availability, openvino_engine
+from pipeline_lib.engines.openvino.availability import AUTO_ENGINE, INT8
 from pipeline_lib.errors import CheckpointError, SettingsError
 from pipeline_lib.settings.settings import Settings
 from pipeline_lib.settings.settings_file import parse_settings
+from tests.conftest import write_parquet
 from tests.helpers.checkpoints import poisoned
 from tests.helpers.checkpoints import tiny_checkpoints as tiny
 from tests.helpers.checkpoints.tiny_checkpoints import ADVERSARIAL_TEXTS, ARCHITECTURES, EXTRA_ARCHITECTURES, Recipe
@@ -62,7 +63,7 @@ def test_openvino_answers_as_the_pipeline_does_or_is_refused(architecture: str, 
 @pytest.mark.openvino
 def test_bfloat16_by_openvino_is_near_or_refused_where_the_processor_has_none(checkpoint: Path) -> None:
     texts = pa.table({"text": list(ADVERSARIAL_TEXTS)})
-    if not openvino_engine.computes("bfloat16"):
+    if not availability.computes("bfloat16"):
         with pytest.raises(SettingsError, match="only on processors that have instructions for it"):
             Scorer(settings_of(checkpoint, engine="openvino", precision="bfloat16"))
         return
@@ -80,7 +81,7 @@ def test_a_processor_without_bfloat16_gets_pytorch_or_a_refusal(
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setenv(AUTO_ENGINE, "openvino")
-    monkeypatch.setattr(openvino_engine, "computes", lambda precision: precision == "float32")
+    monkeypatch.setattr(availability, "computes", lambda precision: precision == "float32")
     assert inspect_checkpoint(settings_of(checkpoint, engine="auto", precision="float32")).cpu_engine == "openvino"
     assert inspect_checkpoint(settings_of(checkpoint, engine="auto", precision="bfloat16")).cpu_engine == "torch"
     with pytest.raises(SettingsError, match=r"set model\.engine: torch, or model\.precision: float32"):
@@ -131,7 +132,7 @@ def test_auto_takes_the_better_engine_of_this_machine(
     assert inspect_checkpoint(settings_of(checkpoint, engine="torch")).cpu_engine == "torch"
     assert inspect_checkpoint(settings_of(checkpoint, engine="openvino")).cpu_engine == "openvino"
     assert inspect_checkpoint(settings_of(checkpoint, precision="float16")).cpu_engine == "torch"
-    with pytest.raises(SettingsError, match=r"openvino computes in float32 and bfloat16, not in float16"):
+    with pytest.raises(SettingsError, match=r"openvino computes in float32, bfloat16 and int8, not in float16"):
         inspect_checkpoint(settings_of(checkpoint, engine="openvino", precision="float16"))
 
 
@@ -140,7 +141,7 @@ def test_openvino_that_is_not_installed_is_not_taken_and_refused_where_asked_for
 ) -> None:
     monkeypatch.setenv(AUTO_ENGINE, "absent")
     assert inspect_checkpoint(settings_of(checkpoint)).cpu_engine == "torch"
-    with pytest.raises(SettingsError, match=r"OpenVINO is not installed here; pip install openvino"):
+    with pytest.raises(SettingsError, match=r"OpenVINO is not installed here; pip install 'openvino'"):
         inspect_checkpoint(settings_of(checkpoint, engine="openvino"))
 
 
@@ -219,13 +220,18 @@ def test_a_conversion_ends_with_the_program_that_is_killed(checkpoint: Path, tmp
 
 @pytest.mark.slow
 @pytest.mark.openvino
-def test_openvino_leaves_no_id_in_the_home(checkpoint: Path, tmp_path: Path) -> None:
-    model = {"name": str(checkpoint), "engine": "openvino"}
+@pytest.mark.parametrize("precision", ["float32", "int8"])
+def test_openvino_leaves_no_id_in_the_home(precision: str, checkpoint: Path, tmp_path: Path) -> None:
+    sample = write_parquet(tmp_path / "sample.parquet", {"text": list(ADVERSARIAL_TEXTS)})
+    home = tmp_path / "home"
+    model = {"name": str(checkpoint), "engine": "openvino", "precision": precision}
+    model |= {"calibration": str(sample)} if precision == "int8" else {}
     program = f"import pipeline_lib; pipeline_lib.Scorer({{'model': {model}}})"
-    environment = {**os.environ, "HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    environment = {**os.environ, "HOME": str(home), "XDG_CACHE_HOME": str(home / "cache"), INT8: "present"}
+    home.mkdir()
     for _ in ("converted", "found in the cache"):
         subprocess.run([sys.executable, "-c", program], env=environment, check=True)
-    assert [path.name for path in tmp_path.iterdir()] == ["cache"]
+    assert [path.name for path in home.iterdir()] == ["cache"]
 
 
 @pytest.mark.parametrize("engine", ["torch", pytest.param("openvino", marks=pytest.mark.openvino)])
