@@ -11,6 +11,7 @@ import typer
 from jobs.bench.comparison import JOB, Plan, cpus_here, measured, written
 from jobs.bench.inputs import checked_device, checked_model, command, made_folder, texts_of
 from jobs.bench.shapes import SHAPES
+from pipeline_lib.errors import SettingsError
 
 _CONTENDERS = ("pipeline, batch 1", "pipeline, batch 8", "pipeline, batch 32", "our bare loop", JOB)
 
@@ -32,6 +33,8 @@ def bench_gpu(  # noqa: PLR0913, PLR0917 - each option is an argument to typer
     out: Annotated[Path, typer.Option(help="Folder for the figures, one folder a model.")] = Path("out/bench-gpu"),
 ) -> None:
     """Time each model in turn, and print its table."""
+    if precision == "int8":
+        raise SettingsError("--precision: int8 is computed on CPUs only; python -m jobs.bench measures it there")
     for model in models or list(SHAPES):
         checked_model(model, precision)
     made_folder(out)

@@ -15,7 +15,7 @@ from pipeline_lib.engines.openvino import openvino_engine
 from pipeline_lib.engines.openvino.availability import refuse_inability, way_out
 from pipeline_lib.engines.openvino.conversion import ConversionError, Source
 from pipeline_lib.engines.openvino.openvino_engine import OpenVinoEngine
-from pipeline_lib.engines.packed_engine import PackedEngine
+from pipeline_lib.engines.packed.packed_engine import PackedEngine
 from pipeline_lib.engines.torch_engine import TorchEngine
 from pipeline_lib.errors import FaultError
 from pipeline_lib.settings.sections.model import ModelSettings

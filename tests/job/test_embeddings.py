@@ -12,7 +12,7 @@ from pipeline_lib import Scorer
 from pipeline_lib.checkpoints import loading
 from pipeline_lib.engines.embedding import add_embedding, width_of
 from pipeline_lib.engines.inspection.inspector import inspect_checkpoint
-from pipeline_lib.engines.packed_engine import PackedEngine
+from pipeline_lib.engines.packed.packed_engine import PackedEngine
 from pipeline_lib.errors import CheckpointError
 from pipeline_lib.planning.discovery import discover
 from pipeline_lib.planning.planner import make_plan

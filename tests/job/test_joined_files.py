@@ -1,6 +1,5 @@
 """The slices of a shard are published in few files: the same rows, found again by resume, reuse and comparison."""
 
-import hashlib
 import json
 import shutil
 from collections.abc import Callable
@@ -21,23 +20,8 @@ from pipeline_lib.publishing.night_statistics import night_statistics
 from pipeline_lib.publishing.publisher import publish
 from pipeline_lib.publishing.verifier import verify
 from tests.conftest import Runner, SettingsMaker, read_output, write_parquet
+from tests.helpers.joined_files import FILES, NAMES, REJECTS, ROWS, SLICES, change_manifest, parts, write_shard
 from tests.helpers.watching.published import published_hashes
-
-ROWS = 38
-SLICES: dict[str, Any] = {"tuning": {"rows_per_slice": 4}, "limits": {"max_reject_rate": 0.5}}
-FILES = {"rows_per_file": 18}
-"""Four slices of four rows have room in it; a shard has two such files, and one of the last six rows."""
-NAMES = [f"part-{shard:05d}-{first:09d}.parquet" for shard in (0, 1) for first in (0, 16, 32)]
-REJECTS = [f"_rejects/{NAMES[at]}" for at in (0, 1, 3, 4)]
-"""The last six rows of a shard all have a text."""
-
-
-def write_shard(folder: Path, name: str, rows: int = ROWS) -> None:
-    """Write a shard in which every seventh row has no text."""
-    texts = [None if row % 7 == 3 else f"text {row} of {name}" for row in range(rows)]
-    kinds = pa.array([["red", "green", None][row % 3] for row in range(rows)]).dictionary_encode()
-    columns = {"id": [f"{name}{row}" for row in range(rows)], "kind": kinds, "stars": range(rows), "text": texts}
-    write_parquet(folder / "in" / f"{name}.parquet", columns)
 
 
 @pytest.fixture
@@ -48,11 +32,6 @@ def out(tmp_path: Path, settings_for: SettingsMaker, run_here: Runner) -> Path:
     run_here(settings_for(**SLICES, output=FILES))
     assert verify(str(tmp_path / "out"))[1] == []
     return tmp_path / "out"
-
-
-def parts(folder: Path) -> list[str]:
-    """Return the names of the parts and of the rejects."""
-    return sorted(str(path.relative_to(folder)) for path in folder.rglob("part-*.parquet"))
 
 
 def test_a_file_has_the_rows_of_its_slices_in_their_order_with_types_and_metadata_of_a_slice(
@@ -234,67 +213,9 @@ def test_a_slice_that_changes_after_it_was_verified_is_not_joined(
     assert verify(str(tmp_path / "out"))[1] == []
 
 
-@pytest.fixture
-def earlier(tmp_path: Path, settings_for: SettingsMaker, run_here: Runner) -> Path:
-    """An output as releases published it that made a file of each slice, of the version that this one makes."""
-    write_shard(tmp_path, "a")
-    run_here(settings_for(**SLICES))
-    manifest = json.loads((tmp_path / "out" / "_manifest.json").read_text())
-    success = json.loads((tmp_path / "out" / "_SUCCESS").read_text())
-    shutil.rmtree(tmp_path / "out")
-    with pytest.raises(GateError):
-        run_here(settings_for(tuning=SLICES["tuning"], limits={"max_reject_rate": 0.0}))
-    out = tmp_path / "out"
-    (staging,) = (out / "_staging").iterdir()
-    for path in [*staging.glob("part-*.parquet"), *staging.glob("_rejects/*.parquet")]:
-        target = out / path.relative_to(staging)
-        target.parent.mkdir(exist_ok=True)
-        path.rename(target)
-    shutil.rmtree(out / "_staging")
-    del manifest["files"], manifest["settings"]["output"]["rows_per_file"]
-    content = json.dumps(manifest).encode()
-    (out / "_manifest.json").write_bytes(content)
-    success["manifest_sha256"] = hashlib.sha256(content).hexdigest()
-    (out / "_SUCCESS").write_text(json.dumps(success))
-    return out
-
-
-def test_a_file_for_each_slice_of_an_earlier_release_is_whole_complete_and_stays_beside_new_shards(
-    earlier: Path, tmp_path: Path, settings_for: SettingsMaker, run_here: Runner
-) -> None:
-    assert verify(str(earlier))[1] == []
-    before = published_hashes(earlier)
-    assert run_here(settings_for(**SLICES)).status == "COMPLETE"
-    assert published_hashes(earlier) == before
-    write_shard(tmp_path, "b")
-    assert run_here(settings_for(**SLICES)).rows_this_run == ROWS
-    assert verify(str(earlier))[1] == []
-    after = published_hashes(earlier)
-    assert {name: made for name, made in after.items() if "-00000-" in name} == {
-        name: made for name, made in before.items() if "-00000-" in name
-    }
-    assert [name for name in after if name.startswith("part-00001")] == ["part-00001-000000000.parquet"]
-
-
-def test_a_file_for_each_slice_of_an_earlier_release_is_joined_where_another_number_of_rows_is_asked_for(
-    earlier: Path, settings_for: SettingsMaker, run_here: Runner
-) -> None:
-    settings = settings_for(**SLICES, output=FILES)
-    assert len(make_plan(discover(settings)).reusable) == 10
-    run_here(settings)
-    assert verify(str(earlier))[1] == []
-    assert [path.name for path in sorted(earlier.glob("part-*"))] == NAMES[:3]
-
-
 def problems_after(out: Path, change: Callable[[dict[str, Any]], Any]) -> str:
     """Change the manifest, and _SUCCESS to fit it; return what verification finds."""
-    manifest = json.loads((out / "_manifest.json").read_text())
-    change(manifest)
-    content = json.dumps(manifest).encode()
-    (out / "_manifest.json").write_bytes(content)
-    success = json.loads((out / "_SUCCESS").read_text())
-    success["manifest_sha256"] = hashlib.sha256(content).hexdigest()
-    (out / "_SUCCESS").write_text(json.dumps(success))
+    change_manifest(out, change)
     return "\n".join(verify(str(out))[1])
 
 

@@ -16,7 +16,7 @@ from pipeline_lib.checkpoints.fetching import locate
 from pipeline_lib.engines.embedding import add_embedding, width_of
 from pipeline_lib.engines.engine import largest_difference
 from pipeline_lib.engines.inspection.probe_answers import AnsweredTexts, answers_alone
-from pipeline_lib.engines.packed_engine import PackedEngine
+from pipeline_lib.engines.packed.packed_engine import PackedEngine
 from pipeline_lib.engines.torch_engine import TorchEngine
 from pipeline_lib.errors import CheckpointError
 from pipeline_lib.machine.cache_folders import cache_folder, read_own, write_own

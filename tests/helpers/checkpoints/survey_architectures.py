@@ -28,7 +28,7 @@ from pipeline_lib.engines.computation import computation_of
 from pipeline_lib.engines.engine import Engine, Floats, Ids, largest_difference
 from pipeline_lib.engines.engine_loading import load_engine
 from pipeline_lib.engines.inspection.inspector import inspect_checkpoint
-from pipeline_lib.engines.packed_engine import PackedEngine
+from pipeline_lib.engines.packed.packed_engine import PackedEngine
 from pipeline_lib.engines.torch_engine import TorchEngine
 from pipeline_lib.errors import NightscoreError
 from pipeline_lib.settings.settings import Settings

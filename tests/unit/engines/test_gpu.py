@@ -14,7 +14,7 @@ from pipeline_lib.checkpoints import loading
 from pipeline_lib.engines.batching import BatchMemory
 from pipeline_lib.engines.computation import TOKENS_PER_BATCH
 from pipeline_lib.engines.device_memory import measure_batch_memory, row_of_length
-from pipeline_lib.engines.packed_engine import PackedEngine
+from pipeline_lib.engines.packed.packed_engine import PackedEngine
 from pipeline_lib.engines.torch_engine import TorchEngine
 from pipeline_lib.settings.sections.model import ModelSettings
 from pipeline_lib.settings.sections.tuning import Device

@@ -13,8 +13,8 @@ from pipeline_lib.engines.engine import largest_difference
 from pipeline_lib.engines.inspection.inspector import inspect_checkpoint
 from pipeline_lib.engines.inspection.packing_check import packs_on, why_not_packed
 from pipeline_lib.engines.inspection.probe_answers import answers_alone
-from pipeline_lib.engines.packed_attention import kernel_refuses
-from pipeline_lib.engines.packed_engine import PackedEngine
+from pipeline_lib.engines.packed.packed_attention import kernel_refuses
+from pipeline_lib.engines.packed.packed_engine import PackedEngine
 from pipeline_lib.engines.torch_engine import TorchEngine
 from pipeline_lib.settings.sections.model import ModelSettings
 from pipeline_lib.settings.settings_file import parse_settings

@@ -1,4 +1,4 @@
-"""Rows packed end to end, without a token of padding: for GPUs, where each token costs.
+"""Rows packed end to end, almost without padding: for GPUs, where each token costs.
 
 The checkpoint's own layers and head are used as they are; only attention is replaced, by one that knows where each
 row begins and ends.
@@ -14,12 +14,13 @@ from numpy.typing import NDArray
 from pipeline_lib.checkpoints.token_limits import first_position
 from pipeline_lib.engines.embedding import pooled_state_of
 from pipeline_lib.engines.engine import Engine, Fetch, Floats, Ids, no_cache_option, unused_id
-from pipeline_lib.engines.packed_attention import (
+from pipeline_lib.engines.packed.packed_attention import (
     PACKED_ATTENTION,
     check_packed_attention_used,
     packed_rows,
     register_packed_attention,
 )
+from pipeline_lib.engines.packed.packed_shapes import filling
 from pipeline_lib.engines.torch_engine import copied_to_host, to_device, use_exact_float32
 
 
@@ -59,6 +60,8 @@ class PackedEngine(Engine):
         """Begin to compute, and return what waits for the logits; see `Engine`."""
         import torch
 
+        asked = len(rows)
+        rows, types, longest = _filled(rows, types)
         lengths = np.array([len(row) for row in rows])
         bounds = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
         ids = np.concatenate(rows).astype(np.int64)
@@ -70,13 +73,13 @@ class PackedEngine(Engine):
             batch["token_type_ids"] = np.concatenate(types).astype(np.int64)
         tensors = {name: to_device(array, self._device)[None] for name, array in batch.items()}
         pooled = to_device(_last(real, bounds) if self._causal else starts.astype(np.int64), self._device)
-        with torch.inference_mode(), packed_rows(to_device(bounds, self._device), int(lengths.max())):
+        with torch.inference_mode(), packed_rows(to_device(bounds, self._device), longest):
             hidden = self._base(**tensors, **no_cache_option(self._base)).last_hidden_state[0]
             check_packed_attention_used()
             if self._embedding:
                 self._embedding.given = self._embedding.pool_packed(hidden, to_device(lengths, self._device))
             output = self._head(tensors["input_ids"][0, pooled], hidden[pooled])
-        return copied_to_host(output, len(rows))
+        return copied_to_host(output.reshape(len(rows), -1)[:asked], asked)
 
     def _positions(self, real: NDArray[np.bool_], starts: Ids, lengths: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return each token's position in its own row, as the model numbers them."""
@@ -112,6 +115,17 @@ class PackedEngine(Engine):
             return None
         # ALBERT's pooler is a bare layer; others take the first token of each text themselves.
         return activation(pooler(hidden)) if activation is not None else pooler(hidden[:, None])
+
+
+def _filled(rows: Sequence[Ids], types: Sequence[Ids]) -> tuple[list[Ids], list[Ids], int]:
+    """Return a batch filled up to one of few shapes, and the tokens that its longest row counts for.
+
+    It is filled with beginnings of its longest row, which the model can compute as it can compute that row.
+    """
+    longest = max(range(len(rows)), key=lambda number: len(rows[number]))
+    added = filling(len(rows), sum(map(len, rows)), len(rows[longest]))
+    more = [(rows[longest][:length], types[longest][:length]) for length in added.lengths]
+    return [*rows, *(ids for ids, _ in more)], [*types, *(kinds for _, kinds in more)], added.longest
 
 
 def _last(real: NDArray[np.bool_], bounds: Ids) -> NDArray[np.int64]:
