@@ -117,7 +117,8 @@ def _driver_view(plan: Plan) -> Iterator[_DriverView]:
     shards = tuple((shard.path, shard.stamp) for shard in map(plan.shard, {*numbers[:1], *numbers[-1:]}))
     with translated_errors(probe, "writing"):
         location_of(probe).write(content.encode())
-    here, compared = _versions(), (*_COMPARED, *(["openvino"] if plan.computation.engine == "openvino" else []))
+    more = ["openvino"] * (plan.computation.engine == "openvino") + ["nncf"] * (settings.model.precision == "int8")
+    here, compared = _versions(), (*_COMPARED, *more)
     versions = {name: here[name] for name in compared}
     try:
         yield _DriverView(
