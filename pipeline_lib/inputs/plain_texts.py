@@ -7,12 +7,10 @@ import pyarrow.compute as pc
 
 from pipeline_lib.inputs import columns
 from pipeline_lib.inputs.discovery.listing import find_shards
-from pipeline_lib.inputs.formats import dispatch
-from pipeline_lib.inputs.formats.dispatch import ShardRows
+from pipeline_lib.inputs.formats.dispatch import ShardRows, lone_shard
 from pipeline_lib.inputs.reader import conform_to_schema
 from pipeline_lib.inputs.schema import OutputSchema, unify_schemas
-from pipeline_lib.inputs.shard_schemas import encoded
-from pipeline_lib.inputs.shards import Shard, format_of
+from pipeline_lib.inputs.shard_schemas import decoded
 from pipeline_lib.settings.sections.input import InputSettings
 from pipeline_lib.storage.store_errors import translated_errors
 
@@ -30,23 +28,9 @@ def plain_texts(paths: list[str], settings: InputSettings) -> Iterator[str]:
         InputError: a path has no shards, or one of them can't be read or lacks the column.
     """
     alone = InputSettings(path=paths, text_column=settings.text_column, keep_columns=[], csv=settings.csv)
-    for number, (path, stamp) in enumerate(find_shards(paths, dated=False).stamps.items()):
-        kind = format_of(path)
-        contents = dispatch.inspect(path, kind, alone.csv, _ROWS_AT_A_TIME)
-        unify_schemas({path: contents.schema}, alone)
-        shard = Shard(
-            number=number,
-            path=path,
-            format=kind,
-            stamp=stamp,
-            content="",
-            rows=contents.rows,
-            columns=tuple(contents.schema.names),
-            rows_per_slice=_ROWS_AT_A_TIME,
-            slice_offsets=contents.slice_offsets,
-            unit_starts=contents.unit_starts,
-            schema=encoded(contents.schema),
-        )
+    for path in find_shards(paths, dated=False).stamps:
+        shard = lone_shard(path, alone.csv, _ROWS_AT_A_TIME)
+        unify_schemas({path: decoded(shard.schema)}, alone)
         rows = ShardRows(shard, [alone.text_column], alone.csv)
         try:
             for part in shard.slices:

@@ -1,8 +1,5 @@
-"""Outputs whose files are joined of several slices, and changes of their manifests."""
+"""Outputs whose files are joined of several slices."""
 
-import hashlib
-import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -30,14 +27,3 @@ def write_shard(folder: Path, name: str, rows: int = ROWS) -> None:
 def parts(folder: Path) -> list[str]:
     """Return the names of the parts and of the rejects."""
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("part-*.parquet"))
-
-
-def change_manifest(out: Path, change: Callable[[dict[str, Any]], Any]) -> None:
-    """Change the manifest of an output, and `_SUCCESS` so that it fits."""
-    manifest = json.loads((out / "_manifest.json").read_text())
-    change(manifest)
-    content = json.dumps(manifest).encode()
-    (out / "_manifest.json").write_bytes(content)
-    success = json.loads((out / "_SUCCESS").read_text())
-    success["manifest_sha256"] = hashlib.sha256(content).hexdigest()
-    (out / "_SUCCESS").write_text(json.dumps(success))

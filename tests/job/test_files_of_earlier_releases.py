@@ -11,7 +11,8 @@ from pipeline_lib.planning.discovery import discover
 from pipeline_lib.planning.planner import make_plan
 from pipeline_lib.publishing.verifier import verify
 from tests.conftest import Runner, SettingsMaker
-from tests.helpers.joined_files import FILES, NAMES, ROWS, SLICES, change_manifest, write_shard
+from tests.helpers.changed_manifests import change_manifest
+from tests.helpers.joined_files import FILES, NAMES, ROWS, SLICES, write_shard
 from tests.helpers.watching.published import published_hashes
 
 

@@ -20,7 +20,8 @@ from pipeline_lib.publishing.night_statistics import night_statistics
 from pipeline_lib.publishing.publisher import publish
 from pipeline_lib.publishing.verifier import verify
 from tests.conftest import Runner, SettingsMaker, read_output, write_parquet
-from tests.helpers.joined_files import FILES, NAMES, REJECTS, ROWS, SLICES, change_manifest, parts, write_shard
+from tests.helpers.changed_manifests import change_manifest
+from tests.helpers.joined_files import FILES, NAMES, REJECTS, ROWS, SLICES, parts, write_shard
 from tests.helpers.watching.published import published_hashes
 
 

@@ -13,12 +13,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from fsspec.implementations.local import LocalFileSystem
 
-from pipeline_lib.inputs.formats import dispatch
-from pipeline_lib.inputs.formats.dispatch import ShardRows
-from pipeline_lib.inputs.shard_schemas import encoded
-from pipeline_lib.inputs.shards import Shard, format_of
+from pipeline_lib.inputs.formats.dispatch import ShardRows, lone_shard
+from pipeline_lib.inputs.shards import Shard
 from pipeline_lib.settings.sections.input import CsvSettings
-from pipeline_lib.storage.urls import location_of
 
 _ROWS_PER_SLICE = 1024
 _ROWS_AT_A_TIME = 10_000
@@ -86,7 +83,7 @@ def read_costs(folder: Path, rows: int) -> Iterator[dict[str, Any]]:
 
 
 def _costs(path: Path) -> dict[str, Any]:
-    url, kind, settings = f"{_PROTOCOL}://{path}", format_of(str(path)), CsvSettings()
+    url, settings = f"{_PROTOCOL}://{path}", CsvSettings()
 
     def measured(work: Callable[[], Any]) -> tuple[Any, float, int]:
         CountedFiles.bytes_read, began = 0, time.perf_counter()
@@ -99,20 +96,7 @@ def _costs(path: Path) -> dict[str, Any]:
         rows.close()
         return count
 
-    contents, plan_seconds, plan_bytes = measured(lambda: dispatch.inspect(url, kind, settings, _ROWS_PER_SLICE))
-    shard = Shard(
-        number=0,
-        path=url,
-        format=kind,
-        stamp=location_of(url).stamp(),
-        content="",
-        rows=contents.rows,
-        columns=tuple(contents.schema.names),
-        rows_per_slice=_ROWS_PER_SLICE,
-        slice_offsets=contents.slice_offsets,
-        unit_starts=contents.unit_starts,
-        schema=encoded(contents.schema),
-    )
+    shard, plan_seconds, plan_bytes = measured(lambda: lone_shard(url, settings, _ROWS_PER_SLICE))
     count, read_seconds, read_bytes = measured(lambda: read(shard))
     return {
         "read_rows": count,

@@ -12,8 +12,8 @@ from pipeline_lib.inputs.formats.csv_files.csv_shards import CsvRows
 from pipeline_lib.inputs.formats.json_files import json_shards
 from pipeline_lib.inputs.formats.json_files.json_shards import JsonRows
 from pipeline_lib.inputs.formats.parquet_shards import ParquetRows
-from pipeline_lib.inputs.shard_schemas import decoded
-from pipeline_lib.inputs.shards import Contents, Format, Shard, ShardHeader, Slice
+from pipeline_lib.inputs.shard_schemas import decoded, encoded
+from pipeline_lib.inputs.shards import Contents, Format, Shard, ShardHeader, Slice, format_of
 from pipeline_lib.settings.sections.input import CsvSettings
 from pipeline_lib.storage.urls import location_of
 
@@ -33,6 +33,29 @@ def inspect(path: str, kind: Format, settings: CsvSettings, rows_per_slice: int)
     if kind == "jsonl":
         return json_shards.inspect(file, rows_per_slice)
     return csv_shards.inspect(file, settings, rows_per_slice)
+
+
+def lone_shard(path: str, settings: CsvSettings, rows_per_slice: int) -> Shard:
+    """Return a shard that belongs to no job: where it is read for itself, its number and its hash do not matter.
+
+    Raises:
+        InputError: it can't be read.
+    """
+    kind = format_of(path)
+    contents = inspect(path, kind, settings, rows_per_slice)
+    return Shard(
+        number=0,
+        path=path,
+        format=kind,
+        stamp=location_of(path).stamp(),
+        content="",
+        rows=contents.rows,
+        columns=tuple(contents.schema.names),
+        rows_per_slice=rows_per_slice,
+        slice_offsets=contents.slice_offsets,
+        unit_starts=contents.unit_starts,
+        schema=encoded(contents.schema),
+    )
 
 
 class Rows(Protocol):

@@ -1,7 +1,6 @@
 """Verification finds each kind of damage and names the file."""
 
 import hashlib
-import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +12,7 @@ import pytest
 from pipeline_lib.errors import OutputError
 from pipeline_lib.publishing.verifier import verify
 from tests.conftest import SettingsMaker, run_without_ray, write_parquet
+from tests.helpers.changed_manifests import change_manifest
 
 PART = "part-00000-000000003.parquet"
 
@@ -69,14 +69,7 @@ def test_two_parts_that_were_swapped_are_found(out: Path) -> None:
 
 def problems_after(out: Path, change: Callable[[dict[str, Any]], None]) -> str:
     """Change the manifest, and _SUCCESS to fit it; return what verification finds."""
-    manifest = json.loads((out / "_manifest.json").read_text())
-    change(manifest)
-    content = json.dumps(manifest).encode()
-    (out / "_manifest.json").write_bytes(content)
-    success = json.loads((out / "_SUCCESS").read_text())
-    success |= {name: manifest[name] for name in ("version", "rows", "scored", "rejected")}
-    success["manifest_sha256"] = hashlib.sha256(content).hexdigest()
-    (out / "_SUCCESS").write_text(json.dumps(success))
+    change_manifest(out, change)
     return problems(out)
 
 
