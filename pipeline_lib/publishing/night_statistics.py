@@ -7,11 +7,12 @@ from typing import Any, Protocol, Self, TypeVar
 from pipeline_lib.inputs.shards import Shard
 from pipeline_lib.planning.plan import Plan
 from pipeline_lib.planning.truth import truth_settings
+from pipeline_lib.scoring.precision_drift import merge_drifts
 from pipeline_lib.statistics.drift.references import DriftReport
 from pipeline_lib.statistics.evaluation import Evaluation
 from pipeline_lib.statistics.row_statistics import RowStatistics
 from pipeline_lib.statistics.scored_rows import score_bins
-from pipeline_lib.storage.records import Manifest, Receipt
+from pipeline_lib.storage.records import Drift, Manifest, Receipt
 
 
 class _Adds(Protocol):
@@ -45,6 +46,8 @@ class NightStatistics:
     """Likewise; None also where the settings name no truth."""
     drift: DriftReport | None = None
     """How it differs from earlier nights; None if its output has no dates."""
+    precision: Drift | None = None
+    """How far its scores are from those in float32, on a sample; None where that is not known."""
 
 
 def night_statistics(plan: Plan, receipts: Sequence[Receipt]) -> NightStatistics:
@@ -63,14 +66,16 @@ def night_statistics(plan: Plan, receipts: Sequence[Receipt]) -> NightStatistics
     counting, shards = _Counting(plan), dict[int, ShardStatistics]()
     for shard in plan.shards:
         shards[shard.number] = counting.add(shard, by_shard[shard.number])
-    return NightStatistics(shards, counting.rows, counting.truth)
+    precision = merge_drifts(receipt.drift for receipt in receipts)
+    return NightStatistics(shards, counting.rows, counting.truth, precision=precision)
 
 
 def published_statistics(plan: Plan, manifest: Manifest) -> NightStatistics:
     """Return what a manifest says was counted of its night."""
     rows = _sum(_no_rows(plan), (_rows(shard.statistics) for shard in manifest.shards))
     truth = _sum(Evaluation(), (_truth(shard.truth) for shard in manifest.shards))
-    return NightStatistics(rows=rows, truth=truth if plan.settings.input.truth_column else None)
+    truth = truth if plan.settings.input.truth_column else None
+    return NightStatistics(rows=rows, truth=truth, precision=manifest.drift)
 
 
 def has_same_truth(plan: Plan, manifest: Manifest) -> bool:

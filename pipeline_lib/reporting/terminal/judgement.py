@@ -38,6 +38,10 @@ def judgement_lines(night: NightStatistics, plan: Plan) -> list[tuple[str, str]]
     if rows and rows.mean_score is not None:
         near, cut = (f"{number:,} ({number / rows.scored:.1%})" for number in (rows.near_boundary, rows.truncated))
         lines.append(("scores", f"{rows.mean_score:.3f} on average; {near} near the boundary; {cut} truncated"))
+    if night.precision and night.precision.rows:
+        apart, flips, of = night.precision.largest, night.precision.flips, count(night.precision.rows, "row")
+        differ = f"scores in {plan.settings.model.precision} differ by {apart:.4f} at most"
+        lines.append(("float32", f"{differ}, and {count(flips, 'label')}, in a sample of {of}"))
     if night.truth:
         lines.append(("truth", _truth(night.truth)))
     elif plan.settings.input.truth_column:

@@ -16,6 +16,7 @@ from pipeline_lib.statistics.drift.references import DriftReport, NightRecord, c
 from pipeline_lib.statistics.drift.verdicts import DriftLimits
 from pipeline_lib.statistics.evaluation import Evaluation
 from pipeline_lib.statistics.truth import NO_TRUTH, UNKNOWN
+from pipeline_lib.storage.records import Drift
 from tests.conftest import SettingsMaker, write_parquet
 from tests.unit.statistics.made_rows import night
 
@@ -54,6 +55,17 @@ def test_a_night_is_judged_in_a_line_a_topic(plan: Plan) -> None:
         "truth": "75.0% of 4 labels are right; F1 0.000 NEGATIVE, 0.857 POSITIVE; calibration error 0.150",
         "drift": "passed; compared with the last 7 accepted nights",
     }
+
+
+def test_scores_below_float32_are_compared_with_it_in_a_line(plan: Plan) -> None:
+    drift = Drift(rows=100, flips=1, largest=0.16584)
+    assert judgement_lines(NightStatistics(precision=drift), plan)[0] == (
+        "float32",
+        "scores in float32 differ by 0.1658 at most, and 1 label, in a sample of 100 rows",
+    )
+    assert "float32" not in dict(
+        judgement_lines(NightStatistics(precision=Drift(rows=0, flips=0, largest=0)), plan)
+    )
 
 
 def test_what_is_not_known_is_said_or_left_out(plan: Plan) -> None:
