@@ -11,6 +11,7 @@ from pipeline_lib.errors import InputError
 from pipeline_lib.inputs import columns
 from pipeline_lib.inputs.formats.csv_files.csv_quotes import QuoteState
 from pipeline_lib.inputs.formats.csv_files.csv_records import Records
+from tests.bad_inputs.bad_rows import CSV_ROWS
 from tests.helpers.csv_files import read, shard
 
 
@@ -39,13 +40,15 @@ def test_a_stray_carriage_return_costs_its_record_and_no_other(
 
 
 RAW = st.text(st.sampled_from('ab,"\r\n'), max_size=60)
+BAD_ROWS = st.lists(st.sampled_from([row.raw for row in CSV_ROWS if row.raw and len(row.raw) < 1000])).map(b"".join)
+CONTENT = RAW.map(lambda raw: f"id,text\n{raw}".encode()) | BAD_ROWS.map(lambda raw: b"at,stars,text\n" + raw)
 
 
-@given(raw=RAW, packed=st.booleans())
+@given(content=CONTENT, packed=st.booleans())
 def test_a_shard_has_the_same_rows_from_its_start_and_from_every_mark(
-    raw: str, packed: bool, tmp_path_factory: pytest.TempPathFactory
+    content: bytes, packed: bool, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    path = shard(tmp_path_factory.mktemp("csv"), f"id,text\n{raw}", "a.csv.gz" if packed else "a.csv")
+    path = shard(tmp_path_factory.mktemp("csv"), content, "a.csv.gz" if packed else "a.csv")
     try:
         whole = read(path, 100)
     except InputError:
