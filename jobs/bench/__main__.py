@@ -11,11 +11,12 @@ from typing import Annotated
 
 import typer
 
-from jobs.bench.comparison import CALIBRATION_TEXTS, JOB, Plan, cpus_here, measured, written
+from jobs.bench.comparison import JOB, Plan, cpus_here, measured, written
 from jobs.bench.contenders.names import CONTENDERS, NEEDS
 from jobs.bench.inputs import checked_device, checked_model, command, made_folder, texts_of
 from jobs.bench.shapes import SHAPES
 from jobs.bench.startup import startup
+from pipeline_lib.engines.inspection.calibration import TEXTS
 
 
 def bench(  # noqa: PLR0913, PLR0917 - each option is an argument to typer
@@ -62,7 +63,7 @@ def bench(  # noqa: PLR0913, PLR0917 - each option is an argument to typer
         rounds=rounds,
         only=tuple(only or [name for name in known if importlib.util.find_spec(NEEDS.get(name, "json"))]),
     )
-    more = CALIBRATION_TEXTS if plan.is_calibrated else 0
+    more = TEXTS if plan.is_calibrated else 0
     figures = measured(plan, texts_of(rows + more, inputs, text_column))
     if JOB in plan.only:
         with tempfile.TemporaryDirectory() as folder:

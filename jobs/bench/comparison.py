@@ -25,7 +25,6 @@ from jobs.bench.shapes import SHAPES, build
 from pipeline_lib.errors import FaultError
 
 JOB = "our whole job"
-CALIBRATION_TEXTS = 128
 _SHARDS = 4
 
 
@@ -54,7 +53,7 @@ def measured(plan: Plan, texts: Sequence[str]) -> dict[str, Any]:
 
     Args:
         plan: what is timed; a model that is a key of `SHAPES` is made.
-        texts: as many as the plan says, and `CALIBRATION_TEXTS` more where it is calibrated.
+        texts: as many as the plan says, and those for it more where it is calibrated.
     """
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)

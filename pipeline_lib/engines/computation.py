@@ -97,8 +97,7 @@ def computed_by(computation: Computation, device_name: str) -> str:
         computation: as planned.
         device_name: the name of this worker's device, such as `cpu` or `NVIDIA H100`.
     """
-    names = [*_COMPUTE, *(["openvino"] * (computation.engine == "openvino"))]
-    versions = library_versions()
+    names, versions = _libraries_of(computation.engine), library_versions()
     return ", ".join([device_name, computation.layout, *(f"{name} {versions[name]}" for name in names)])
 
 
@@ -120,5 +119,9 @@ def computed_by_in(table: pa.Table) -> str:
 def _compute_libraries(engine: str, precision: str) -> tuple[str, ...]:
     versions = library_versions()
     # NNCF decides the scales of int8.
-    names = [*_COMPUTE, *(["openvino"] * (engine == "openvino")), *(["nncf"] * (precision == "int8"))]
+    names = [*_libraries_of(engine), *(["nncf"] * (precision == "int8"))]
     return tuple(f"{name} {'.'.join(versions[name].split('.')[:2])}" for name in names)
+
+
+def _libraries_of(engine: str) -> list[str]:
+    return [*_COMPUTE, *(["openvino"] * (engine == "openvino"))]

@@ -11,8 +11,7 @@ from pipeline_lib.errors import InputError
 from pipeline_lib.inputs import columns
 from pipeline_lib.inputs.formats.csv_files.csv_quotes import QuoteState
 from pipeline_lib.inputs.formats.csv_files.csv_records import Records
-from tests.bad_inputs.bad_rows import CSV_ROWS
-from tests.helpers.csv_files import read, shard
+from tests.helpers.csv_files import BAD_ROWS, read, shard
 
 
 @pytest.mark.parametrize(
@@ -40,7 +39,6 @@ def test_a_stray_carriage_return_costs_its_record_and_no_other(
 
 
 RAW = st.text(st.sampled_from('ab,"\r\n'), max_size=60)
-BAD_ROWS = st.lists(st.sampled_from([row.raw for row in CSV_ROWS if row.raw and len(row.raw) < 1000])).map(b"".join)
 CONTENT = RAW.map(lambda raw: f"id,text\n{raw}".encode()) | BAD_ROWS.map(lambda raw: b"at,stars,text\n" + raw)
 
 

@@ -10,7 +10,7 @@ from pipeline_lib.inputs.formats.csv_files.csv_blocks import Scanner
 from pipeline_lib.inputs.formats.csv_files.csv_marks import Marks, Position
 from pipeline_lib.inputs.formats.csv_files.csv_records import Records
 from pipeline_lib.inputs.formats.csv_files.csv_scan import Large, OpenFile, count_records
-from tests.bad_inputs.bad_rows import CSV_ROWS
+from tests.helpers.csv_files import BAD_ROWS
 
 # Mostly what writers write, so that blocks are not all irregular.
 FIELDS = st.sampled_from(["a", "", '"a,b"', '"a\nb"', '"a\r\nb"', '"say ""a"""', '""', "é", '"é\r"', "漢"])
@@ -20,8 +20,6 @@ REGULAR = st.tuples(st.lists(LINES, max_size=20), st.sampled_from(["\n", "\r\n"]
 )
 PIECES = [b"a", b",", b'"', b"\r", b"\n", b"\xc3\xa9", b"\xff", b"\xe6", b"\0"]
 ANY = st.lists(st.sampled_from(PIECES), max_size=60).map(b"".join)
-# Rows of every bad kind, in any order; a last line without an end runs into the next row.
-BAD_ROWS = st.lists(st.sampled_from([row.raw for row in CSV_ROWS if row.raw and len(row.raw) < 1000])).map(b"".join)
 CONTENT = REGULAR | ANY | BAD_ROWS | st.tuples(REGULAR, ANY, REGULAR).map(b"".join)
 Found = tuple[int, list[tuple[int, int]], int] | str
 
